@@ -1,0 +1,21 @@
+// Whole files in and out. Native only: the runtime's wasm never touches a file.
+#pragma once
+
+#include "formats/base/Diagnostic.h"
+#include "formats/base/Result.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace kimic {
+
+/// The bytes of a regular file (or pipe) of at most `maxBytes`.
+/// FileNotFound, FileUnreadable (a directory, no permission, I/O error), FileTooLarge.
+Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t maxBytes);
+
+/// Writes `bytes` under a temporary name beside `path`, then renames: readers see the old file or the whole new one.
+/// FileExists if there is a file and `overwrite` is false; FileNotWritten on any other failure, nothing left behind.
+Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite);
+
+} // namespace kimic
