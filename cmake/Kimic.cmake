@@ -1,0 +1,39 @@
+# How kimic's libraries and tests are declared, in one place.
+include_guard()
+
+# The bits of a result may not depend on the compiler: no fused multiply-add, no fast-math.
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+include_directories(${PROJECT_SOURCE_DIR})
+if(KIMIC_SANITIZE)
+  add_compile_options(-fsanitize=${KIMIC_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${KIMIC_SANITIZE})
+endif()
+
+# kimic_library(NAME sources... [LINK libraries...]): a static library; without sources, an interface library.
+function(kimic_library name)
+  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  if(arg_UNPARSED_ARGUMENTS)
+    add_library(${name} STATIC ${arg_UNPARSED_ARGUMENTS})
+    target_link_libraries(${name} PUBLIC ${arg_LINK})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE ${arg_LINK})
+  endif()
+endfunction()
+
+# kimic_core_library: the same, for formats/ and runtime/, which build without exceptions and RTTI.
+function(kimic_core_library name)
+  kimic_library(${name} ${ARGN})
+  get_target_property(type ${name} TYPE)
+  if(NOT type STREQUAL "INTERFACE_LIBRARY")
+    target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
+  endif()
+endfunction()
+
+# kimic_unit_test(NAME sources... [LINK libraries...]): a GoogleTest program, one ctest entry.
+function(kimic_unit_test name)
+  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest_main)
+  add_test(NAME unit.${name} COMMAND ${name})
+endfunction()

@@ -1,0 +1,58 @@
+// Where the parameters of an expert and a kernel's scratch memory lie: a pure function of the signature.
+//
+// Kernels are compiled against these offsets, the compiler packs weights into them and the reference evaluator reads
+// them, so no offset is ever stored and none can lie. Specification: formats/spec/kernel-abi-v1.md, "Parameter block"
+// and "Scratch". All offsets are bytes from the 16-byte-aligned start and multiples of 16.
+#pragma once
+
+#include "formats/quant/Signature.h"
+
+namespace kimic::quant {
+
+/// Outputs of a full block of weights; the last block of a layer has 8, 16, 24 or 32.
+inline constexpr std::uint32_t kBlockOutputs = 32;
+inline constexpr std::uint32_t kNone = 0xFFFFFFFFu;
+
+/// Constants of an activation function's evaluation. They are parameters, so that kernels load them from memory.
+enum class ConstantTable : std::uint8_t { Tanh, Exp, Sine, Stepwise, StepwiseSymmetric, Leaky };
+
+struct ConstantsLayout {
+  ConstantTable table;
+  std::uint32_t offset; ///< f32[size of the table]
+};
+
+struct LayerLayout {
+  std::uint32_t fanIn, outputs;
+  std::uint32_t kPairs;          ///< ceil(fanIn / 2)
+  std::uint32_t fullBlocks;      ///< blocks of 32 outputs
+  std::uint32_t tailOutputs;     ///< outputs of the last, smaller block, padded: 0, 8, 16 or 24
+  std::uint32_t blocksOffset;    ///< first block: i32 bias[NR], then kPairs * NR * 2 weight bytes; blocks are contiguous
+  std::uint32_t boundsOffset;    ///< f32 {lo, hi}: bounds of the layer's codes before rounding; kNone for the last layer
+  std::uint32_t multiplierOffset; ///< f32[vectorLength]
+  std::uint32_t limitOffset;      ///< f32[vectorLength], or kNone if no group is clamped
+  std::uint32_t vectorLength;     ///< outputs rounded up so that a vector of 8 may start at any output
+  std::uint32_t codesBegin;       ///< index of the first code that the layer writes (meaningless for the last layer)
+};
+
+struct Layout {
+  std::vector<ConstantsLayout> constants; ///< the tables that the signature's functions use, in enum order
+  std::uint32_t inputBoundsOffset;        ///< f32 {lo, hi}: bounds of the input codes before rounding
+  std::uint32_t inputScaleOffset;         ///< f32[inputs rounded up to 8]
+  std::vector<LayerLayout> layers;
+  std::uint32_t outputGainOffset, outputOffsetOffset; ///< f32[vectorLength of the last layer], or kNone
+  std::uint32_t parameterBytes;
+
+  std::uint32_t codesOffset;        ///< scratch: i16[codes], readable and writable 8 codes past the end
+  std::uint32_t accumulatorsOffset; ///< scratch: i32[largest vectorLength or block-padded width]
+  std::uint32_t scratchBytes;
+};
+
+/// Bytes of one block of `outputs` outputs (a multiple of 8).
+constexpr std::uint32_t blockBytes(std::uint32_t outputs, std::uint32_t kPairs) {
+  return outputs * 4 + kPairs * outputs * 2;
+}
+
+/// The layout of a valid signature. SignatureTooLarge if the parameters or the scratch exceed 16 MiB.
+Result<Layout> layoutOf(const Signature &signature);
+
+} // namespace kimic::quant

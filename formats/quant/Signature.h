@@ -1,0 +1,78 @@
+// What a kernel computes, without the numbers: the part of an expert that is code.
+//
+// Two experts with equal signatures share one kernel; everything else (weights, scales, constants) is the parameter
+// block, laid out by Layout.h. Semantics: formats/spec/quantization-v1.md. Bytes: formats/spec/kernel-abi-v1.md.
+//
+// An expert works on one array of i16 codes. The quantized inputs are codes 0 .. inputs-1; every hidden layer appends
+// its outputs. A layer reads the codes from `readBegin` up to the end of what exists when it starts: all earlier
+// values for FANN's shortcut and cascade networks (readBegin = 0), the previous layer for layered ones.
+// The last layer writes f32 outputs instead of codes.
+#pragma once
+
+#include "formats/base/Activation.h"
+#include "formats/base/Result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace kimic::quant {
+
+/// How the weights of a layer are stored.
+enum class WeightFormat : std::uint8_t {
+  Int8 = 0, ///< one int8 per weight, one scale per output row
+};
+
+/// A run of outputs of one layer with the same activation function.
+struct ActivationGroup {
+  Activation function = Activation::Linear;
+  /// t is clamped to +-limit[n] before the function (FANN's +-150/steepness), limits being parameters. The compiler
+  /// sets it where the clamp can change a result.
+  bool clamped = false;
+  std::uint32_t count = 0; ///< outputs in the run, >= 1
+
+  friend bool operator==(const ActivationGroup &, const ActivationGroup &) = default;
+};
+
+struct LayerSignature {
+  WeightFormat weights = WeightFormat::Int8;
+  std::uint32_t readBegin = 0; ///< first code that the layer reads
+  std::vector<ActivationGroup> groups;
+
+  /// Sum of the groups' counts.
+  std::uint32_t outputs() const;
+
+  friend bool operator==(const LayerSignature &, const LayerSignature &) = default;
+};
+
+struct Signature {
+  std::uint32_t inputs = 0;
+  std::vector<LayerSignature> layers; ///< at least one; the last one yields the outputs
+  /// Outputs are y * gain[n] + offset[n] (FANN's output scaling), gains and offsets being parameters.
+  bool outputAffine = false;
+
+  std::uint32_t outputs() const { return layers.back().outputs(); }
+  /// Codes that exist when layer `layer` starts: inputs plus all outputs of earlier layers.
+  std::uint32_t codesBefore(std::size_t layer) const;
+  /// Inputs and outputs of layer `layer`'s weight matrix.
+  std::uint32_t fanIn(std::size_t layer) const { return codesBefore(layer) - layers[layer].readBegin; }
+
+  friend bool operator==(const Signature &, const Signature &) = default;
+};
+
+/// Limits of a signature. A reader refuses more; they bound what a hostile pack can make a runtime allocate.
+inline constexpr std::uint32_t kMaxWidth = 65536;  ///< inputs, outputs of a layer
+inline constexpr std::uint32_t kMaxLayers = 4096;  ///< also the depth of a cascade
+inline constexpr std::uint32_t kMaxGroups = 65536; ///< activation groups of all layers together
+
+/// The canonical bytes of a valid signature (kernel-abi-v1, "Signature").
+std::vector<std::uint8_t> encode(const Signature &signature);
+
+/// Reads what encode() wrote. Refuses anything else: the errors SignatureMalformed, SignatureTooLarge.
+Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes);
+
+/// Errors if the signature breaks a rule (counts, readBegin past the codes, limits); decodeSignature calls it too.
+Result<void> validate(const Signature &signature);
+
+} // namespace kimic::quant
