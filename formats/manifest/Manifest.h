@@ -1,0 +1,109 @@
+// The manifest of an expert set, `experts.json`, as its text says it: every field checked, no file opened.
+//
+// formats/spec/experts.schema.json is the JSON Schema of the same format. What a schema cannot say is checked here
+// (unknown experts, repeated ids, cycles); what needs the networks and the data is checked by ExpertSet.h.
+#pragma once
+
+#include "formats/base/Diagnostic.h"
+#include "formats/base/Domain.h"
+#include "formats/base/Result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kimic::manifest {
+
+/// Limits of a manifest. More is refused before memory is spent on it.
+inline constexpr std::size_t kMaxTextBytes = 64u << 20;
+inline constexpr std::size_t kMaxExperts = 65536;
+inline constexpr std::size_t kMaxDepth = 32; ///< nesting of JSON values
+inline constexpr std::size_t kMaxIdBytes = 64;
+inline constexpr std::size_t kMaxStringBytes = 4096;        ///< any string outside `metadata`
+inline constexpr std::size_t kMaxMetadataBytes = 64u << 10; ///< one `metadata` value as compact JSON
+
+/// The id that the router's own network has in a pack; an expert cannot take it.
+inline constexpr std::string_view kRouterId = "router";
+
+/// A file that the manifest names, relative to the manifest's folder and never outside it.
+struct FileReference {
+  std::string path; ///< as written, with '/' between folders; empty if the key is absent
+  std::uint32_t line = 0;
+
+  bool isPresent() const { return !path.empty(); }
+};
+
+/// lo < hi, both finite.
+struct Interval {
+  float lo = 0;
+  float hi = 0;
+  friend bool operator==(const Interval &, const Interval &) = default;
+};
+
+enum class Task : std::uint8_t { Unstated, Classification, Regression };
+
+/// Which library's arithmetic the network file must have.
+enum class SemanticsTag : std::uint8_t { Unstated, Fann, RuvFann };
+
+/// What the compiled expert may lose against its float original. An absent number is no limit.
+struct AccuracyBudget {
+  std::optional<float> maxDrop;      ///< loss of accuracy on the test data, a fraction: 0.005 is half a point
+  std::optional<float> minAgreement; ///< fraction of rows on which both choose the same class
+  std::optional<float> maxError;     ///< largest absolute difference of any output
+  std::optional<float> minSqnrDb;    ///< signal to quantization noise ratio of the outputs, in dB
+};
+
+/// The fields that an expert and the router have in common.
+struct NetworkEntry {
+  FileReference network;
+  SemanticsTag semantics = SemanticsTag::Unstated;
+  FileReference calibration;        ///< `.data` (its inputs) or `.npy`
+  FileReference test;               ///< `.data`, or `.npy` inputs with testTargets
+  FileReference testTargets;        ///< `.npy`; present exactly if `test` is `.npy`
+  std::vector<Interval> inputRange; ///< empty, one for all inputs, or one for each input
+  std::uint32_t line = 0;           ///< where the entry starts
+};
+
+struct ExpertEntry : NetworkEntry {
+  std::string id;   ///< [A-Za-z0-9_][A-Za-z0-9_.-]*, unique in the set, never kRouterId
+  std::string name; ///< for people; the id if the manifest has none
+  Domain domain = Domain::Reasoning;
+  std::string specialization;
+  Task task = Task::Unstated;
+  std::vector<std::string> labels;      ///< of the outputs; for one output also two: below and above the threshold
+  std::vector<std::string> inputNames;  ///< key `inputs`
+  std::vector<std::string> outputNames; ///< key `outputs`
+  float confidenceThreshold = 0;        ///< 0..1
+  AccuracyBudget accuracy;
+  std::vector<std::uint32_t> dependsOn;  ///< indices into Manifest::experts, in the order written; free of cycles
+  std::optional<std::uint32_t> fallback; ///< index of the expert that stands in for this one; chains end
+  std::string metadata;                  ///< a JSON object as compact text; empty if absent
+};
+
+enum class RouterHead : std::uint8_t { Softmax = 0 };
+enum class RouterStrategy : std::uint8_t { Top1 = 0, TopK = 1 };
+enum class RouterMerge : std::uint8_t { Average = 0, Weighted = 1, Best = 2 };
+
+struct RouterEntry : NetworkEntry {
+  std::vector<std::uint32_t> experts; ///< indices into Manifest::experts, in the order of the router's outputs
+  RouterHead head = RouterHead::Softmax;
+  RouterStrategy strategy = RouterStrategy::Top1;
+  RouterMerge merge = RouterMerge::Weighted;
+  std::uint32_t topK = 1; ///< 1 .. experts.size(); 1 for Top1
+  float temperature = 1;  ///< > 0: scores are softmax(outputs / temperature)
+};
+
+struct Manifest {
+  std::string name;
+  std::vector<ExpertEntry> experts; ///< at least one, in the order written
+  std::optional<RouterEntry> router;
+  std::string metadata; ///< as in ExpertEntry
+};
+
+/// Reads the text of a manifest. `fileName` only goes into errors, whose key is the JSON path (`experts[3].domain`).
+/// Memory stays proportional to the text's length.
+Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::string &fileName);
+
+} // namespace kimic::manifest
