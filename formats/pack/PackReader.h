@@ -1,0 +1,51 @@
+// Reads a pack without doing I/O: the caller hands over the bytes of one part, the answer says where the next parts
+// lie.
+//
+//   parseHeader(first 256 bytes)         -> sizes and places of all sections
+//   parseRoot(header, root bytes)        -> rows of the leaves, kernel blocks and metadata
+//   decodeBlock(row, stored, output)     -> raw bytes of any block, hash verified before decoding
+//   parseLeaf(header, leaf, raw)         -> the experts' entries, with the rows of their data blocks
+//   parseSignatures(header, group, raw)  -> what the group's kernels compute
+//
+// Every function is pure and thread-safe, checks everything that its bytes can show, and allocates at most in
+// proportion to those bytes. What only a whole file can show (coverage, padding, counts) is checked by PackVerify.h.
+// All errors are of the range 2000-2999, those of signatures 3000-3999.
+#pragma once
+
+#include "formats/base/Result.h"
+#include "formats/pack/PackFormat.h"
+#include "formats/quant/Signature.h"
+
+#include <span>
+#include <vector>
+
+namespace kimic::pack {
+
+/// Reads the header from the first 256 bytes of a file; further bytes are ignored. Neither the section lengths nor the
+/// counts are larger than the limits of pack-v1 §9, and fileBytes() cannot overflow.
+Result<Header> parseHeader(std::span<const std::uint8_t> bytes);
+
+/// SHA-256 of the header: the digest that names a pack and, through the chain of hashes, pins every byte of it.
+/// REQUIRES: at least 256 bytes.
+Digest packDigest(std::span<const std::uint8_t> headerBytes);
+
+/// Verifies the hash of the root and reads it. `bytes` is exactly the section header.root.
+Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes);
+
+/// Turns stored bytes into raw ones. `stored` must be block.storedLength and `output` block.rawLength bytes; all of
+/// `output` is written on success, nothing useful on failure. The hash is verified before anything is decoded.
+/// PackBlockSize, PackBlockHash, PackLz4*.
+Result<void> decodeBlock(const BlockRef &block, std::span<const std::uint8_t> stored, std::span<std::uint8_t> output);
+
+/// Reads leaf number `leaf` from its raw bytes. Every data block of the result lies within header.data, is aligned and
+/// within the limits, and every kernel exists.
+Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const std::uint8_t> raw);
+
+/// Reads the signatures of kernel group number `group` from the raw bytes of its block: one valid signature per kernel.
+Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std::uint32_t group,
+                                                      std::span<const std::uint8_t> raw);
+
+/// Whether the expert's data block has the size that its kernel reads: layoutOf(signature).parameterBytes.
+Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature);
+
+} // namespace kimic::pack
