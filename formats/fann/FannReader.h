@@ -12,7 +12,8 @@
 //  * An index at or after the neuron's own layer makes libfann read memory or an earlier call's value: refused.
 //  * A negative steepness turns libfann's clamp into a constant: refused. Zero is accepted: the output is f(0).
 //  * Activations 18 and 19 load into libfann 2.2.0 but give 0 there: kimic computes them as libfann's master does.
-//  * FIX: functions that libfixedfann does not implement are refused (16 and 17 give 0 there, and here, with a warning).
+//  * FIX: functions that libfixedfann does not implement are refused (16 and 17 give 0 there, and here, with a
+//  warning).
 #pragma once
 
 #include "formats/base/Diagnostic.h"

@@ -68,8 +68,8 @@ struct Network {
   std::string format; ///< "FANN_FLO_2.1", "ruv-FANN JSON": for reports
   NetworkType type = NetworkType::Layered;
   float connectionRate = 1;
-  std::uint32_t numInputs = 0;  ///< neurons 0 .. numInputs-1 hold the inputs
-  std::uint32_t numOutputs = 0; ///< the first numOutputs neurons of the last layer are the outputs
+  std::uint32_t numInputs = 0;     ///< neurons 0 .. numInputs-1 hold the inputs
+  std::uint32_t numOutputs = 0;    ///< the first numOutputs neurons of the last layer are the outputs
   std::vector<NeuronRange> layers; ///< at least 2, in order, together all neurons; [0] holds inputs and bias
   std::vector<Neuron> neurons;
   std::vector<Connection> connections; ///< in neuron order, within a neuron in the order in which its sum adds them
