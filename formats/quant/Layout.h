@@ -12,9 +12,15 @@ namespace kimic::quant {
 /// Outputs of a full block of weights; the last block of a layer has 8, 16, 24 or 32.
 inline constexpr std::uint32_t kBlockOutputs = 32;
 inline constexpr std::uint32_t kNone = 0xFFFFFFFFu;
+/// Most bytes that a parameter block or a scratch area may have.
+inline constexpr std::uint32_t kMaxBlockBytes = 16u << 20;
+/// Codes past the last one that a kernel may read and overwrite.
+inline constexpr std::uint32_t kCodePadding = 8;
 
 /// Constants of an activation function's evaluation. They are parameters, so that kernels load them from memory.
+/// Values and indices: Constants.h.
 enum class ConstantTable : std::uint8_t { Tanh, Exp, Sine, Stepwise, StepwiseSymmetric, Leaky };
+inline constexpr unsigned kConstantTableCount = 6;
 
 struct ConstantsLayout {
   ConstantTable table;
@@ -23,15 +29,17 @@ struct ConstantsLayout {
 
 struct LayerLayout {
   std::uint32_t fanIn, outputs;
-  std::uint32_t kPairs;          ///< ceil(fanIn / 2)
-  std::uint32_t fullBlocks;      ///< blocks of 32 outputs
-  std::uint32_t tailOutputs;     ///< outputs of the last, smaller block, padded: 0, 8, 16 or 24
-  std::uint32_t blocksOffset;    ///< first block: i32 bias[NR], then kPairs * NR * 2 weight bytes; blocks are contiguous
-  std::uint32_t boundsOffset;    ///< f32 {lo, hi}: bounds of the layer's codes before rounding; kNone for the last layer
+  std::uint32_t kPairs;       ///< ceil(fanIn / 2)
+  std::uint32_t fullBlocks;   ///< blocks of 32 outputs
+  std::uint32_t tailOutputs;  ///< outputs of the last, smaller block, padded: 0, 8, 16 or 24
+  std::uint32_t blocksOffset; ///< first block: i32 bias[NR], then kPairs * NR * 2 weight bytes; blocks are contiguous
+  std::uint32_t boundsOffset; ///< f32 {lo, hi}: bounds of the layer's codes before rounding; kNone for the last layer
   std::uint32_t multiplierOffset; ///< f32[vectorLength]
   std::uint32_t limitOffset;      ///< f32[vectorLength], or kNone if no group is clamped
-  std::uint32_t vectorLength;     ///< outputs rounded up so that a vector of 8 may start at any output
-  std::uint32_t codesBegin;       ///< index of the first code that the layer writes (meaningless for the last layer)
+  /// Length of the layer's arrays: outputs rounded up to 8 if the layer has one group, else outputs + 7 rounded up to
+  /// 8, so that a vector of 8 that starts at the first output of any group, or 8 k after it, stays inside.
+  std::uint32_t vectorLength;
+  std::uint32_t codesBegin; ///< index of the first code that the layer writes (meaningless for the last layer)
 };
 
 struct Layout {
@@ -43,8 +51,11 @@ struct Layout {
   std::uint32_t parameterBytes;
 
   std::uint32_t codesOffset;        ///< scratch: i16[codes], readable and writable 8 codes past the end
-  std::uint32_t accumulatorsOffset; ///< scratch: i32[largest vectorLength or block-padded width]
+  std::uint32_t accumulatorsOffset; ///< scratch: i32[largest vectorLength], which no block of any layer exceeds
   std::uint32_t scratchBytes;
+
+  /// Offset of `table` in the parameter block; kNone if the signature does not use it.
+  std::uint32_t constantsOffset(ConstantTable table) const;
 };
 
 /// Bytes of one block of `outputs` outputs (a multiple of 8).
@@ -52,7 +63,7 @@ constexpr std::uint32_t blockBytes(std::uint32_t outputs, std::uint32_t kPairs) 
   return outputs * 4 + kPairs * outputs * 2;
 }
 
-/// The layout of a valid signature. SignatureTooLarge if the parameters or the scratch exceed 16 MiB.
+/// The layout of a valid signature. ParametersTooLarge or ScratchTooLarge if one exceeds kMaxBlockBytes.
 Result<Layout> layoutOf(const Signature &signature);
 
 } // namespace kimic::quant

@@ -24,7 +24,7 @@ enum class WeightFormat : std::uint8_t {
   Int8 = 0, ///< one int8 per weight, one scale per output row
 };
 
-/// A run of outputs of one layer with the same activation function.
+/// A run of outputs of one layer with the same activation function and clamping.
 struct ActivationGroup {
   Activation function = Activation::Linear;
   /// t is clamped to +-limit[n] before the function (FANN's +-150/steepness), limits being parameters. The compiler
@@ -37,8 +37,8 @@ struct ActivationGroup {
 
 struct LayerSignature {
   WeightFormat weights = WeightFormat::Int8;
-  std::uint32_t readBegin = 0; ///< first code that the layer reads
-  std::vector<ActivationGroup> groups;
+  std::uint32_t readBegin = 0;         ///< first code that the layer reads
+  std::vector<ActivationGroup> groups; ///< neighbours differ in function or clamped: a run is never split
 
   /// Sum of the groups' counts.
   std::uint32_t outputs() const;
@@ -69,10 +69,12 @@ inline constexpr std::uint32_t kMaxGroups = 65536; ///< activation groups of all
 /// The canonical bytes of a valid signature (kernel-abi-v1, "Signature").
 std::vector<std::uint8_t> encode(const Signature &signature);
 
-/// Reads what encode() wrote. Refuses anything else: the errors SignatureMalformed, SignatureTooLarge.
+/// Reads what encode() wrote and refuses anything else: SignatureMalformed (not canonical, truncated, bytes left over)
+/// or an error of validate(). What it allocates is bounded by the size of `bytes`.
 Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes);
 
-/// Errors if the signature breaks a rule (counts, readBegin past the codes, limits); decodeSignature calls it too.
+/// Errors if the signature breaks a rule: counts of zero, a readBegin past the codes, split groups, the limits above
+/// (SignatureInputs, Layers, WeightFormat, ReadsPastCodes, Width, Function, EmptyGroup, SplitGroup, TooLarge).
 Result<void> validate(const Signature &signature);
 
 } // namespace kimic::quant

@@ -1,0 +1,230 @@
+// The activation functions, operation by operation: formats/spec/quantization-v1.md, "Activation functions".
+//
+// Each function is written once, over a builder of operations `Ops`. The reference evaluator instantiates it with
+// floats, the compiler with values of its IR, for the scalar and for the simd128 kernels: so all of them compute the
+// same bits. Every operation is one that WebAssembly has both as a scalar and as an f32x4 or i32x4 instruction, or is a
+// compare and a select of two such (scalar pmin, pmax). Nothing may be fused, reassociated or folded.
+//
+// Ops provides
+//   types      V (f32), I (i32, the bits of a V), M (a condition)
+//   constants  V constant(ConstantTable, unsigned index)   from the parameter block
+//              V literal(float)                            an exact small number: 0.5, 1, 8192 ...
+//              I integer(std::int32_t)
+//   f32        V add(V, V)  V sub(V, V)  V mul(V, V)  V div(V, V)  V abs(V)
+//              V pmin(V a, V b): b < a ? b : a             V pmax(V a, V b): a < b ? b : a
+//   condition  M lt(V, V)  M ge(V, V)                      V select(M, V ifTrue, V ifFalse)
+//   bits       I bits(V)  V number(I)  I add(I, I)  I sub(I, I)  I bitXor(I, I)  I shiftLeft(I, unsigned)
+// For finite and infinite t no operation yields a NaN, given the constants of Constants.h.
+#pragma once
+
+#include "formats/quant/Constants.h"
+
+namespace kimic::quant {
+
+inline constexpr float kMagic = 12582912.0f;           ///< 1.5 * 2^23: adding it rounds to an integer
+inline constexpr std::int32_t kMagicBits = 0x4B400000; ///< its bits
+
+/// max(lo, min(hi, v)) with NaN -> lo.
+template <class Ops> typename Ops::V clamp(Ops &ops, typename Ops::V lo, typename Ops::V hi, typename Ops::V v) {
+  return ops.pmin(hi, ops.pmax(lo, v));
+}
+
+/// rnd(v): the integer nearest to v, ties to even, for |v| < 2^22; some integer otherwise.
+template <class Ops> typename Ops::I roundToCode(Ops &ops, typename Ops::V v) {
+  return ops.sub(ops.bits(ops.add(v, ops.literal(kMagic))), ops.integer(kMagicBits));
+}
+
+namespace activation_math {
+
+template <class Ops> typename Ops::V tanhCore(Ops &ops, typename Ops::V t, bool asCode) {
+  using namespace tanh_constant;
+  auto c = [&](unsigned index) { return ops.constant(ConstantTable::Tanh, index); };
+  unsigned p = asCode ? P8192_2 : P2;
+  t = clamp(ops, c(Low), c(High), t);
+  auto u = ops.mul(t, t);
+  auto n = ops.mul(u, c(p));
+  n = ops.add(n, c(p + 1));
+  n = ops.mul(n, u);
+  n = ops.add(n, c(p + 2));
+  n = ops.mul(n, t);
+  auto d = ops.add(u, c(Q2));
+  d = ops.mul(d, u);
+  d = ops.add(d, c(Q1));
+  d = ops.mul(d, u);
+  d = ops.add(d, c(Q0));
+  return ops.div(n, d);
+}
+
+/// exp(-t^2) = 2^(n + f): the polynomial in f, with n added to its exponent field.
+template <class Ops> typename Ops::V gaussian(Ops &ops, typename Ops::V t) {
+  using namespace exp_constant;
+  auto c = [&](unsigned index) { return ops.constant(ConstantTable::Exp, index); };
+  auto x = ops.pmax(c(MinExponent), ops.mul(ops.mul(t, t), c(MinusLog2E)));
+  auto z = ops.add(x, ops.literal(kMagic));
+  auto f = ops.sub(x, ops.sub(z, ops.literal(kMagic)));
+  auto p = ops.mul(f, c(C4));
+  p = ops.add(p, c(C3));
+  p = ops.mul(p, f);
+  p = ops.add(p, c(C2));
+  p = ops.mul(p, f);
+  p = ops.add(p, c(C1));
+  p = ops.mul(p, f);
+  p = ops.add(p, ops.literal(1.0f));
+  return ops.number(ops.add(ops.bits(p), ops.shiftLeft(ops.bits(z), 23)));
+}
+
+/// sin(t), or cos(t) = sin(t + pi/2): t = (k - h) pi + r with h = 0 or 1/2, result (-1)^k sin(r).
+template <class Ops> typename Ops::V sine(Ops &ops, typename Ops::V t, bool isCosine) {
+  using namespace sine_constant;
+  auto c = [&](unsigned index) { return ops.constant(ConstantTable::Sine, index); };
+  t = clamp(ops, c(Low), c(High), t);
+  auto z = ops.mul(t, c(InversePi));
+  if (isCosine)
+    z = ops.add(z, ops.literal(0.5f));
+  z = ops.add(z, ops.literal(kMagic));
+  auto k = ops.sub(z, ops.literal(kMagic));
+  if (isCosine)
+    k = ops.sub(k, ops.literal(0.5f));
+  auto r = ops.sub(t, ops.mul(k, c(PiA)));
+  r = ops.sub(r, ops.mul(k, c(PiB)));
+  r = ops.sub(r, ops.mul(k, c(PiC)));
+  auto u = ops.mul(r, r);
+  auto p = ops.mul(u, c(C7));
+  p = ops.add(p, c(C5));
+  p = ops.mul(p, u);
+  p = ops.add(p, c(C3));
+  p = ops.mul(p, u);
+  p = ops.add(p, c(C1));
+  p = ops.mul(p, r);
+  return ops.number(ops.bitXor(ops.bits(p), ops.shiftLeft(ops.bits(z), 31)));
+}
+
+/// scale * t / (1 + |t|). The clamp keeps infinity / infinity out; beyond it the quotient is +-1 anyway.
+template <class Ops> typename Ops::V elliot(Ops &ops, typename Ops::V t, bool asCode) {
+  t = clamp(ops, ops.literal(-0x1p64f), ops.literal(0x1p64f), t);
+  auto d = ops.add(ops.abs(t), ops.literal(1.0f));
+  return ops.div(asCode ? ops.mul(t, ops.literal(8192.0f)) : t, d);
+}
+
+template <class Ops> typename Ops::V stepwise(Ops &ops, ConstantTable table, typename Ops::V t) {
+  using namespace stepwise_constant;
+  auto c = [&](unsigned index) { return ops.constant(table, index); };
+  t = clamp(ops, c(Low), c(High), t);
+  auto slope = c(Slopes);
+  auto intercept = c(Intercepts);
+  for (unsigned j = 0; j < kKnots; ++j) {
+    auto isPast = ops.ge(t, c(Knots + j));
+    slope = ops.select(isPast, c(Slopes + j + 1), slope);
+    intercept = ops.select(isPast, c(Intercepts + j + 1), intercept);
+  }
+  return ops.add(ops.mul(slope, t), intercept);
+}
+
+template <class Ops> typename Ops::V leaky(Ops &ops, typename Ops::V t) {
+  return ops.pmax(ops.mul(t, ops.constant(ConstantTable::Leaky, leaky_constant::Slope)), t);
+}
+
+/// Code of a value of range [0, 1]: 16384 v - 8192.
+template <class Ops> typename Ops::V unitCode(Ops &ops, typename Ops::V v) {
+  return ops.sub(ops.mul(v, ops.literal(16384.0f)), ops.literal(8192.0f));
+}
+
+/// v / 2 + 1/2: from the range [-1, 1] to [0, 1].
+template <class Ops> typename Ops::V half(Ops &ops, typename Ops::V v) {
+  return ops.add(ops.mul(v, ops.literal(0.5f)), ops.literal(0.5f));
+}
+
+} // namespace activation_math
+
+/// What a hidden layer rounds to a code (quantization-v1, "Hidden layers"): in [-8192, 8192] up to the last bits for
+/// Symmetric and Unit functions, f(t) itself for Unbounded ones.
+template <class Ops> typename Ops::V evaluateCode(Ops &ops, Activation function, typename Ops::V t) {
+  using namespace activation_math;
+  switch (function) {
+  case Activation::Threshold:
+  case Activation::ThresholdSymmetric:
+    return ops.select(ops.lt(t, ops.literal(0.0f)), ops.literal(-8192.0f), ops.literal(8192.0f));
+  case Activation::Sigmoid:
+  case Activation::SigmoidSymmetric:
+    return tanhCore(ops, t, true);
+  case Activation::SigmoidStepwise:
+    return unitCode(ops, stepwise(ops, ConstantTable::Stepwise, t));
+  case Activation::SigmoidSymmetricStepwise:
+    return ops.mul(stepwise(ops, ConstantTable::StepwiseSymmetric, t), ops.literal(8192.0f));
+  case Activation::Gaussian:
+  case Activation::GaussianSymmetric:
+    return unitCode(ops, gaussian(ops, t));
+  case Activation::GaussianStepwise:
+    return ops.literal(0.0f);
+  case Activation::Elliot:
+  case Activation::ElliotSymmetric:
+    return elliot(ops, t, true);
+  case Activation::LinearPiece:
+    return unitCode(ops, clamp(ops, ops.literal(0.0f), ops.literal(1.0f), t));
+  case Activation::LinearPieceSymmetric:
+    return ops.mul(clamp(ops, ops.literal(-1.0f), ops.literal(1.0f), t), ops.literal(8192.0f));
+  case Activation::SinSymmetric:
+  case Activation::Sin:
+    return ops.mul(sine(ops, t, false), ops.literal(8192.0f));
+  case Activation::CosSymmetric:
+  case Activation::Cos:
+    return ops.mul(sine(ops, t, true), ops.literal(8192.0f));
+  case Activation::LinearPieceRect:
+    return ops.pmax(ops.literal(0.0f), t);
+  case Activation::LinearPieceRectLeaky:
+    return leaky(ops, t);
+  case Activation::Linear:
+    break;
+  }
+  return t;
+}
+
+/// The value of the function in f32, as an output of the network.
+template <class Ops> typename Ops::V evaluateOutput(Ops &ops, Activation function, typename Ops::V t) {
+  using namespace activation_math;
+  switch (function) {
+  case Activation::Threshold:
+    return ops.select(ops.lt(t, ops.literal(0.0f)), ops.literal(0.0f), ops.literal(1.0f));
+  case Activation::ThresholdSymmetric:
+    return ops.select(ops.lt(t, ops.literal(0.0f)), ops.literal(-1.0f), ops.literal(1.0f));
+  case Activation::Sigmoid:
+    return half(ops, tanhCore(ops, t, false));
+  case Activation::SigmoidSymmetric:
+    return tanhCore(ops, t, false);
+  case Activation::SigmoidStepwise:
+    return stepwise(ops, ConstantTable::Stepwise, t);
+  case Activation::SigmoidSymmetricStepwise:
+    return stepwise(ops, ConstantTable::StepwiseSymmetric, t);
+  case Activation::Gaussian:
+    return gaussian(ops, t);
+  case Activation::GaussianSymmetric:
+    return ops.sub(ops.mul(gaussian(ops, t), ops.literal(2.0f)), ops.literal(1.0f));
+  case Activation::GaussianStepwise:
+    return ops.literal(0.0f);
+  case Activation::Elliot:
+    return half(ops, elliot(ops, t, false));
+  case Activation::ElliotSymmetric:
+    return elliot(ops, t, false);
+  case Activation::LinearPiece:
+    return clamp(ops, ops.literal(0.0f), ops.literal(1.0f), t);
+  case Activation::LinearPieceSymmetric:
+    return clamp(ops, ops.literal(-1.0f), ops.literal(1.0f), t);
+  case Activation::SinSymmetric:
+    return sine(ops, t, false);
+  case Activation::CosSymmetric:
+    return sine(ops, t, true);
+  case Activation::Sin:
+    return half(ops, sine(ops, t, false));
+  case Activation::Cos:
+    return half(ops, sine(ops, t, true));
+  case Activation::LinearPieceRect:
+    return ops.pmax(ops.literal(0.0f), t);
+  case Activation::LinearPieceRectLeaky:
+    return leaky(ops, t);
+  case Activation::Linear:
+    break;
+  }
+  return t;
+}
+
+} // namespace kimic::quant

@@ -1,0 +1,105 @@
+#include "formats/quant/Layout.h"
+
+#include "formats/quant/Constants.h"
+
+#include <algorithm>
+
+namespace kimic::quant {
+namespace {
+
+constexpr std::uint64_t roundUp(std::uint64_t value, std::uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Hands out 16-byte-aligned ranges one after another, in 64 bits: 4096 layers of the largest size cannot wrap it.
+class Arena {
+public:
+  std::uint32_t take(std::uint64_t bytes) {
+    std::uint64_t offset = size_;
+    size_ += roundUp(bytes, 16);
+    return static_cast<std::uint32_t>(std::min(offset, std::uint64_t{kMaxBlockBytes}));
+  }
+  std::uint64_t size() const { return size_; }
+
+private:
+  std::uint64_t size_ = 0;
+};
+
+} // namespace
+
+std::uint32_t Layout::constantsOffset(ConstantTable table) const {
+  for (const ConstantsLayout &entry : constants)
+    if (entry.table == table)
+      return entry.offset;
+  return kNone;
+}
+
+Result<Layout> layoutOf(const Signature &signature) {
+  Layout layout{};
+  Arena parameters;
+
+  bool used[kConstantTableCount] = {};
+  for (const LayerSignature &layer : signature.layers)
+    for (const ActivationGroup &group : layer.groups)
+      if (std::optional<ConstantTable> table = constantTableOf(group.function))
+        used[static_cast<unsigned>(*table)] = true;
+  for (unsigned t = 0; t < kConstantTableCount; ++t)
+    if (used[t]) {
+      ConstantTable table = static_cast<ConstantTable>(t);
+      layout.constants.push_back({table, parameters.take(constantsOf(table).size() * 4)});
+    }
+
+  layout.inputBoundsOffset = parameters.take(8);
+  layout.inputScaleOffset = parameters.take(roundUp(signature.inputs, 8) * 4);
+
+  std::uint64_t codes = signature.inputs;
+  std::uint64_t widestVector = 0;
+  layout.layers.reserve(signature.layers.size());
+  for (const LayerSignature &layer : signature.layers) {
+    bool isLast = &layer == &signature.layers.back();
+    LayerLayout l{};
+    l.fanIn = static_cast<std::uint32_t>(codes - layer.readBegin);
+    l.outputs = layer.outputs();
+    l.kPairs = l.fanIn / 2 + l.fanIn % 2;
+    l.fullBlocks = l.outputs / kBlockOutputs;
+    l.tailOutputs = static_cast<std::uint32_t>(roundUp(l.outputs % kBlockOutputs, 8));
+    if (l.tailOutputs == kBlockOutputs) {
+      ++l.fullBlocks;
+      l.tailOutputs = 0;
+    }
+    // One group starts at output 0; with several, a vector of 8 may start at any output.
+    l.vectorLength = static_cast<std::uint32_t>(roundUp(layer.groups.size() == 1 ? l.outputs : l.outputs + 7, 8));
+    l.codesBegin = static_cast<std::uint32_t>(codes);
+
+    std::uint64_t paddedOutputs = roundUp(l.outputs, 8);
+    l.blocksOffset = parameters.take(paddedOutputs * 4 + paddedOutputs * l.kPairs * 2);
+    l.boundsOffset = isLast ? kNone : parameters.take(8);
+    l.multiplierOffset = parameters.take(std::uint64_t{l.vectorLength} * 4);
+    bool isClamped = std::any_of(layer.groups.begin(), layer.groups.end(),
+                                 [](const ActivationGroup &group) { return group.clamped; });
+    l.limitOffset = isClamped ? parameters.take(std::uint64_t{l.vectorLength} * 4) : kNone;
+
+    widestVector = std::max<std::uint64_t>(widestVector, l.vectorLength);
+    if (!isLast)
+      codes += l.outputs;
+    layout.layers.push_back(l);
+  }
+
+  std::uint64_t lastVector = layout.layers.back().vectorLength;
+  layout.outputGainOffset = signature.outputAffine ? parameters.take(lastVector * 4) : kNone;
+  layout.outputOffsetOffset = signature.outputAffine ? parameters.take(lastVector * 4) : kNone;
+
+  Arena scratch;
+  layout.codesOffset = scratch.take((codes + kCodePadding) * 2);
+  layout.accumulatorsOffset = scratch.take(widestVector * 4);
+
+  if (parameters.size() > kMaxBlockBytes)
+    return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);
+  if (scratch.size() > kMaxBlockBytes)
+    return makeError(ErrorId::ScratchTooLarge, scratch.size(), kMaxBlockBytes);
+  layout.parameterBytes = static_cast<std::uint32_t>(parameters.size());
+  layout.scratchBytes = static_cast<std::uint32_t>(scratch.size());
+  return layout;
+}
+
+} // namespace kimic::quant
