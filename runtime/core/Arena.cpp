@@ -1,0 +1,153 @@
+#include "runtime/core/Arena.h"
+
+namespace kimic::runtime {
+
+struct Arena::Block {
+  std::uint32_t bytes;         // with this header, a multiple of 16
+  std::uint32_t previousBytes; // of the block before it, 0 for the first
+  std::uint32_t isFree;
+  std::uint32_t unused;
+  // Only in free blocks, inside what would be the payload:
+  std::uint32_t nextFree, previousFree;
+};
+
+static constexpr std::uint32_t kHeaderBytes = 16;
+static constexpr std::uint32_t kSmallestBlock = 32;
+
+Arena::Block *Arena::blockAt(std::uint32_t offset) const { return reinterpret_cast<Block *>(base_ + offset); }
+
+std::uint32_t Arena::offsetOf(const Block *block) const {
+  return static_cast<std::uint32_t>(reinterpret_cast<const std::uint8_t *>(block) - base_);
+}
+
+Arena::Block *Arena::next(const Block *block) const {
+  std::uint32_t end = offsetOf(block) + block->bytes;
+  return end < size_ ? blockAt(end) : nullptr;
+}
+
+void Arena::reset(void *base, std::size_t bytes, std::size_t cap, Grow grow) {
+  base_ = static_cast<std::uint8_t *>(base);
+  usable_ = static_cast<std::uint32_t>(bytes) & ~15u;
+  cap_ = static_cast<std::uint32_t>(cap);
+  grow_ = grow;
+}
+
+void Arena::link(Block *block) {
+  block->isFree = 1;
+  block->previousFree = kNoBlock;
+  block->nextFree = firstFree_;
+  if (firstFree_ != kNoBlock)
+    blockAt(firstFree_)->previousFree = offsetOf(block);
+  firstFree_ = offsetOf(block);
+}
+
+void Arena::unlink(Block *block) {
+  block->isFree = 0;
+  if (block->previousFree != kNoBlock)
+    blockAt(block->previousFree)->nextFree = block->nextFree;
+  else
+    firstFree_ = block->nextFree;
+  if (block->nextFree != kNoBlock)
+    blockAt(block->nextFree)->previousFree = block->previousFree;
+}
+
+Arena::Block *Arena::bestFit(std::uint32_t bytes) const {
+  Block *best = nullptr;
+  for (std::uint32_t offset = firstFree_; offset != kNoBlock; offset = blockAt(offset)->nextFree) {
+    Block *block = blockAt(offset);
+    if (block->bytes >= bytes && (!best || block->bytes < best->bytes))
+      best = block;
+  }
+  return best;
+}
+
+// Appends a block of `bytes` at the end of the region, reusing a free last block.
+Arena::Block *Arena::extend(std::uint32_t bytes) {
+  Block *end = size_ ? blockAt(last_) : nullptr;
+  bool reuses = end && end->isFree;
+  std::uint32_t start = reuses ? last_ : size_;
+  if (start > cap_ || bytes > cap_ - start)
+    return nullptr;
+  if (start + bytes > usable_) {
+    constexpr std::uint32_t kGranule = 65536;
+    std::uint32_t missing = start + bytes - usable_;
+    // Grows by an eighth at least, so that many small allocations do not mean many growths.
+    std::uint32_t generous = missing > usable_ / 8 ? missing : usable_ / 8;
+    generous = (generous + kGranule - 1) / kGranule * kGranule;
+    if (generous > cap_ - usable_)
+      generous = missing;
+    if (!grow_ || !grow_(generous))
+      return nullptr;
+    usable_ += generous;
+  }
+  std::uint32_t before = reuses ? end->previousBytes : end ? end->bytes : 0;
+  if (reuses)
+    unlink(end);
+  Block *block = blockAt(start);
+  block->bytes = bytes;
+  block->previousBytes = before;
+  block->isFree = 0;
+  size_ = start + bytes;
+  last_ = start;
+  return block;
+}
+
+void *Arena::allocate(std::size_t bytes) {
+  if (bytes > cap_)
+    return nullptr;
+  std::uint32_t needed = (static_cast<std::uint32_t>(bytes) + kHeaderBytes + 15u) & ~15u;
+  if (needed < kSmallestBlock)
+    needed = kSmallestBlock;
+  Block *block = bestFit(needed);
+  if (block) {
+    unlink(block);
+    if (block->bytes - needed >= kSmallestBlock) {
+      Block *after = next(block);
+      std::uint32_t restBytes = block->bytes - needed;
+      block->bytes = needed;
+      Block *rest = blockAt(offsetOf(block) + needed);
+      rest->bytes = restBytes;
+      rest->previousBytes = needed;
+      link(rest);
+      if (after)
+        after->previousBytes = restBytes;
+      else
+        last_ = offsetOf(rest);
+    }
+  } else {
+    block = extend(needed);
+    if (!block)
+      return nullptr;
+  }
+  used_ += block->bytes;
+  if (used_ > peak_)
+    peak_ = used_;
+  return reinterpret_cast<std::uint8_t *>(block) + kHeaderBytes;
+}
+
+void Arena::free(void *address) {
+  if (!address)
+    return;
+  Block *block = reinterpret_cast<Block *>(static_cast<std::uint8_t *>(address) - kHeaderBytes);
+  used_ -= block->bytes;
+  Block *after = next(block);
+  if (after && after->isFree) {
+    unlink(after);
+    block->bytes += after->bytes;
+  }
+  if (block->previousBytes) {
+    Block *before = blockAt(offsetOf(block) - block->previousBytes);
+    if (before->isFree) {
+      unlink(before);
+      before->bytes += block->bytes;
+      block = before;
+    }
+  }
+  link(block);
+  if (Block *follower = next(block))
+    follower->previousBytes = block->bytes;
+  else
+    last_ = offsetOf(block);
+}
+
+} // namespace kimic::runtime

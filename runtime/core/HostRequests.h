@@ -1,0 +1,50 @@
+// What the runtime has asked of the host: a queue of requests not yet taken, and the tickets of those under way.
+//
+// Whoever needs something owns a Ticket, asks with it, and looks at it again when polled. Nothing is called back.
+#pragma once
+
+#include "formats/base/Result.h"
+#include "runtime/include/kimic/Runtime.h"
+
+#include <vector>
+
+namespace kimic::runtime {
+
+/// One thing asked of the host. Must stay at its address while it is Waiting.
+struct Ticket {
+  enum class State : std::uint8_t { Idle, Waiting, Done, Failed };
+
+  State state = State::Idle;
+  std::uintptr_t value = 0; ///< Done: what kimic_complete() was given
+  Error error;              ///< Failed: why
+};
+
+class HostRequests {
+public:
+  /// Asks for bytes [offset, offset + length) of the pack at `address`, valid until the ticket is Done or Failed.
+  void read(Ticket &ticket, std::uint64_t offset, std::uint32_t length, void *address);
+
+  /// Asks for the kernels of the module at `address` to be put into the function table.
+  void link(Ticket &ticket, const void *address, std::uint32_t length, std::uint32_t firstKernel,
+            std::uint32_t kernelCount, std::uint32_t variant);
+
+  /// The next request that was not taken yet, in order of asking; false if there is none.
+  bool next(KimicRequest &request);
+
+  /// Settles the ticket of a request: Done with `value` if `error` is None, else Failed. UnknownRequest.
+  Result<void> complete(std::uint32_t id, ErrorId error, std::uintptr_t value);
+
+private:
+  struct Pending {
+    KimicRequest request;
+    Ticket *ticket;
+    bool taken;
+  };
+
+  void ask(Ticket &ticket, KimicRequest request);
+
+  std::vector<Pending> pending_;
+  std::uint32_t lastId_ = 0;
+};
+
+} // namespace kimic::runtime
