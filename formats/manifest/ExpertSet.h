@@ -45,12 +45,14 @@ struct ReadOptions {
   bool strict = false; ///< a parameter count outside of kMinParameters .. kMaxParameters is an error
 };
 
-/// Checks everything that needs networks and data together: columns of the data, numbers of labels, names and ranges,
-/// the router's outputs against its experts, equal shapes of routed experts and of fallbacks, parameter counts.
-/// Appends to set.warnings. On success every inputRange is empty or has one entry per input.
+/// Checks everything that needs networks and data together (the entries are as parseManifest leaves them): columns of
+/// the data, numbers of labels, names and ranges, the router's outputs against its experts, equal shapes of routed
+/// experts and of fallbacks, parameter counts. Appends to set.warnings. On success every inputRange is empty or has one
+/// entry per input.
 Result<void, Diagnostic> check(ExpertSet &set, ReadOptions options = {});
 
-/// Reads a manifest and all files that it names, then check()s the set.
+/// Reads a manifest and all files that it names, then check()s the set. `path` is the manifest or its folder, in which
+/// it is called `experts.json`.
 Result<ExpertSet, Diagnostic> readManifest(const std::string &path, ReadOptions options = {});
 
 } // namespace kimic::manifest

@@ -57,11 +57,11 @@ struct AccuracyBudget {
 
 /// The fields that an expert and the router have in common.
 struct NetworkEntry {
-  FileReference network;
+  FileReference networkFile;
   SemanticsTag semantics = SemanticsTag::Unstated;
-  FileReference calibration;        ///< `.data` (its inputs) or `.npy`
-  FileReference test;               ///< `.data`, or `.npy` inputs with testTargets
-  FileReference testTargets;        ///< `.npy`; present exactly if `test` is `.npy`
+  FileReference calibrationFile;    ///< `.data` (its inputs) or `.npy`
+  FileReference testFile;           ///< `.data`, or `.npy` inputs with targetsFile
+  FileReference targetsFile;        ///< `.npy`; present exactly if testFile is `.npy`
   std::vector<Interval> inputRange; ///< empty, one for all inputs, or one for each input
   std::uint32_t line = 0;           ///< where the entry starts
 };
