@@ -1,0 +1,15 @@
+// What reports, logs and symbols call a kernel. Grammar: formats/spec/kernel-abi-v1.md, "Kernel names".
+#pragma once
+
+#include "formats/quant/Signature.h"
+
+#include <string>
+
+namespace kimic::quant {
+
+/// The name of a valid signature's kernel, of the characters [a-z0-9_-]: `w8a14_64-128-64-16_sigmoid_symmetric`, or,
+/// for one that is irregular or whose name would be longer than 72 characters, `w8a14_10-x23-2_` and a hash of its
+/// encoding.
+std::string kernelName(const Signature &signature);
+
+} // namespace kimic::quant
