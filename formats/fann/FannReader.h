@@ -1,7 +1,7 @@
 // Reads networks from text: FANN's `.net` in every version that libfann 2 reads (and some that it does not), and
 // ruv-FANN's JSON.
 //
-// FANN: FANN_FLO_1.1, 2.0, 2.1 and FANN_FIX_1.1, 2.0, 2.1; layered, sparse, shortcut and cascade networks; all twenty
+// FANN: FANN_FLO_1.1, 2.0 and 2.1, FANN_FIX_1.1 and 2.0; layered, sparse, shortcut and cascade networks; all twenty
 // activations. Keys may stand in any order, unknown keys are ignored, and num_layers, layer_sizes, neurons and
 // connections (for FIX also decimal_point) are the only ones required. CR LF, a byte order mark, a comma as decimal
 // point, any white space between tuples and text after the last connection are accepted.
