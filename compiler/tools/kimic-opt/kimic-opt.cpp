@@ -1,0 +1,12 @@
+// Runs any pass of kimic on any file of its IR: for tests, and for looking at one step.
+#include "compiler/Dialect/Expert/Expert.h"
+#include "compiler/Dialect/QExpert/QExpert.h"
+
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+
+int main(int argc, char **argv) {
+  mlir::DialectRegistry registry;
+  registry.insert<kimic::expert::ExpertDialect, kimic::qexpert::QExpertDialect>();
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "kimic's optimizer driver\n", registry));
+}
