@@ -5,6 +5,7 @@
 // share.
 #pragma once
 
+#include "formats/abi/KernelAbi.h"
 #include "formats/base/Domain.h"
 #include "formats/base/Sha256.h"
 
@@ -19,7 +20,6 @@ namespace kimic::pack {
 inline constexpr std::array<std::uint8_t, 8> kMagic = {0x89, 'K', 'P', 'K', 0x0D, 0x0A, 0x1A, 0x0A};
 inline constexpr std::uint16_t kMajor = 1;
 inline constexpr std::uint16_t kMinor = 0;
-inline constexpr std::uint32_t kKernelAbi = 1;
 inline constexpr std::uint8_t kHashSha256 = 1;
 
 inline constexpr std::size_t kHeaderBytes = 256;
@@ -38,8 +38,10 @@ inline constexpr std::uint8_t kMinGroupLog2 = 6, kMaxGroupLog2 = 8;
 inline constexpr std::size_t kRootFixedBytes = 76; ///< router record and meta row
 inline constexpr std::size_t kBlockRowBytes = 44;
 
-/// Kernel variants are numbered as abi::Variant: 0 scalar, 1 simd128, 2 relaxed.
 inline constexpr unsigned kVariantCount = 3;
+/// Index of a variant in arrays and its bit in Header::variants: 0 scalar, 1 simd128, 2 relaxed.
+constexpr unsigned variantIndex(abi::Variant variant) { return static_cast<unsigned>(variant) - 1; }
+constexpr abi::Variant variantAt(unsigned index) { return static_cast<abi::Variant>(index + 1); }
 
 enum class Codec : std::uint8_t {
   Stored = 0,
@@ -83,8 +85,8 @@ struct Header {
   std::uint16_t minor = kMinor;
   std::uint32_t requiredFeatures = 0;
   std::uint32_t optionalFeatures = 0;
-  std::uint32_t kernelAbi = kKernelAbi;
-  std::uint8_t variants = 0; ///< bit v is set if every kernel group has a module of variant v
+  std::uint32_t kernelAbi = abi::kVersion;
+  std::uint8_t variants = 0; ///< bit variantIndex(v) is set if every kernel group has a module of variant v
   std::uint8_t leafLog2 = kMinLeafLog2;
   std::uint8_t groupLog2 = kMinGroupLog2;
   std::uint32_t experts = 0;
@@ -105,7 +107,7 @@ struct Header {
   /// First kernel of a group (export `k0` of its modules), and how many it holds.
   std::uint32_t firstKernel(std::uint32_t group) const { return group << groupLog2; }
   std::uint32_t kernelsIn(std::uint32_t group) const;
-  bool hasVariant(unsigned variant) const { return (variants >> variant & 1) != 0; }
+  bool hasVariant(abi::Variant variant) const { return (variants >> variantIndex(variant) & 1) != 0; }
 };
 
 inline std::uint32_t Header::expertsIn(std::uint32_t leaf) const {
@@ -133,8 +135,9 @@ struct Router {
 
 struct KernelGroup {
   BlockRef signatures;
-  /// By variant number; meaningful where Header::hasVariant.
-  std::array<BlockRef, kVariantCount> modules;
+  std::array<BlockRef, kVariantCount> modules; ///< by variantIndex; meaningful where Header::hasVariant
+
+  const BlockRef &module(abi::Variant variant) const { return modules[variantIndex(variant)]; }
 };
 
 /// pack-v1 §4.

@@ -26,7 +26,7 @@ struct PackContents {
   std::string meta = "{}"; ///< JSON
   /// encode(signature) of every kernel, by kernel number.
   std::vector<std::vector<std::uint8_t>> signatures;
-  /// [variant number][group]: wasm modules. A variant has one for every group, or none at all.
+  /// [variantIndex][group]: wasm modules. A variant has one for every group, or none at all.
   std::array<std::vector<std::vector<std::uint8_t>>, kVariantCount> modules;
   std::vector<Expert> experts; ///< by expert number
   std::optional<Router> router;
@@ -34,10 +34,8 @@ struct PackContents {
   friend bool operator==(const PackContents &, const PackContents &) = default;
 };
 
-/// Kernels of one group in packs of up to 64 * 64 kernels; groupLog2For() is the general rule.
-inline constexpr std::uint32_t kKernelsPerGroup = 1u << kMinGroupLog2;
-
-/// The group size that writePack uses for `kernels` kernels and this many variants. Modules must be grouped by it.
+/// Log2 of the group size that writePack uses for `kernels` kernels in this many variants; modules must be grouped by
+/// it. 6, that is abi::kGroupKernels, up to thousands of kernels; 7 or 8 for more.
 std::uint8_t groupLog2For(std::uint32_t kernels, unsigned variants);
 
 /// The pack's bytes: a pure function of the contents. Every block is stored or compressed, whichever is smaller; equal
