@@ -316,16 +316,14 @@ void scaleInput(const Scaling &scaling, std::span<float> row) {
   assert(row.size() == scaling.mean.size());
   for (std::size_t i = 0; i < row.size(); ++i)
     if (scaling.deviation[i] != 0)
-      row[i] = static_cast<float>(((row[i] - scaling.mean[i]) / scaling.deviation[i] + 1.0) * scaling.factor[i] +
-                                  scaling.newMin[i]);
+      row[i] = ((row[i] - scaling.mean[i]) / scaling.deviation[i] + 1.0f) * scaling.factor[i] + scaling.newMin[i];
 }
 
 void descaleOutput(const Scaling &scaling, std::span<float> row) {
   assert(row.size() == scaling.mean.size());
   for (std::size_t i = 0; i < row.size(); ++i)
-    if (scaling.deviation[i] != 0)
-      row[i] = static_cast<float>(((row[i] - scaling.newMin[i]) / scaling.factor[i] - 1.0) * scaling.deviation[i] +
-                                  scaling.mean[i]);
+    if (scaling.deviation[i] != 0 && scaling.factor[i] != 0)
+      row[i] = ((row[i] - scaling.newMin[i]) / scaling.factor[i] - 1.0f) * scaling.deviation[i] + scaling.mean[i];
 }
 
 Matrix evaluate(const Network &network, const Matrix &inputs, EvaluateOptions options) {

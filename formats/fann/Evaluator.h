@@ -17,7 +17,8 @@ namespace kimic::fann {
 
 struct EvaluateOptions {
   /// Applies the network's scaling parameters to inputs and outputs, as fann_scale_input and fann_descale_output do
-  /// (an element with deviation 0 is left as it is, as in libfann's master). Without effect if the network has none.
+  /// (an element with deviation 0 is left as it is, as in libfann's master; so is an output with factor 0). Without
+  /// effect if the network has none.
   bool applyScaling = false;
 };
 

@@ -305,10 +305,13 @@ private:
       KIMIC_TRY(readScale("scale_deviation" + side, count, scaling.deviation));
       KIMIC_TRY(readScale("scale_new_min" + side, count, scaling.newMin));
       KIMIC_TRY(readScale("scale_factor" + side, count, scaling.factor));
-      for (std::uint32_t i = 0; i < count; ++i)
-        if (scaling.deviation[i] == 0)
-          network.warnings.push_back("scale_deviation" + side + " of " + (isInput ? "input " : "output ") +
-                                     std::to_string(i) + " is 0: it is left unscaled");
+      for (std::uint32_t i = 0; i < count; ++i) {
+        bool hasNoFactor = !isInput && scaling.factor[i] == 0;
+        if (scaling.deviation[i] == 0 || hasNoFactor)
+          network.warnings.push_back((hasNoFactor ? "scale_factor" : "scale_deviation") + side + " of " +
+                                     (isInput ? "input " : "output ") + std::to_string(i) +
+                                     " is 0: it is left unscaled");
+      }
       (isInput ? network.scalingIn : network.scalingOut) = std::move(scaling);
     }
     return {};

@@ -58,7 +58,7 @@ struct Connection {
 /// One side's scaling parameters, one number per input (or output), as FANN's fann_set_scaling_params computes them.
 struct Scaling {
   std::vector<float> mean;
-  std::vector<float> deviation; ///< may hold 0: such an element is left unscaled
+  std::vector<float> deviation; ///< 0: this element is left unscaled (so is an output whose factor is 0)
   std::vector<float> newMin;
   std::vector<float> factor;
 };
