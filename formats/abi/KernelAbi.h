@@ -33,9 +33,10 @@ inline constexpr std::uint32_t kAlignment = 16; ///< of params and scratch, in b
 /// Kernels of one group, and so of one module, as the pack groups them.
 inline constexpr std::uint32_t kGroupKernels = 64;
 inline constexpr std::uint32_t kMaxKernels = 256; ///< functions that the verifier accepts in one module
-inline constexpr std::uint32_t kMaxModuleBytes = 4u << 20;
-inline constexpr std::uint32_t kMaxBodyBytes = 256u << 10;
-inline constexpr std::uint32_t kMaxLocals = 4096;
+inline constexpr std::uint32_t kMaxModuleBytes = 16u << 20;
+inline constexpr std::uint32_t kMaxBodyBytes = 1u << 20;
+/// Of one function, its parameters included.
+inline constexpr std::uint32_t kMaxLocals = 16384;
 inline constexpr std::uint32_t kMaxNesting = 64;
 
 } // namespace kimic::abi
