@@ -189,7 +189,7 @@ void *kimic_allocate(KimicRuntime *runtime, size_t bytes);
 void kimic_free(KimicRuntime *runtime, void *address);
 
 /* Runs a resident expert: y[rows * outputs] = expert(x[rows * inputs]), in f32, rows >= 1. Does not allocate. `x` and
- * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NoRows. */
+ * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NothingToRun. */
 int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32_t rows, float *y);
 
 /* Runs the resident router on one row and writes the `count` best experts, best first, ties to the lower id.
@@ -200,8 +200,8 @@ int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, Kimic
                     float *scores);
 
 /* Runs the chosen experts, all resident, on one row and merges their outputs to y[outputs]. `merge` is a KimicMerge.
- * The sums are exact to f64 and rounded to f32 once. Does not allocate. ExpertNotResident, NoRows (no choice),
- * OutputsDiffer, InputsDiffer. */
+ * Outputs are summed in f64 in the order of the choices and rounded to f32 once. Does not allocate.
+ * ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer. */
 int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, uint32_t merge,
                          const float *x, float *y);
 
@@ -209,6 +209,12 @@ void kimic_stats(KimicRuntime *runtime, KimicStats *stats);
 
 /* The error of the last function that returned one. */
 void kimic_last_error(KimicRuntime *runtime, KimicErrorInfo *error);
+
+#ifdef __EMSCRIPTEN__
+/* KIMIC_EXCHANGE_BYTES static bytes, 16-byte aligned, for the structs that a JavaScript host passes. */
+#define KIMIC_EXCHANGE_BYTES 256u
+void *kimic_exchange(void);
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,43 @@
+// Runs resident experts, the router and what it chooses. Nothing here allocates except reserve(), which loading calls.
+#pragma once
+
+#include "runtime/load/KernelLinker.h"
+
+#include <span>
+
+namespace kimic::runtime {
+
+class Engine {
+public:
+  Engine(ExpertCache &cache, PackSession &session) : cache_(cache), session_(session) {}
+
+  /// The resident expert with this id. UnknownExpert, ExpertNotResident.
+  Result<Expert *> resident(std::uint32_t expert);
+
+  /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted.
+  Result<void> reserve(const Kernel &kernel);
+
+  /// y[rows][outputs] = expert(x[rows][inputs]). REQUIRES: reserved. NothingToRun and the errors of resident().
+  Result<void> run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
+
+  /// Runs the router's network on one row and chooses choices.size() experts. `scores`: all probabilities, or null.
+  /// REQUIRES: the pack has a router, reserved, at least one choice and at most as many as routed experts.
+  /// RouterOutputs and the errors of resident().
+  Result<void> route(const float *x, std::span<KimicChoice> choices, float *scores);
+
+  /// Runs the chosen experts on one row and merges their outputs. REQUIRES: reserved.
+  /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer and the errors of resident().
+  Result<void> runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
+
+private:
+  void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
+
+  ExpertCache &cache_;
+  PackSession &session_;
+  std::span<std::uint8_t> scratch_;
+  float *outputs_ = nullptr; ///< room for one row of outputs
+  double *sums_ = nullptr;
+  std::uint32_t outputRoom_ = 0;
+};
+
+} // namespace kimic::runtime

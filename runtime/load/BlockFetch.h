@@ -1,0 +1,43 @@
+// One block of the pack on its way into memory: asked for, arrived, hash verified, decoded.
+#pragma once
+
+#include "formats/pack/PackFormat.h"
+#include "runtime/core/ExpertCache.h"
+#include "runtime/core/HostRequests.h"
+
+namespace kimic::runtime {
+
+/// What loading needs from the rest of the runtime.
+struct LoadContext {
+  HostRequests &requests;
+  ExpertCache &cache; ///< all memory comes from here
+};
+
+/// Must stay at its address while a read is under way. Its memory goes back with release(), or with the arena.
+class BlockFetch {
+public:
+  /// Starts the read, or looks whether it is done: true as soon as bytes() hold the raw block. An error (of the host,
+  /// of the hash, of decoding, of memory) frees everything, so that the next poll starts again. `block` must be the
+  /// same in every poll and not empty.
+  Result<bool> poll(LoadContext context, const pack::BlockRef &block);
+
+  /// The raw block, 16-byte aligned, in memory of the cache. REQUIRES: poll() returned true.
+  std::span<std::uint8_t> bytes() const { return raw_; }
+
+  /// Gives the raw block to the caller, who frees it, and becomes as new.
+  std::span<std::uint8_t> take();
+
+  bool isWaiting() const { return ticket_.state == Ticket::State::Waiting; }
+
+  /// Frees the raw block, if it is there, and becomes as new. REQUIRES: no read is under way.
+  void release(LoadContext context);
+
+private:
+  Result<void> finish(LoadContext context, const pack::BlockRef &block);
+
+  Ticket ticket_;
+  std::uint8_t *stored_ = nullptr;
+  std::span<std::uint8_t> raw_;
+};
+
+} // namespace kimic::runtime

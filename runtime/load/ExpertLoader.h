@@ -1,0 +1,43 @@
+// Makes experts resident: leaf, then kernel and parameters side by side.
+#pragma once
+
+#include "runtime/load/KernelLinker.h"
+
+#include <memory>
+#include <vector>
+
+namespace kimic::runtime {
+
+class ExpertLoader {
+public:
+  ExpertLoader(LoadContext context, PackSession &session, KernelLinker &linker)
+      : context_(context), session_(session), linker_(linker) {}
+
+  /// Starts or goes on loading the expert, one read at a time per block whoever asks; true when it is resident. A
+  /// resident expert becomes the most recently used. REQUIRES: the session is open. UnknownExpert.
+  Result<bool> load(std::uint32_t expert);
+
+  std::uint64_t hits() const { return hits_; }
+  std::uint64_t misses() const { return misses_; }
+
+private:
+  /// An expert whose parameters are being read.
+  struct Arriving {
+    std::uint32_t expert = 0;
+    bool hasFailed = false; ///< nobody waits for it any more, only the host still owes its bytes
+    BlockFetch data;
+  };
+
+  Arriving *find(std::uint32_t expert);
+  void forget(Arriving *arriving);
+  void forgetFailed();
+  Result<bool> advance(std::uint32_t expert, Arriving &arriving);
+
+  LoadContext context_;
+  PackSession &session_;
+  KernelLinker &linker_;
+  std::vector<std::unique_ptr<Arriving>> arriving_; ///< in order of their first load()
+  std::uint64_t hits_ = 0, misses_ = 0;
+};
+
+} // namespace kimic::runtime

@@ -1,0 +1,57 @@
+// From kernel ids to functions, one group at a time.
+//
+// A group is absent, or its signatures and module are on their way, or it is linked. If no variant of the pack can be
+// linked here, or the host declines, the group's kernels have no function: the evaluator inside the runtime serves.
+#pragma once
+
+#include "formats/quant/Layout.h"
+#include "runtime/load/PackSession.h"
+
+#include <vector>
+
+namespace kimic::runtime {
+
+/// A kernel in the function table, formats/spec/kernel-abi-v1.md: parameters, x, y, scratch, rows.
+using KernelFunction = void (*)(const std::uint8_t *, const float *, float *, std::uint8_t *, std::uint32_t);
+
+struct Kernel {
+  quant::Signature signature;
+  quant::Layout layout;
+  KernelFunction function = nullptr; ///< null: run generically
+};
+
+class KernelLinker {
+public:
+  /// `variants`: bit v says that the host can link KimicVariant v.
+  KernelLinker(LoadContext context, const PackSession &session, std::uint32_t variants);
+
+  /// Starts or goes on linking the kernel's group; true when kernel() may be called. REQUIRES: the session is open and
+  /// the kernel exists.
+  Result<bool> fetch(std::uint32_t kernel);
+  const Kernel &kernel(std::uint32_t kernel) const;
+
+  /// KimicVariant of the linked groups of this pack, or KIMIC_VARIANT_GENERIC.
+  std::uint32_t variantOf(const Kernel &kernel) const;
+  std::uint32_t linkedKernels() const { return linkedKernels_; }
+
+private:
+  struct Group {
+    BlockFetch signatures, module;
+    Ticket link;
+    bool isLinked = false; ///< functions are known, or it is known that there are none
+    std::vector<Kernel> kernels;
+  };
+
+  Result<bool> fetchSignatures(std::uint32_t number, Group &group);
+  Result<bool> linkModule(std::uint32_t number, Group &group);
+  Result<void> parseKernels(std::uint32_t number, Group &group);
+
+  LoadContext context_;
+  const PackSession &session_;
+  std::uint32_t wanted_;
+  std::uint32_t variant_ = KIMIC_VARIANT_GENERIC;
+  std::vector<Group> groups_;
+  std::uint32_t linkedKernels_ = 0;
+};
+
+} // namespace kimic::runtime

@@ -1,0 +1,53 @@
+// An open pack: header and root directory, and the leaves that were asked for.
+#pragma once
+
+#include "runtime/load/BlockFetch.h"
+
+#include <vector>
+
+namespace kimic::runtime {
+
+class PackSession {
+public:
+  explicit PackSession(LoadContext context) : context_(context) {}
+
+  /// Reads and verifies header and root with one request; true when they are there.
+  Result<bool> open();
+  bool isOpen() const { return isOpen_; }
+
+  /// REQUIRES: isOpen().
+  const pack::Header &header() const { return header_; }
+  const pack::Root &root() const { return root_; }
+
+  /// Reads the leaf of the expert; true when entry() and expert() may be called. REQUIRES: the expert exists.
+  Result<bool> fetchEntry(std::uint32_t expert);
+  const pack::LeafEntry &entry(std::uint32_t expert) const;
+
+  /// The runtime's record of an expert, made when its leaf arrives; null before.
+  Expert *expert(std::uint32_t expert);
+
+  /// Reads the metadata; true when metadata() may be called.
+  Result<bool> fetchMetadata();
+  std::span<const std::uint8_t> metadata() const { return metadata_.bytes(); }
+  void releaseMetadata();
+
+private:
+  struct Leaf {
+    BlockFetch fetch;
+    pack::Leaf entries;
+    std::vector<Expert> experts;
+  };
+
+  Result<void> readRoot();
+
+  LoadContext context_;
+  Ticket firstRead_;
+  std::uint8_t *firstBytes_ = nullptr;
+  bool isOpen_ = false;
+  pack::Header header_;
+  pack::Root root_;
+  std::vector<Leaf> leaves_;
+  BlockFetch metadata_;
+};
+
+} // namespace kimic::runtime

@@ -1,0 +1,201 @@
+#include "runtime/native/NativePack.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <sys/stat.h>
+
+namespace kimic::runtime {
+
+// Answers requests from bytes or from an open file, and owns the runtime.
+class NativePack::Host {
+public:
+  Host(std::vector<std::uint8_t> bytes, std::FILE *file) : bytes_(std::move(bytes)), file_(file) {}
+  Host(const Host &) = delete;
+  Host &operator=(const Host &) = delete;
+  ~Host() {
+    if (runtime)
+      kimic_destroy(runtime);
+    if (file_)
+      std::fclose(file_);
+  }
+
+  Result<void> open(NativeOptions options);
+
+  /// Repeats `ask` and answers requests until it is done.
+  template <class Ask> Result<void> pump(Ask ask) {
+    std::int32_t status;
+    while ((status = ask()) == KIMIC_PENDING)
+      answerRequests();
+    return outcome(status);
+  }
+
+  Result<void> outcome(std::int32_t status) const {
+    if (status == KIMIC_OK)
+      return {};
+    KimicErrorInfo error;
+    kimic_last_error(runtime, &error);
+    return makeError(static_cast<ErrorId>(error.id), error.args[0], error.args[1], error.args[2]);
+  }
+
+  Result<void> load(std::uint32_t expert) {
+    return pump([&] { return kimic_load(runtime, expert); });
+  }
+  /// Loads the expert and keeps it until unpinned.
+  Result<void> pin(std::uint32_t expert) {
+    KIMIC_TRY(load(expert));
+    return outcome(kimic_pin(runtime, expert));
+  }
+  Result<KimicExpertInfo> infoOf(std::uint32_t expert) {
+    KIMIC_TRY(load(expert));
+    KimicExpertInfo expertInfo;
+    KIMIC_TRY(outcome(kimic_expert_info(runtime, expert, &expertInfo)));
+    return expertInfo;
+  }
+  Result<std::vector<float>> runChosen(std::span<const KimicChoice> choices, std::span<const float> x);
+
+  KimicRuntime *runtime = nullptr;
+  KimicPackInfo info{};
+
+private:
+  void answerRequests();
+  bool read(std::uint64_t offset, void *destination, std::size_t length, std::size_t &delivered);
+
+  std::vector<std::uint8_t> bytes_;
+  std::FILE *file_;
+};
+
+bool NativePack::Host::read(std::uint64_t offset, void *destination, std::size_t length, std::size_t &delivered) {
+  if (!file_) {
+    delivered = offset < bytes_.size() ? std::min<std::size_t>(length, bytes_.size() - offset) : 0;
+    if (delivered)
+      std::memcpy(destination, bytes_.data() + offset, delivered);
+    return true;
+  }
+  if (fseeko(file_, static_cast<off_t>(offset), SEEK_SET) != 0)
+    return false;
+  delivered = std::fread(destination, 1, length, file_);
+  return delivered == length || !std::ferror(file_);
+}
+
+void NativePack::Host::answerRequests() {
+  KimicRequest request;
+  while (kimic_next_request(runtime, &request)) {
+    std::size_t delivered = 0;
+    ErrorId error = ErrorId::LinkDeclined;
+    if (request.kind == KIMIC_REQUEST_READ) {
+      void *destination = reinterpret_cast<void *>(static_cast<std::uintptr_t>(request.address));
+      error = read(request.offset, destination, request.length, delivered) ? ErrorId::None : ErrorId::SourceReadFailed;
+    }
+    kimic_complete(runtime, request.id, static_cast<std::int32_t>(error), delivered);
+  }
+}
+
+Result<void> NativePack::Host::open(NativeOptions options) {
+  KimicOptions runtimeOptions{options.arenaBytes, 0, 0};
+  runtime = kimic_create(&runtimeOptions);
+  if (!runtime)
+    return makeError(ErrorId::ArenaUnavailable, options.arenaBytes, KIMIC_MINIMUM_ARENA, KIMIC_MAXIMUM_ARENA);
+  KIMIC_TRY(pump([&] { return kimic_open(runtime); }));
+  return outcome(kimic_pack_info(runtime, &info));
+}
+
+Result<std::vector<float>> NativePack::Host::runChosen(std::span<const KimicChoice> choices, std::span<const float> x) {
+  KIMIC_ASSIGN(KimicExpertInfo first, infoOf(choices[0].expert));
+  if (x.size() != first.inputs)
+    return makeError(ErrorId::InputLength, x.size(), 1, first.inputs);
+  std::vector<float> y(first.outputs);
+  std::size_t pinned = 0;
+  Result<void> done;
+  for (; pinned < choices.size() && done.ok(); ++pinned)
+    done = pin(choices[pinned].expert);
+  if (done.ok())
+    done = outcome(kimic_run_chosen(runtime, choices.data(), static_cast<std::uint32_t>(choices.size()), info.merge,
+                                    x.data(), y.data()));
+  else
+    --pinned;
+  while (pinned-- > 0)
+    kimic_unpin(runtime, choices[pinned].expert);
+  if (!done.ok())
+    return done.error();
+  return y;
+}
+
+NativePack::NativePack(std::unique_ptr<Host> host) : host_(std::move(host)) {}
+NativePack::NativePack(NativePack &&) = default;
+NativePack &NativePack::operator=(NativePack &&) = default;
+NativePack::~NativePack() = default;
+
+Result<NativePack> NativePack::open(std::vector<std::uint8_t> bytes, NativeOptions options) {
+  auto host = std::make_unique<Host>(std::move(bytes), nullptr);
+  KIMIC_TRY(host->open(options));
+  return NativePack(std::move(host));
+}
+
+Result<NativePack, Diagnostic> NativePack::openFile(const std::string &path, NativeOptions options) {
+  std::FILE *file = std::fopen(path.c_str(), "rb");
+  if (!file)
+    return Diagnostic{errno == ENOENT ? ErrorId::FileNotFound : ErrorId::FileUnreadable, path};
+  struct stat facts;
+  if (fstat(fileno(file), &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    std::fclose(file);
+    return Diagnostic{ErrorId::FileUnreadable, path, 0, "", "", "a regular file"};
+  }
+  auto host = std::make_unique<Host>(std::vector<std::uint8_t>(), file);
+  if (Result<void> opened = host->open(options); !opened.ok())
+    return Diagnostic{opened.error().id, path, 0, "", kimic::message(opened.error())};
+  return NativePack(std::move(host));
+}
+
+const KimicPackInfo &NativePack::info() const { return host_->info; }
+
+Result<std::string> NativePack::metadata() {
+  KimicBytes json{};
+  KIMIC_TRY(host_->pump([&] { return kimic_metadata(host_->runtime, &json); }));
+  std::string text(reinterpret_cast<const char *>(static_cast<std::uintptr_t>(json.address)), json.length);
+  kimic_release_metadata(host_->runtime);
+  return text;
+}
+
+Result<KimicExpertInfo> NativePack::expertInfo(std::uint32_t expert) { return host_->infoOf(expert); }
+
+Result<std::vector<float>> NativePack::run(std::uint32_t expert, std::span<const float> x, std::uint32_t rows) {
+  KIMIC_ASSIGN(KimicExpertInfo facts, host_->infoOf(expert));
+  if (x.size() != std::uint64_t{rows} * facts.inputs)
+    return makeError(ErrorId::InputLength, x.size(), rows, facts.inputs);
+  std::vector<float> y(std::size_t{rows} * facts.outputs);
+  KIMIC_TRY(host_->outcome(kimic_run(host_->runtime, expert, x.data(), rows, y.data())));
+  return y;
+}
+
+Result<NativePack::Route> NativePack::route(std::span<const float> x, std::uint32_t count) {
+  const KimicPackInfo &pack = host_->info;
+  if (pack.routerExpert == KIMIC_NO_EXPERT)
+    return makeError(ErrorId::PackHasNoRouter);
+  KIMIC_ASSIGN(KimicExpertInfo facts, host_->infoOf(pack.routerExpert));
+  if (x.size() != facts.inputs)
+    return makeError(ErrorId::InputLength, x.size(), 1, facts.inputs);
+  Route result;
+  result.choices.resize(std::min(count ? count : pack.topK, pack.routedExperts));
+  result.scores.resize(pack.routedExperts);
+  std::uint32_t chosen = 0;
+  KIMIC_TRY(host_->outcome(kimic_route(host_->runtime, x.data(), count, result.choices.data(), &chosen,
+                                       result.scores.data())));
+  return result;
+}
+
+Result<NativePack::RoutedRun> NativePack::runRouted(std::span<const float> x, std::uint32_t count) {
+  RoutedRun result;
+  KIMIC_ASSIGN(result.route, route(x, count));
+  KIMIC_ASSIGN(result.y, host_->runChosen(result.route.choices, x));
+  return result;
+}
+
+KimicStats NativePack::stats() const {
+  KimicStats stats;
+  kimic_stats(host_->runtime, &stats);
+  return stats;
+}
+
+} // namespace kimic::runtime

@@ -1,0 +1,67 @@
+// A pack in this process: the runtime with a host that reads from memory or from a file and links nothing, so that
+// every expert runs in the reference evaluator. For tools, Python and tests; the bits are those of every kernel.
+#pragma once
+
+#include "formats/base/Diagnostic.h"
+#include "formats/base/Result.h"
+#include "runtime/include/kimic/Runtime.h"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace kimic::runtime {
+
+struct NativeOptions {
+  std::uint64_t arenaBytes = 256u << 20; ///< cap of the memory for what is resident; touched only as far as used
+};
+
+/// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.
+class NativePack {
+public:
+  /// Opens a pack that lies in memory. The bytes are kept.
+  static Result<NativePack> open(std::vector<std::uint8_t> bytes, NativeOptions options = {});
+
+  /// Opens a file and reads from it on demand. FileNotFound, FileUnreadable, or the errors of the pack, with its name.
+  static Result<NativePack, Diagnostic> openFile(const std::string &path, NativeOptions options = {});
+
+  NativePack(NativePack &&);
+  NativePack &operator=(NativePack &&);
+  ~NativePack();
+
+  const KimicPackInfo &info() const;
+
+  /// The metadata, JSON in UTF-8.
+  Result<std::string> metadata();
+
+  /// Facts of an expert; loads it.
+  Result<KimicExpertInfo> expertInfo(std::uint32_t expert);
+
+  /// Runs an expert on x[rows][inputs]; returns [rows][outputs]. InputLength if x is not `rows` rows, NothingToRun.
+  Result<std::vector<float>> run(std::uint32_t expert, std::span<const float> x, std::uint32_t rows);
+
+  struct Route {
+    std::vector<KimicChoice> choices; ///< best first
+    std::vector<float> scores;        ///< probability of each routed expert
+  };
+  /// Runs the router on one row. count = 0: the pack's top-k. InputLength, PackHasNoRouter, TooManyChoices.
+  Result<Route> route(std::span<const float> x, std::uint32_t count = 0);
+
+  struct RoutedRun {
+    Route route;
+    std::vector<float> y; ///< merged outputs of the chosen experts
+  };
+  /// Routes one row, runs the chosen experts and merges as the pack says.
+  Result<RoutedRun> runRouted(std::span<const float> x, std::uint32_t count = 0);
+
+  KimicStats stats() const;
+
+private:
+  class Host;
+  explicit NativePack(std::unique_ptr<Host> host);
+
+  std::unique_ptr<Host> host_;
+};
+
+} // namespace kimic::runtime

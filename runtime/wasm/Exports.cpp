@@ -1,0 +1,244 @@
+// The C API over the parts of the runtime. Compiled to WebAssembly these functions are the exports; natively they are
+// the library's interface.
+#include "runtime/include/kimic/Runtime.h"
+
+#include "formats/base/Error.h"
+#include "runtime/core/Memory.h"
+#include "runtime/exec/Engine.h"
+#include "runtime/load/ExpertLoader.h"
+
+#include <new>
+
+#ifdef __EMSCRIPTEN__
+#define KIMIC_EXPORT extern "C" __attribute__((used, visibility("default")))
+#else
+#define KIMIC_EXPORT extern "C"
+#endif
+
+using namespace kimic;
+using namespace kimic::runtime;
+
+struct KimicRuntime {
+  KimicRuntime(Arena &arena, std::uint32_t variants)
+      : arena(arena), cache(arena), session({requests, cache}), linker({requests, cache}, session, variants),
+        loader({requests, cache}, session, linker), engine(cache, session) {}
+
+  Arena &arena;
+  HostRequests requests;
+  ExpertCache cache;
+  PackSession session;
+  KernelLinker linker;
+  ExpertLoader loader;
+  Engine engine;
+  Error lastError;
+
+  std::int32_t fail(const Error &error) {
+    lastError = error;
+    return static_cast<std::int32_t>(error.id);
+  }
+  std::int32_t status(const Result<void> &result) { return result.ok() ? KIMIC_OK : fail(result.error()); }
+  std::int32_t status(const Result<bool> &isDone) {
+    return !isDone.ok() ? fail(isDone.error()) : *isDone ? KIMIC_OK : KIMIC_PENDING;
+  }
+};
+
+static Result<void> requireOpen(const KimicRuntime *runtime) {
+  if (!runtime->session.isOpen())
+    return makeError(ErrorId::PackNotOpen);
+  return {};
+}
+
+static Result<bool> load(KimicRuntime *runtime, std::uint32_t expert) {
+  KIMIC_TRY(requireOpen(runtime));
+  KIMIC_ASSIGN(bool isResident, runtime->loader.load(expert));
+  if (!isResident)
+    return false;
+  // The buffers must not cost the expert for which they are made.
+  Expert &record = *runtime->session.expert(expert);
+  ++record.pins;
+  Result<void> reserved = runtime->engine.reserve(*record.kernel);
+  --record.pins;
+  if (!reserved.ok())
+    return reserved.error();
+  return true;
+}
+
+static Result<Expert *> resident(KimicRuntime *runtime, std::uint32_t expert) {
+  KIMIC_TRY(requireOpen(runtime));
+  return runtime->engine.resident(expert);
+}
+
+KIMIC_EXPORT std::uint32_t kimic_abi_version(void) { return KIMIC_ABI_VERSION; }
+
+KIMIC_EXPORT KimicRuntime *kimic_create(const KimicOptions *options) {
+  if (options->arenaBytes < KIMIC_MINIMUM_ARENA || options->arenaBytes > KIMIC_MAXIMUM_ARENA)
+    return nullptr;
+  Arena *arena = acquireArena(static_cast<std::size_t>(options->arenaBytes));
+  if (!arena)
+    return nullptr;
+  void *memory = arena->allocate(sizeof(KimicRuntime));
+  if (!memory) {
+    releaseArena(arena);
+    return nullptr;
+  }
+  return new (memory) KimicRuntime(*arena, options->variants);
+}
+
+KIMIC_EXPORT void kimic_destroy(KimicRuntime *runtime) {
+  Arena &arena = runtime->arena;
+  runtime->~KimicRuntime();
+  releaseArena(&arena);
+}
+
+KIMIC_EXPORT std::int32_t kimic_open(KimicRuntime *runtime) { return runtime->status(runtime->session.open()); }
+
+KIMIC_EXPORT std::int32_t kimic_next_request(KimicRuntime *runtime, KimicRequest *request) {
+  return runtime->requests.next(*request) ? 1 : 0;
+}
+
+KIMIC_EXPORT std::int32_t kimic_complete(KimicRuntime *runtime, std::uint32_t request, std::int32_t error,
+                                         std::uintptr_t value) {
+  return runtime->status(runtime->requests.complete(request, static_cast<ErrorId>(error), value));
+}
+
+KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *info) {
+  if (Result<void> open = requireOpen(runtime); !open.ok())
+    return runtime->status(open);
+  const pack::Header &header = runtime->session.header();
+  const pack::Root &root = runtime->session.root();
+  *info = KimicPackInfo{};
+  info->packBytes = header.fileBytes();
+  info->experts = header.experts;
+  info->kernels = header.kernels;
+  info->routerExpert = KIMIC_NO_EXPERT;
+  info->metadataBytes = root.meta.rawLength;
+  if (root.router) {
+    info->routerExpert = root.router->expert;
+    info->routedExperts = root.router->routed;
+    info->topK = root.router->topK;
+    info->merge = static_cast<std::uint32_t>(root.router->merge);
+    info->temperature = root.router->temperature;
+  }
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_metadata(KimicRuntime *runtime, KimicBytes *json) {
+  if (Result<void> open = requireOpen(runtime); !open.ok())
+    return runtime->status(open);
+  Result<bool> arrived = runtime->session.fetchMetadata();
+  if (arrived.ok() && *arrived) {
+    std::span<const std::uint8_t> bytes = runtime->session.metadata();
+    *json = {reinterpret_cast<std::uintptr_t>(bytes.data()), bytes.size()};
+  }
+  return runtime->status(arrived);
+}
+
+KIMIC_EXPORT void kimic_release_metadata(KimicRuntime *runtime) { runtime->session.releaseMetadata(); }
+
+KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert) {
+  return runtime->status(load(runtime, expert));
+}
+
+KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {
+  Result<Expert *> record = resident(runtime, expert);
+  if (!record.ok())
+    return runtime->fail(record.error());
+  const pack::LeafEntry &entry = runtime->session.entry(expert);
+  const Kernel &kernel = *(*record)->kernel;
+  *info = KimicExpertInfo{};
+  info->inputs = kernel.signature.inputs;
+  info->outputs = kernel.signature.outputs();
+  info->parameterBytes = kernel.layout.parameterBytes;
+  info->kernel = entry.kernel;
+  info->variant = runtime->linker.variantOf(kernel);
+  info->domain = static_cast<std::uint32_t>(entry.domain);
+  info->confidenceThreshold = entry.confidenceThreshold;
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) {
+  Result<Expert *> record = resident(runtime, expert);
+  if (!record.ok())
+    return runtime->fail(record.error());
+  ++(*record)->pins;
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) {
+  Result<Expert *> record = resident(runtime, expert);
+  if (!record.ok())
+    return runtime->fail(record.error());
+  if ((*record)->pins)
+    --(*record)->pins;
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_evict(KimicRuntime *runtime, std::uint32_t expert) {
+  Result<Expert *> record = resident(runtime, expert);
+  if (!record.ok())
+    return record.error().id == ErrorId::ExpertNotResident ? KIMIC_OK : runtime->fail(record.error());
+  if ((*record)->pins)
+    return runtime->fail(makeError(ErrorId::ExpertPinned, expert, (*record)->pins));
+  runtime->cache.evict(**record);
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT void *kimic_allocate(KimicRuntime *runtime, std::size_t bytes) {
+  Result<std::uint8_t *> memory = runtime->cache.allocate(bytes);
+  if (!memory.ok()) {
+    runtime->fail(memory.error());
+    return nullptr;
+  }
+  return *memory;
+}
+
+KIMIC_EXPORT void kimic_free(KimicRuntime *runtime, void *address) { runtime->cache.free(address); }
+
+KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert, const float *x, std::uint32_t rows,
+                                    float *y) {
+  if (Result<void> open = requireOpen(runtime); !open.ok())
+    return runtime->status(open);
+  return runtime->status(runtime->engine.run(expert, x, rows, y));
+}
+
+KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
+                                      std::uint32_t *chosen, float *scores) {
+  if (Result<void> open = requireOpen(runtime); !open.ok())
+    return runtime->status(open);
+  const std::optional<pack::Router> &router = runtime->session.root().router;
+  if (!router)
+    return runtime->fail(makeError(ErrorId::PackHasNoRouter));
+  if (count == 0)
+    count = router->topK;
+  if (count > router->routed)
+    return runtime->fail(makeError(ErrorId::TooManyChoices, count, router->routed));
+  *chosen = count;
+  return runtime->status(runtime->engine.route(x, {choices, count}, scores));
+}
+
+KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
+                                           std::uint32_t merge, const float *x, float *y) {
+  if (Result<void> open = requireOpen(runtime); !open.ok())
+    return runtime->status(open);
+  return runtime->status(runtime->engine.runChosen({choices, count}, merge, x, y));
+}
+
+KIMIC_EXPORT void kimic_stats(KimicRuntime *runtime, KimicStats *stats) {
+  *stats = KimicStats{};
+  stats->arenaCap = runtime->arena.cap();
+  stats->arenaUsed = runtime->arena.used();
+  stats->arenaPeak = runtime->arena.peak();
+  stats->residentBytes = runtime->cache.residentBytes();
+  stats->residentExperts = runtime->cache.residentExperts();
+  stats->linkedKernels = runtime->linker.linkedKernels();
+  stats->hits = runtime->loader.hits();
+  stats->misses = runtime->loader.misses();
+  stats->evictions = runtime->cache.evictions();
+}
+
+KIMIC_EXPORT void kimic_last_error(KimicRuntime *runtime, KimicErrorInfo *error) {
+  *error = KimicErrorInfo{};
+  error->id = static_cast<std::uint32_t>(runtime->lastError.id);
+  for (unsigned i = 0; i < 3; ++i)
+    error->args[i] = runtime->lastError.args[i];
+}
