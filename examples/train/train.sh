@@ -46,7 +46,10 @@ if [ "$check" = yes ]; then
     count=$((count + 1))
   done
   for file in "$out"/*; do
-    [ -e "$demo/$(basename "$file")" ] || { echo "train.sh: $(basename "$file") is not in examples/demo" >&2; status=1; }
+    if [ ! -e "$demo/$(basename "$file")" ]; then
+      echo "train.sh: $(basename "$file") is not in examples/demo" >&2
+      status=1
+    fi
   done
   [ "$status" = 0 ] && echo "all $count files are reproduced byte for byte"
   exit "$status"

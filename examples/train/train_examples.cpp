@@ -87,8 +87,8 @@ Net readNet(const std::string &path) {
   return net;
 }
 
-/// In the order of experts.json, the router last; its outputs are the first recipes. libfann 2.2.0 does not train
-/// sparse networks near chance when it trained them incrementally, so those use RPROP.
+/// In the order of experts.json, the router last; its outputs are the first recipes. Sparse networks use RPROP:
+/// incremental training in libfann 2.2.0 leaves them near chance.
 std::vector<Recipe> recipes() {
   // Same hidden layer and output for all digit experts, and for the two text classifiers: one kernel each.
   const std::vector<Layer> digitHidden = {{32, FANN_SIGMOID_SYMMETRIC, 0.5f}};
@@ -332,7 +332,8 @@ double routedAccuracy(fann *router, const std::vector<Net> &experts, const fann_
     std::vector<size_t> order(scores.size());
     for (size_t k = 0; k < order.size(); ++k)
       order[k] = k;
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); });
     std::vector<float> merged(data->num_output);
     for (size_t k = 0; k < topK; ++k) {
       const float weight = std::exp((scores[order[k]] - scores[order[0]]) / kTemperature);
