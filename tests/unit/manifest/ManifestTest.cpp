@@ -1,0 +1,180 @@
+#include "formats/manifest/Manifest.h"
+
+#include "formats/base/File.h"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+namespace kimic::manifest {
+namespace {
+
+using testing::ElementsAre;
+
+std::string readTestFile(const std::string &name) { return *readFile(KIMIC_TEST_DIR "/" + name, 1u << 20); }
+
+/// The error of a text that must be refused.
+Diagnostic errorOf(const std::string &text) {
+  auto manifest = parseManifest(text, "experts.json");
+  EXPECT_FALSE(manifest.ok()) << "accepted: " << text;
+  return manifest ? Diagnostic{} : manifest.error();
+}
+
+Manifest complete() {
+  auto manifest = parseManifest(readTestFile("complete.json"), "complete.json");
+  EXPECT_TRUE(manifest.ok()) << manifest.error().message();
+  return *manifest;
+}
+
+struct BadManifest {
+  std::string fact, error, key, text;
+};
+
+std::vector<BadManifest> badManifests() {
+  std::vector<BadManifest> cases;
+  for (const auto &entry : nlohmann::ordered_json::parse(readTestFile("bad-manifests.json")))
+    cases.push_back({entry["fact"], entry["error"], entry["key"], entry["manifest"].dump()});
+  return cases;
+}
+
+class BadManifestTest : public testing::TestWithParam<BadManifest> {};
+
+TEST_P(BadManifestTest, IsRefused) {
+  Diagnostic error = errorOf(GetParam().text);
+  EXPECT_EQ(nameOf(error.id), GetParam().error) << GetParam().fact;
+  EXPECT_EQ(error.key, GetParam().key) << GetParam().fact;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, BadManifestTest, testing::ValuesIn(badManifests()), [](const auto &info) {
+  std::string name = info.param.fact;
+  for (char &c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)))
+      c = '_';
+  return name;
+});
+
+TEST(Manifest, ReadsEveryKeyOfAnExpert) {
+  Manifest manifest = complete();
+  const ExpertEntry &digits = manifest.experts[0];
+  EXPECT_EQ(digits.id, "digits");
+  EXPECT_EQ(digits.name, "Handwritten digits");
+  EXPECT_EQ(digits.domain, Domain::Reasoning);
+  EXPECT_EQ(digits.specialization, "8 x 8 images");
+  EXPECT_EQ(digits.networkFile.path, "nets/digits.net");
+  EXPECT_EQ(digits.networkFile.line, 11u);
+  EXPECT_EQ(digits.semantics, SemanticsTag::Fann);
+  EXPECT_EQ(digits.calibrationFile.path, "data/digits.npy");
+  EXPECT_EQ(digits.testFile.path, "data/digits-test.npy");
+  EXPECT_EQ(digits.targetsFile.path, "data/digits-targets.npy");
+  EXPECT_THAT(digits.inputRange, ElementsAre(Interval{0, 16}, Interval{-1, 1}));
+  EXPECT_EQ(digits.task, Task::Classification);
+  EXPECT_THAT(digits.labels, ElementsAre("zero", "one"));
+  EXPECT_THAT(digits.inputNames, ElementsAre("left", "right"));
+  EXPECT_THAT(digits.outputNames, ElementsAre("P(zero)", "P(one)"));
+  EXPECT_EQ(digits.confidenceThreshold, 0.5f);
+  EXPECT_EQ(digits.accuracy.maxDrop, 0.0025f);
+  EXPECT_EQ(digits.accuracy.minAgreement, 0.999f);
+  EXPECT_EQ(digits.accuracy.maxError, 0.01f);
+  EXPECT_EQ(digits.accuracy.minSqnrDb, 38.0f);
+  EXPECT_THAT(digits.dependsOn, ElementsAre(1, 2));
+  EXPECT_EQ(digits.fallback, 2u);
+  EXPECT_EQ(digits.metadata, R"({"author":"Zoë"})");
+}
+
+TEST(Manifest, ReadsEveryKeyOfTheRouter) {
+  Manifest manifest = complete();
+  ASSERT_TRUE(manifest.router);
+  const RouterEntry &router = *manifest.router;
+  EXPECT_EQ(router.networkFile.path, "nets/router.net");
+  EXPECT_THAT(router.experts, ElementsAre(2, 0));
+  EXPECT_EQ(router.head, RouterHead::Softmax);
+  EXPECT_EQ(router.temperature, 0.5f);
+  EXPECT_EQ(router.topK, 2u);
+  EXPECT_EQ(router.strategy, RouterStrategy::TopK);
+  EXPECT_EQ(router.merge, RouterMerge::Average);
+  EXPECT_EQ(router.calibrationFile.path, "data/router.data");
+  EXPECT_EQ(router.testFile.path, "data/router-test.data");
+}
+
+TEST(Manifest, KeepsMetadataAsWritten) {
+  EXPECT_EQ(complete().metadata,
+            R"({"licence":"CC0-1.0","numbers":[1,-2,0.10,1e-7,18446744073709551615],"nothing":null})");
+}
+
+TEST(Manifest, NamesAnExpertByItsIdWhenItHasNoName) { EXPECT_EQ(complete().experts[1].name, "wine"); }
+
+TEST(Manifest, StatesNothingThatTheTextDoesNotState) {
+  const ExpertEntry wine = complete().experts[1];
+  EXPECT_EQ(wine.semantics, SemanticsTag::Unstated);
+  EXPECT_FALSE(wine.testFile.isPresent());
+  EXPECT_FALSE(wine.accuracy.maxDrop.has_value());
+  EXPECT_FALSE(wine.fallback.has_value());
+  EXPECT_EQ(wine.confidenceThreshold, 0.0f);
+  EXPECT_EQ(wine.metadata, "");
+}
+
+TEST(Manifest, RouterWithoutOptionsSendsARowToOneExpert) {
+  auto manifest = parseManifest(R"({"kimic": 1, "name": "s",
+      "experts": [{"id": "a", "domain": "Coding", "network": "a.net"}],
+      "router": {"network": "r.net", "experts": ["a"]}})",
+                                "");
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message();
+  EXPECT_EQ(manifest->router->strategy, RouterStrategy::Top1);
+  EXPECT_EQ(manifest->router->merge, RouterMerge::Weighted);
+  EXPECT_EQ(manifest->router->topK, 1u);
+  EXPECT_EQ(manifest->router->temperature, 1.0f);
+}
+
+TEST(Manifest, ErrorSaysFileLineKeyFoundAndExpected) {
+  EXPECT_EQ(errorOf("{\"kimic\": 1,\n \"name\": \"s\",\n \"experts\": [\n  {\"id\": \"a\", \"network\": \"a.net\",\n"
+                    "   \"domain\": \"Codding\"}]}")
+                .message(),
+            "experts.json:5: experts[0].domain: unknown domain: found \"Codding\", expected \"Coding\"");
+}
+
+TEST(Manifest, ListsAllDomainsWhenNoneIsNear) {
+  EXPECT_EQ(
+      errorOf(R"({"kimic": 1, "name": "s", "experts": [{"id": "a", "domain": "Xyzzy", "network": "a.net"}]})").expected,
+      R"("Reasoning", "Coding", "Language", "Mathematics", "ToolUse", "Context", "Planning", "Creativity")");
+}
+
+TEST(Manifest, UnknownKeySuggestsTheNearestOne) {
+  Diagnostic error = errorOf(R"({"kimic": 1, "name": "s", "experts": [{"id": "a", "Domain": "Coding"}]})");
+  EXPECT_EQ(error.message(), "experts.json:1: experts[0]: unknown key: found \"Domain\", expected \"domain\"");
+}
+
+TEST(Manifest, ShowsACycle) {
+  Diagnostic error = errorOf(R"({"kimic": 1, "name": "s", "experts": [
+      {"id": "a", "domain": "Coding", "network": "a.net", "depends_on": ["b"]},
+      {"id": "b", "domain": "Coding", "network": "a.net", "depends_on": ["a"]}]})");
+  EXPECT_EQ(error.found, "a -> b -> a");
+  EXPECT_EQ(error.line, 2u);
+}
+
+TEST(Manifest, FollowsALongChainOfDependencies) {
+  constexpr int kLength = 20000;
+  std::string text = R"({"kimic": 1, "name": "s", "experts": [)";
+  for (int i = 0; i < kLength; ++i)
+    text += (i ? "," : "") + std::string(R"({"id":"e)") + std::to_string(i) +
+            R"(","domain":"Coding","network":"a.net","depends_on":["e)" + std::to_string((i + 1) % kLength) + "\"]}";
+  EXPECT_EQ(errorOf(text + "]}").found, "e0 -> e1 -> e2 -> e3 -> e4 -> e5 -> e6 -> e7 -> ... (20000 experts)");
+}
+
+TEST(Manifest, RefusesMoreTextThanItsLimit) {
+  EXPECT_EQ(errorOf(std::string(kMaxTextBytes + 1, ' ')).id, ErrorId::ManifestTooLarge);
+}
+
+TEST(Manifest, RefusesMetadataPastItsLimit) {
+  Diagnostic error = errorOf(R"({"kimic": 1, "name": "s", "metadata": {"x": ")" + std::string(kMaxMetadataBytes, 'x') +
+                             R"("}, "experts": []})");
+  EXPECT_EQ(error.id, ErrorId::ManifestTooLarge);
+  EXPECT_EQ(error.key, "metadata");
+}
+
+TEST(Manifest, RefusesTextPastItsLimit) {
+  Diagnostic error = errorOf(R"({"kimic": 1, "name": ")" + std::string(kMaxStringBytes + 1, 'x') + R"("})");
+  EXPECT_EQ(error.id, ErrorId::ManifestTooLarge);
+  EXPECT_EQ(error.key, "name");
+}
+
+} // namespace
+} // namespace kimic::manifest
