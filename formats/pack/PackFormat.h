@@ -35,6 +35,11 @@ inline constexpr std::uint32_t kMaxKernels = 65536;
 inline constexpr std::uint8_t kMinLeafLog2 = 8, kMaxLeafLog2 = 16;
 inline constexpr std::uint8_t kMinGroupLog2 = 6, kMaxGroupLog2 = 8;
 
+/// Offsets of header fields, pack-v1 §3; they are also the first arguments of errors about these fields.
+inline constexpr std::size_t kVariantsAt = 25, kLeafLog2At = 26, kGroupLog2At = 27, kExpertsAt = 28, kKernelsAt = 32,
+                             kDataBlocksAt = 36, kDataRawLengthAt = 40, kLengthsAt = 48, kReservedAt = 96,
+                             kRootHashAt = 192, kHeaderHashAt = 224;
+
 inline constexpr std::size_t kRootFixedBytes = 76; ///< router record and meta row
 inline constexpr std::size_t kBlockRowBytes = 44;
 

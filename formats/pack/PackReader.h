@@ -48,4 +48,7 @@ Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std:
 /// Whether the expert's data block has the size that its kernel reads: layoutOf(signature).parameterBytes.
 Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature);
 
+/// Whether the signature of the router's own network has one output per routed expert.
+Result<void> checkRouter(const Router &router, const quant::Signature &signature);
+
 } // namespace kimic::pack

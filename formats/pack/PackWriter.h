@@ -26,6 +26,8 @@ struct PackContents {
   std::string meta = "{}"; ///< JSON
   /// encode(signature) of every kernel, by kernel number.
   std::vector<std::vector<std::uint8_t>> signatures;
+  /// A group holds 2^groupLog2 kernels: abi::kGroupKernels, or more where thousands of kernels need fewer rows.
+  std::uint8_t groupLog2 = kMinGroupLog2;
   /// [variantIndex][group]: wasm modules. A variant has one for every group, or none at all.
   std::array<std::vector<std::vector<std::uint8_t>>, kVariantCount> modules;
   std::vector<Expert> experts; ///< by expert number
@@ -34,13 +36,10 @@ struct PackContents {
   friend bool operator==(const PackContents &, const PackContents &) = default;
 };
 
-/// Log2 of the group size that writePack uses for `kernels` kernels in this many variants; modules must be grouped by
-/// it. 6, that is abi::kGroupKernels, up to thousands of kernels; 7 or 8 for more.
-std::uint8_t groupLog2For(std::uint32_t kernels, unsigned variants);
-
 /// The pack's bytes: a pure function of the contents. Every block is stored or compressed, whichever is smaller; equal
-/// parameter blocks are written once. The result passes verifyPack if signatures, parameter sizes and modules are
-/// valid. PackContentsInvalid, PackTooManyRows and the limits of pack-v1 §9.
+/// parameter blocks are written once. What a reader would refuse in single parts is refused here with the reader's
+/// error (numbers out of range, sizes of parameter blocks, limits), besides PackContentsModules and PackTooManyRows.
+/// Modules and metadata are taken as they are: verifyPack judges them.
 Result<std::vector<std::uint8_t>> writePack(const PackContents &contents);
 
 /// The contents of a valid pack: the inverse of writePack. Errors as verifyPack, which it calls.

@@ -1,0 +1,98 @@
+#include "formats/base/Sha256.h"
+
+#include <algorithm>
+
+namespace kimic {
+namespace {
+
+// The first 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4, 4.2.2).
+constexpr std::uint32_t kRound[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+constexpr std::uint32_t rotateRight(std::uint32_t value, unsigned bits) {
+  return (value >> bits) | (value << (32 - bits));
+}
+
+} // namespace
+
+void Sha256::compress(const std::uint8_t *block) {
+  std::uint32_t schedule[64];
+  for (unsigned i = 0; i < 16; ++i)
+    schedule[i] = std::uint32_t{block[4 * i]} << 24 | std::uint32_t{block[4 * i + 1]} << 16 |
+                  std::uint32_t{block[4 * i + 2]} << 8 | std::uint32_t{block[4 * i + 3]};
+  for (unsigned i = 16; i < 64; ++i) {
+    std::uint32_t a = schedule[i - 15], b = schedule[i - 2];
+    std::uint32_t sigma0 = rotateRight(a, 7) ^ rotateRight(a, 18) ^ (a >> 3);
+    std::uint32_t sigma1 = rotateRight(b, 17) ^ rotateRight(b, 19) ^ (b >> 10);
+    schedule[i] = schedule[i - 16] + sigma0 + schedule[i - 7] + sigma1;
+  }
+  auto [a, b, c, d, e, f, g, h] = state_;
+  for (unsigned i = 0; i < 64; ++i) {
+    std::uint32_t sum1 = rotateRight(e, 6) ^ rotateRight(e, 11) ^ rotateRight(e, 25);
+    std::uint32_t choice = g ^ (e & (f ^ g));
+    std::uint32_t t1 = h + sum1 + choice + kRound[i] + schedule[i];
+    std::uint32_t sum0 = rotateRight(a, 2) ^ rotateRight(a, 13) ^ rotateRight(a, 22);
+    std::uint32_t majority = (a & b) | (c & (a | b));
+    h = g;
+    g = f;
+    f = e;
+    e = d + t1;
+    d = c;
+    c = b;
+    b = a;
+    a = t1 + sum0 + majority;
+  }
+  const std::uint32_t working[8] = {a, b, c, d, e, f, g, h};
+  for (unsigned i = 0; i < 8; ++i)
+    state_[i] += working[i];
+}
+
+void Sha256::add(std::span<const std::uint8_t> bytes) {
+  std::size_t pending = length_ % 64;
+  length_ += bytes.size();
+  if (pending) {
+    std::size_t count = std::min(64 - pending, bytes.size());
+    std::copy_n(bytes.begin(), count, pending_.begin() + pending);
+    bytes = bytes.subspan(count);
+    if (pending + count < 64)
+      return;
+    compress(pending_.data());
+  }
+  for (; bytes.size() >= 64; bytes = bytes.subspan(64))
+    compress(bytes.data());
+  std::copy(bytes.begin(), bytes.end(), pending_.begin());
+}
+
+Digest Sha256::finish() {
+  std::uint64_t bits = length_ * 8;
+  std::size_t pending = length_ % 64;
+  pending_[pending++] = 0x80;
+  if (pending > 56) {
+    std::fill(pending_.begin() + pending, pending_.end(), std::uint8_t{0});
+    compress(pending_.data());
+    pending = 0;
+  }
+  std::fill(pending_.begin() + pending, pending_.begin() + 56, std::uint8_t{0});
+  for (unsigned i = 0; i < 8; ++i)
+    pending_[56 + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
+  compress(pending_.data());
+  Digest digest;
+  for (unsigned i = 0; i < 32; ++i)
+    digest[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
+  return digest;
+}
+
+Digest sha256(std::span<const std::uint8_t> bytes) {
+  Sha256 hash;
+  hash.add(bytes);
+  return hash.finish();
+}
+
+} // namespace kimic

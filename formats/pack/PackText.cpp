@@ -1,0 +1,398 @@
+#include "formats/pack/PackText.h"
+
+#include "formats/pack/PackReader.h"
+#include "formats/pack/PackVerify.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+namespace kimic::pack {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr const char *kHeads[] = {"softmax"};
+constexpr const char *kStrategies[] = {"top-1", "top-k"};
+constexpr const char *kMerges[] = {"average", "weighted", "best"};
+constexpr std::size_t kMaxRepeat = kMaxBlockBytes;
+
+template <class Number> std::string numberText(Number value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
+std::string hex(std::span<const std::uint8_t> bytes, std::string_view separator) {
+  std::string text;
+  for (std::uint8_t byte : bytes) {
+    if (!text.empty())
+      text += separator;
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
+/// Lines of up to 32 items, each two spaces deep; runs of at least 4 equal bytes become `bb*n`.
+std::string byteLines(std::span<const std::uint8_t> bytes) {
+  std::string text;
+  std::size_t items = 0;
+  for (std::size_t i = 0; i < bytes.size();) {
+    std::size_t run = 1;
+    while (i + run < bytes.size() && bytes[i + run] == bytes[i])
+      ++run;
+    std::size_t count = run >= 4 ? run : 1;
+    text += items++ % 32 == 0 ? "\n  " : " ";
+    text += hex(bytes.subspan(i, 1), "");
+    if (count > 1)
+      text += "*" + numberText(count);
+    i += count;
+  }
+  return text;
+}
+
+template <std::size_t N> std::string wordText(const char *const (&words)[N], unsigned number) {
+  return number < N ? words[number] : numberText(number);
+}
+
+std::string kernelText(const quant::Signature &signature) {
+  std::string text = "kernel " + numberText(signature.inputs);
+  for (const quant::LayerSignature &layer : signature.layers) {
+    text += " | " + numberText(layer.readBegin);
+    for (const quant::ActivationGroup &group : layer.groups) {
+      text += std::string(" ") + nameOf(group.function) + "*" + numberText(group.count);
+      if (group.clamped)
+        text += ":clamped";
+    }
+  }
+  return text + (signature.outputAffine ? " | affine" : "");
+}
+
+/// Splits at spaces, which also join the lines of one thing.
+std::vector<std::string_view> split(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (true) {
+    std::size_t begin = text.find_first_not_of(" \n\r");
+    if (begin == text.npos)
+      return words;
+    text.remove_prefix(begin);
+    std::size_t end = std::min(text.find_first_of(" \n\r"), text.size());
+    words.push_back(text.substr(0, end));
+    text.remove_prefix(end);
+  }
+}
+
+template <class Number> bool parseNumber(std::string_view text, Number &value) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+/// Reads the things of a text one by one; the first error stays.
+class Parser {
+public:
+  explicit Parser(const std::string &fileName) { error_.file = fileName; }
+
+  Result<PackContents, Diagnostic> run(std::string_view text) {
+    std::uint32_t line = 0, thingLine = 0;
+    std::string_view thing;
+    while (!text.empty() && !failed()) {
+      std::string_view current = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(text.size(), current.size() + 1));
+      ++line;
+      if (current.starts_with(' ') && !thing.empty()) {
+        thing = {thing.data(), static_cast<std::size_t>(current.data() + current.size() - thing.data())};
+        continue;
+      }
+      parseThing(thing, thingLine);
+      thing = current;
+      thingLine = line;
+    }
+    parseThing(thing, thingLine);
+    if (failed())
+      return error_;
+    if (hasMeta_)
+      contents_.meta = meta_;
+    return std::move(contents_);
+  }
+
+private:
+  bool failed() const { return error_.id != ErrorId::None; }
+
+  void fail(std::string_view key, std::string_view found, std::string_view expected) {
+    if (failed())
+      return;
+    error_.id = ErrorId::PackTextSyntax;
+    error_.line = line_;
+    error_.key = key;
+    error_.found = found.substr(0, 40);
+    error_.expected = expected;
+  }
+
+  void parseThing(std::string_view thing, std::uint32_t line) {
+    if (failed() || thing.empty() || thing.front() == '#' || split(thing).empty())
+      return;
+    line_ = line;
+    std::vector<std::string_view> words = split(thing);
+    const std::string_view kind = words.front();
+    const std::span<const std::string_view> rest = std::span(words).subspan(1);
+    if (kind == "meta") {
+      meta_ += (hasMeta_ ? "\n" : "");
+      meta_ += thing.substr(std::min(thing.size(), std::size_t{5}));
+      hasMeta_ = true;
+    } else if (kind == "group") {
+      parseGroup(rest);
+    } else if (kind == "kernel") {
+      parseKernel(rest);
+    } else if (kind == "module") {
+      parseModule(rest);
+    } else if (kind == "expert") {
+      parseExpert(rest);
+    } else if (kind == "router") {
+      parseRouter(rest);
+    } else {
+      fail("", kind, "meta, group, kernel, module, expert or router");
+    }
+  }
+
+  void parseGroup(std::span<const std::string_view> words) {
+    std::uint32_t kernels = 0;
+    if (words.size() != 1 || !parseNumber(words[0], kernels) || (kernels & (kernels - 1)))
+      return fail("group", words.empty() ? "" : words[0], "a power of two");
+    contents_.groupLog2 = 0;
+    while ((1u << contents_.groupLog2) < kernels)
+      ++contents_.groupLog2;
+  }
+
+  void parseKernel(std::span<const std::string_view> words) {
+    quant::Signature signature;
+    if (words.empty() || !parseNumber(words[0], signature.inputs))
+      return fail("kernel", words.empty() ? "" : words[0], "the number of inputs");
+    for (std::size_t i = 1; i < words.size();) {
+      if (words[i] != "|" || ++i == words.size())
+        return fail("kernel", words[std::min(i, words.size() - 1)], "'|' and a layer");
+      if (words[i] == "affine" && i + 1 == words.size()) {
+        signature.outputAffine = true;
+        break;
+      }
+      quant::LayerSignature &layer = signature.layers.emplace_back();
+      if (!parseNumber(words[i], layer.readBegin))
+        return fail("kernel", words[i], "the first code that the layer reads");
+      for (++i; i < words.size() && words[i] != "|"; ++i)
+        if (!parseActivations(words[i], layer.groups.emplace_back()))
+          return fail("kernel", words[i], "FUNCTION*COUNT or FUNCTION*COUNT:clamped");
+    }
+    if (Result<void> valid = quant::validate(signature); !valid.ok())
+      return fail("kernel", message(valid.error()), "a valid signature");
+    contents_.signatures.push_back(quant::encode(signature));
+  }
+
+  static bool parseActivations(std::string_view word, quant::ActivationGroup &group) {
+    std::size_t star = word.find('*'), colon = word.find(':');
+    if (star == word.npos)
+      return false;
+    group.clamped = colon != word.npos;
+    if (group.clamped && word.substr(colon) != ":clamped")
+      return false;
+    for (unsigned number = 0; number < kActivationCount; ++number)
+      if (word.substr(0, star) == nameOf(static_cast<Activation>(number))) {
+        group.function = static_cast<Activation>(number);
+        return parseNumber(word.substr(star + 1, std::min(colon, word.size()) - star - 1), group.count);
+      }
+    return false;
+  }
+
+  void parseModule(std::span<const std::string_view> words) {
+    for (unsigned index = 0; index < kVariantCount; ++index)
+      if (!words.empty() && words[0] == abi::nameOf(variantAt(index))) {
+        contents_.modules[index].push_back(parseBytes(words.subspan(1)));
+        return;
+      }
+    fail("module", words.empty() ? "" : words[0], "scalar, simd128 or relaxed");
+  }
+
+  Bytes parseBytes(std::span<const std::string_view> words) {
+    Bytes bytes;
+    for (std::string_view word : words) {
+      std::size_t star = std::min(word.find('*'), word.size());
+      unsigned byte = 0;
+      std::size_t count = 1;
+      const char *end = word.data() + star;
+      bool good = star == 2 && std::from_chars(word.data(), end, byte, 16).ptr == end;
+      if (star < word.size())
+        good = good && parseNumber(word.substr(star + 1), count) && count <= kMaxRepeat;
+      if (!good) {
+        fail("bytes", word, "two hexadecimal digits, then perhaps *COUNT");
+        break;
+      }
+      bytes.insert(bytes.end(), count, static_cast<std::uint8_t>(byte));
+    }
+    return bytes;
+  }
+
+  /// The KEY=VALUE words at the front of `words`, which are taken away.
+  std::map<std::string_view, std::string_view> takeFields(std::span<const std::string_view> &words) {
+    std::map<std::string_view, std::string_view> fields;
+    while (!words.empty() && words[0].find('=') != words[0].npos) {
+      std::size_t equals = words[0].find('=');
+      if (!fields.emplace(words[0].substr(0, equals), words[0].substr(equals + 1)).second)
+        fail("", words[0], "each field once");
+      words = words.subspan(1);
+    }
+    return fields;
+  }
+
+  template <class Number>
+  void take(std::map<std::string_view, std::string_view> &fields, std::string_view key, Number &value) {
+    auto field = fields.find(key);
+    if (field == fields.end())
+      return;
+    if (!parseNumber(field->second, value))
+      fail(key, field->second, "a number");
+    fields.erase(field);
+  }
+
+  /// A word of `words`, or its number.
+  template <class Enum, std::size_t N>
+  void takeWord(std::map<std::string_view, std::string_view> &fields, std::string_view key,
+                const char *const (&words)[N], Enum &value) {
+    auto field = fields.find(key);
+    if (field == fields.end())
+      return;
+    std::uint8_t number = 0;
+    while (number < N && field->second != words[number])
+      ++number;
+    if (number == N && !parseNumber(field->second, number))
+      fail(key, field->second, words[0]);
+    value = static_cast<Enum>(number);
+    fields.erase(field);
+  }
+
+  void refuseRest(const std::map<std::string_view, std::string_view> &fields) {
+    if (!fields.empty())
+      fail("", fields.begin()->first, "a field of this kind of line");
+  }
+
+  void parseExpert(std::span<const std::string_view> words) {
+    static constexpr const char *kDomains[kDomainCount] = {
+        nameOf(Domain::Reasoning), nameOf(Domain::Coding),  nameOf(Domain::Language), nameOf(Domain::Mathematics),
+        nameOf(Domain::ToolUse),   nameOf(Domain::Context), nameOf(Domain::Planning), nameOf(Domain::Creativity)};
+    auto fields = takeFields(words);
+    PackContents::Expert expert;
+    take(fields, "kernel", expert.kernel);
+    takeWord(fields, "domain", kDomains, expert.domain);
+    take(fields, "threshold", expert.confidenceThreshold);
+    take(fields, "flags", expert.flags);
+    refuseRest(fields);
+    expert.parameters = parseBytes(words);
+    contents_.experts.push_back(std::move(expert));
+  }
+
+  void parseRouter(std::span<const std::string_view> words) {
+    auto fields = takeFields(words);
+    Router router;
+    take(fields, "expert", router.expert);
+    take(fields, "routed", router.routed);
+    takeWord(fields, "head", kHeads, router.head);
+    takeWord(fields, "strategy", kStrategies, router.strategy);
+    takeWord(fields, "merge", kMerges, router.merge);
+    take(fields, "top-k", router.topK);
+    take(fields, "temperature", router.temperature);
+    refuseRest(fields);
+    if (!words.empty())
+      fail("router", words[0], "KEY=VALUE");
+    if (contents_.router)
+      fail("router", "a second router", "one");
+    contents_.router = router;
+  }
+
+  Diagnostic error_;
+  PackContents contents_;
+  std::string meta_;
+  bool hasMeta_ = false;
+  std::uint32_t line_ = 0;
+};
+
+std::string padded(std::string text, std::size_t width) {
+  return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
+}
+
+std::string blockLine(const BlockRef &block, const std::string &what) {
+  return padded(numberText(block.offset), 10) + " " + padded(numberText(block.storedLength), 9) + " " +
+         padded(numberText(block.rawLength), 9) + (block.codec == Codec::Lz4 ? " lz4    " : " stored ") +
+         hex(std::span(block.sha256).first(8), "") + " " + what + "\n";
+}
+
+} // namespace
+
+std::string printContents(const PackContents &contents) {
+  std::string text;
+  for (std::size_t begin = 0; begin <= contents.meta.size();) {
+    std::size_t end = std::min(contents.meta.find('\n', begin), contents.meta.size());
+    text += "meta " + contents.meta.substr(begin, end - begin) + "\n";
+    begin = end + 1;
+  }
+  text += "group " + numberText(1u << contents.groupLog2) + "\n";
+  for (const Bytes &signature : contents.signatures)
+    text += kernelText(quant::decodeSignature(signature).value()) + "\n";
+  for (unsigned index = 0; index < kVariantCount; ++index)
+    for (const Bytes &module : contents.modules[index])
+      text += std::string("module ") + abi::nameOf(variantAt(index)) + byteLines(module) + "\n";
+  for (const PackContents::Expert &expert : contents.experts) {
+    const unsigned domain = static_cast<unsigned>(expert.domain);
+    text += "expert kernel=" + numberText(expert.kernel) +
+            " domain=" + (domain < kDomainCount ? nameOf(expert.domain) : numberText(domain)) +
+            " threshold=" + numberText(expert.confidenceThreshold) + " flags=" + numberText(unsigned{expert.flags}) +
+            byteLines(expert.parameters) + "\n";
+  }
+  if (const std::optional<Router> &router = contents.router)
+    text += "router expert=" + numberText(router->expert) + " routed=" + numberText(router->routed) +
+            " head=" + wordText(kHeads, static_cast<unsigned>(router->head)) +
+            " strategy=" + wordText(kStrategies, static_cast<unsigned>(router->strategy)) +
+            " merge=" + wordText(kMerges, static_cast<unsigned>(router->merge)) + " top-k=" + numberText(router->topK) +
+            " temperature=" + numberText(router->temperature) + "\n";
+  return text;
+}
+
+Result<PackContents, Diagnostic> parseContents(std::string_view text, const std::string &fileName) {
+  return Parser(fileName).run(text);
+}
+
+Result<std::string> printLayout(std::span<const std::uint8_t> file) {
+  KIMIC_TRY(verifyPack(file));
+  KIMIC_ASSIGN(Header header, parseHeader(file));
+  KIMIC_ASSIGN(Root root, parseRoot(header, file.subspan(header.root.offset, header.root.length)));
+
+  std::string text = "    offset    stored       raw codec  sha256           block\n";
+  text += blockLine({0, kHeaderBytes, kHeaderBytes, Codec::Stored, packDigest(file)}, "header");
+  const auto rootLength = static_cast<std::uint32_t>(header.root.length);
+  text += blockLine({header.root.offset, rootLength, rootLength, Codec::Stored, header.rootSha256}, "root");
+  struct DataBlock {
+    BlockRef block;
+    std::uint32_t firstExpert, experts;
+  };
+  std::map<std::uint64_t, DataBlock> data;
+  for (std::uint32_t number = 0; number < header.leafCount(); ++number) {
+    const BlockRef &block = root.leaves[number];
+    text += blockLine(block, "leaf " + numberText(number));
+    Bytes raw(block.rawLength);
+    KIMIC_TRY(decodeBlock(block, file.subspan(block.offset, block.storedLength), raw));
+    KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, number, raw));
+    for (std::uint32_t i = 0; i < leaf.size(); ++i)
+      ++data.emplace(leaf[i].data.offset, DataBlock{leaf[i].data, header.firstExpert(number) + i, 0})
+            .first->second.experts;
+  }
+  text += blockLine(root.meta, "metadata");
+  for (std::uint32_t number = 0; number < header.groupCount(); ++number) {
+    text += blockLine(root.groups[number].signatures, "signatures " + numberText(number));
+    for (unsigned index = kVariantCount; index-- > 0;)
+      if (header.hasVariant(variantAt(index)))
+        text += blockLine(root.groups[number].modules[index],
+                          std::string("module ") + abi::nameOf(variantAt(index)) + " " + numberText(number));
+  }
+  for (const auto &[offset, shared] : data)
+    text += blockLine(shared.block, "data of expert " + numberText(shared.firstExpert) +
+                                        (shared.experts > 1 ? " and " + numberText(shared.experts - 1) + " more" : ""));
+  return text;
+}
+
+} // namespace kimic::pack
