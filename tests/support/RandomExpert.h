@@ -1,0 +1,121 @@
+// Random experts of every shape that the kernel ABI allows: layered, shortcut and irregular, odd sizes, all functions.
+// The same seed gives the same expert on every platform.
+#pragma once
+
+#include "formats/quant/Constants.h"
+#include "formats/quant/Parameters.h"
+
+#include <cmath>
+#include <random>
+
+namespace kimic::testing {
+
+struct RandomExpertLimits {
+  std::uint32_t maxInputs = 40, maxLayers = 5, maxOutputs = 40;
+  std::uint32_t maxGroups = 4; ///< per layer
+};
+
+struct RandomExpert {
+  quant::Signature signature;
+  quant::ExpertParameters parameters;
+};
+
+class ExpertGenerator {
+public:
+  explicit ExpertGenerator(std::uint32_t seed, RandomExpertLimits limits = {}) : random_(seed), limits_(limits) {}
+
+  /// Integer in [low, high].
+  std::int32_t integer(std::int32_t low, std::int32_t high) {
+    std::uint64_t span = static_cast<std::uint64_t>(std::int64_t{high} - low) + 1;
+    return static_cast<std::int32_t>(low + static_cast<std::int64_t>(random_() * span >> 32));
+  }
+  /// Multiple of 2^-20 in [low, high].
+  float real(float low, float high) {
+    double unit = (random_() >> 8) * 0x1p-24;
+    return static_cast<float>(std::nearbyint((low + (high - low) * unit) * 0x1p20) * 0x1p-20);
+  }
+  bool chance(unsigned outOf) { return random_() % outOf == 0; }
+
+  quant::Signature signature() {
+    quant::Signature signature;
+    signature.inputs = integer(1, limits_.maxInputs);
+    signature.outputAffine = chance(3);
+    signature.layers.resize(integer(1, limits_.maxLayers));
+    enum Wiring { Layered, Shortcut, Irregular };
+    Wiring wiring = static_cast<Wiring>(integer(0, 2));
+    std::uint32_t previousBegin = 0, codes = signature.inputs;
+    for (quant::LayerSignature &layer : signature.layers) {
+      layer.readBegin = wiring == Layered ? previousBegin : wiring == Shortcut ? 0 : integer(0, codes - 1);
+      std::uint32_t outputs = integer(1, limits_.maxOutputs), groups = integer(1, limits_.maxGroups);
+      while (outputs > 0 && groups > 0) {
+        std::uint32_t count = groups == 1 ? outputs : integer(1, outputs);
+        quant::ActivationGroup group{static_cast<Activation>(integer(0, kActivationCount - 1)), chance(2), count};
+        if (!layer.groups.empty() && layer.groups.back().function == group.function &&
+            layer.groups.back().clamped == group.clamped)
+          continue;
+        layer.groups.push_back(group);
+        outputs -= count;
+        --groups;
+      }
+      previousBegin = codes;
+      codes += layer.outputs();
+    }
+    return signature;
+  }
+
+  /// Parameters that use the functions' interesting ranges and cannot overflow an accumulator.
+  quant::ExpertParameters parameters(const quant::Signature &signature) {
+    quant::ExpertParameters parameters;
+    for (std::uint32_t k = 0; k < signature.inputs; ++k)
+      parameters.inputScale.push_back(real(500, 8000));
+    if (chance(2)) {
+      parameters.inputLow = real(-9000, -4000);
+      parameters.inputHigh = real(4000, 9000);
+    }
+    for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+      quant::LayerParameters layer;
+      std::uint32_t fanIn = signature.fanIn(l);
+      bool isLast = l + 1 == signature.layers.size();
+      bool isClamped = false;
+      for (const quant::ActivationGroup &group : signature.layers[l].groups)
+        isClamped = isClamped || group.clamped;
+      // Room for 2^31 - 1: fanIn * weight * 32768 + bias.
+      std::int32_t largest = static_cast<std::int32_t>(std::min(127u, 60000u / fanIn));
+      for (const quant::ActivationGroup &group : signature.layers[l].groups)
+        for (std::uint32_t i = 0; i < group.count; ++i) {
+          for (std::uint32_t k = 0; k < fanIn; ++k)
+            layer.weights.push_back(static_cast<std::int8_t>(chance(8) ? 0 : integer(-largest, largest)));
+          layer.bias.push_back(integer(-4000000, 4000000));
+          float spread = real(0.25f, 4.0f) / (std::sqrt(static_cast<float>(fanIn)) * 64.0f * 4000.0f);
+          bool isCode = !isLast && quant::codeKindOf(group.function) == quant::CodeKind::Unbounded;
+          layer.multiplier.push_back(isCode ? spread * 5000.0f : spread);
+          if (isClamped)
+            layer.limit.push_back(group.clamped ? real(0.5f, 3.0f) * (isCode ? 5000.0f : 1.0f) : 0.0f);
+        }
+      if (!isLast && chance(2)) {
+        layer.codeLow = real(-9000, -1);
+        layer.codeHigh = real(1, 9000);
+      }
+      parameters.layers.push_back(std::move(layer));
+    }
+    if (signature.outputAffine)
+      for (std::uint32_t n = 0; n < signature.outputs(); ++n) {
+        parameters.outputGain.push_back(real(-3, 3));
+        parameters.outputOffset.push_back(real(-3, 3));
+      }
+    return parameters;
+  }
+
+  RandomExpert expert() {
+    RandomExpert expert;
+    expert.signature = signature();
+    expert.parameters = parameters(expert.signature);
+    return expert;
+  }
+
+private:
+  std::mt19937 random_;
+  RandomExpertLimits limits_;
+};
+
+} // namespace kimic::testing

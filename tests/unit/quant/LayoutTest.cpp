@@ -1,0 +1,123 @@
+#include "formats/quant/Layout.h"
+#include "tests/support/RandomExpert.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace kimic::quant {
+namespace {
+
+Signature oneLayer(std::uint32_t inputs, std::vector<ActivationGroup> groups) {
+  Signature signature;
+  signature.inputs = inputs;
+  signature.layers = {{WeightFormat::Int8, 0, std::move(groups)}};
+  return signature;
+}
+
+TEST(Layout, OfTheSpecificationsExample) {
+  // 3 inputs, 2 tanh outputs, 1 clamped linear output, with output scaling: kernel-abi-v1, "Example".
+  Signature signature;
+  signature.inputs = 3;
+  signature.layers = {{WeightFormat::Int8, 0, {{Activation::SigmoidSymmetric, false, 2}}},
+                      {WeightFormat::Int8, 3, {{Activation::Linear, true, 1}}}};
+  signature.outputAffine = true;
+  Result<Layout> layout = layoutOf(signature);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->constantsOffset(ConstantTable::Tanh), 0u);
+  EXPECT_EQ(layout->inputBoundsOffset, 48u);
+  EXPECT_EQ(layout->inputScaleOffset, 64u);
+  EXPECT_EQ(layout->layers[0].blocksOffset, 96u);
+  EXPECT_EQ(layout->layers[0].boundsOffset, 160u);
+  EXPECT_EQ(layout->layers[0].multiplierOffset, 176u);
+  EXPECT_EQ(layout->layers[0].limitOffset, kNone);
+  EXPECT_EQ(layout->layers[1].blocksOffset, 208u);
+  EXPECT_EQ(layout->layers[1].boundsOffset, kNone);
+  EXPECT_EQ(layout->layers[1].multiplierOffset, 256u);
+  EXPECT_EQ(layout->layers[1].limitOffset, 288u);
+  EXPECT_EQ(layout->outputGainOffset, 320u);
+  EXPECT_EQ(layout->outputOffsetOffset, 352u);
+  EXPECT_EQ(layout->parameterBytes, 384u);
+  EXPECT_EQ(layout->codesOffset, 0u);
+  EXPECT_EQ(layout->accumulatorsOffset, 32u);
+  EXPECT_EQ(layout->scratchBytes, 64u);
+}
+
+TEST(Layout, HoldsOnlyTheTablesInUseInEnumOrder) {
+  Result<Layout> layout = layoutOf(oneLayer(1, {{Activation::Cos, false, 1}, {Activation::Sigmoid, false, 1}}));
+  ASSERT_TRUE(layout.ok());
+  ASSERT_EQ(layout->constants.size(), 2u);
+  EXPECT_EQ(layout->constants[0].table, ConstantTable::Tanh);
+  EXPECT_EQ(layout->constants[1].table, ConstantTable::Sine);
+  EXPECT_EQ(layout->constantsOffset(ConstantTable::Exp), kNone);
+}
+
+TEST(Layout, SplitsOutputsIntoBlocksOf32AndATail) {
+  struct {
+    std::uint32_t outputs, fullBlocks, tail;
+  } cases[] = {{1, 0, 8}, {8, 0, 8}, {9, 0, 16}, {24, 0, 24}, {25, 1, 0}, {32, 1, 0}, {33, 1, 8}, {300, 9, 16}};
+  for (auto c : cases) {
+    Result<Layout> layout = layoutOf(oneLayer(1, {{Activation::Linear, false, c.outputs}}));
+    ASSERT_TRUE(layout.ok());
+    EXPECT_EQ(layout->layers[0].fullBlocks, c.fullBlocks) << c.outputs;
+    EXPECT_EQ(layout->layers[0].tailOutputs, c.tail) << c.outputs;
+  }
+}
+
+TEST(Layout, PadsArraysForVectorsFromAnyGroup) {
+  EXPECT_EQ(layoutOf(oneLayer(1, {{Activation::Linear, false, 16}}))->layers[0].vectorLength, 16u);
+  EXPECT_EQ(
+      layoutOf(oneLayer(1, {{Activation::Linear, false, 9}, {Activation::Cos, false, 7}}))->layers[0].vectorLength,
+      24u);
+}
+
+TEST(Layout, RefusesParametersPast16MiB) {
+  Result<Layout> layout = layoutOf(oneLayer(65536, {{Activation::Linear, false, 65536}}));
+  ASSERT_FALSE(layout.ok());
+  EXPECT_EQ(layout.error().id, ErrorId::ParametersTooLarge);
+}
+
+TEST(Layout, CountsParametersInMoreThan32Bits) {
+  Signature signature = oneLayer(65536, {{Activation::Linear, false, 65536}});
+  signature.layers.resize(kMaxLayers, signature.layers[0]);
+  Result<Layout> layout = layoutOf(signature);
+  ASSERT_FALSE(layout.ok());
+  EXPECT_GT(layout.error().args[0], std::uint64_t{1} << 50);
+}
+
+TEST(Layout, PartsFollowEachOtherAlignedAndDisjoint) {
+  testing::ExpertGenerator generator(3, {300, 12, 300, 6});
+  for (int i = 0; i < 200; ++i) {
+    Signature signature = generator.signature();
+    Result<Layout> result = layoutOf(signature);
+    ASSERT_TRUE(result.ok());
+    const Layout &layout = *result;
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> parts; // offset, bytes
+    for (const ConstantsLayout &constants : layout.constants)
+      parts.push_back({constants.offset, constantsOf(constants.table).size() * 4});
+    parts.push_back({layout.inputBoundsOffset, 8});
+    parts.push_back({layout.inputScaleOffset, (signature.inputs + 7) / 8 * 8 * 4});
+    for (const LayerLayout &layer : layout.layers) {
+      parts.push_back({layer.blocksOffset, layer.fullBlocks * blockBytes(32, layer.kPairs) +
+                                               (layer.tailOutputs ? blockBytes(layer.tailOutputs, layer.kPairs) : 0)});
+      if (layer.boundsOffset != kNone)
+        parts.push_back({layer.boundsOffset, 8});
+      parts.push_back({layer.multiplierOffset, layer.vectorLength * 4});
+      if (layer.limitOffset != kNone)
+        parts.push_back({layer.limitOffset, layer.vectorLength * 4});
+    }
+    if (layout.outputGainOffset != kNone) {
+      parts.push_back({layout.outputGainOffset, layout.layers.back().vectorLength * 4});
+      parts.push_back({layout.outputOffsetOffset, layout.layers.back().vectorLength * 4});
+    }
+    std::uint32_t end = 0;
+    for (auto [offset, bytes] : parts) {
+      ASSERT_EQ(offset, (end + 15) / 16 * 16);
+      end = offset + bytes;
+    }
+    ASSERT_EQ(layout.parameterBytes, (end + 15) / 16 * 16);
+  }
+}
+
+} // namespace
+} // namespace kimic::quant

@@ -1,0 +1,262 @@
+// The reference evaluator against plain arithmetic on the unpacked numbers.
+#include "formats/reference/Reference.h"
+#include "formats/reference/FloatOps.h"
+#include "tests/support/RandomExpert.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace kimic::reference {
+namespace {
+
+using namespace quant;
+using kimic::testing::ExpertGenerator;
+using kimic::testing::RandomExpert;
+
+struct Aligned {
+  alignas(16) std::uint8_t bytes[16];
+};
+
+std::vector<float> runPacked(const Signature &signature, const Layout &layout, const std::vector<std::uint8_t> &block,
+                             const std::vector<float> &x) {
+  std::uint32_t rows = static_cast<std::uint32_t>(x.size() / signature.inputs);
+  // Exactly as large as stated, so that the address sanitizer sees every access past the end; full of garbage.
+  std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
+  std::memcpy(params.data(), block.data(), block.size());
+  std::memset(scratch.data(), 0xA5, layout.scratchBytes);
+  std::vector<float> y(std::size_t{rows} * signature.outputs());
+  run(signature, layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
+  return y;
+}
+
+std::vector<float> runReference(const RandomExpert &expert, const std::vector<float> &x) {
+  Result<Layout> layout = layoutOf(expert.signature);
+  EXPECT_TRUE(layout.ok());
+  return runPacked(expert.signature, *layout, packParameters(expert.signature, *layout, expert.parameters), x);
+}
+
+/// Round to nearest, ties to even, then to i16: in float64, without the reference's bit tricks.
+std::int64_t toCode(float v) { return std::int64_t(std::fmin(32767, std::fmax(-32768, std::nearbyint(double(v))))); }
+
+float bounded(float low, float high, float v) {
+  if (std::isnan(v))
+    return low;
+  return v < low ? low : v > high ? high : v;
+}
+
+/// The specification once more, from the natural order of the numbers and in 64-bit integers.
+std::vector<float> runNaively(const RandomExpert &expert, const float *x) {
+  const Signature &signature = expert.signature;
+  const ExpertParameters &parameters = expert.parameters;
+  std::vector<std::int64_t> codes;
+  std::vector<float> y;
+  for (std::uint32_t k = 0; k < signature.inputs; ++k)
+    codes.push_back(toCode(bounded(parameters.inputLow, parameters.inputHigh, x[k] * parameters.inputScale[k])));
+  for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+    const LayerParameters &layer = parameters.layers[l];
+    std::vector<std::int64_t> read(codes.begin() + signature.layers[l].readBegin, codes.end());
+    std::size_t n = 0;
+    for (const ActivationGroup &group : signature.layers[l].groups)
+      for (std::uint32_t i = 0; i < group.count; ++i, ++n) {
+        std::int64_t sum = layer.bias[n];
+        for (std::size_t k = 0; k < read.size(); ++k)
+          sum += layer.weights[n * read.size() + k] * read[k];
+        EXPECT_EQ(sum, static_cast<std::int32_t>(sum));
+        float t = static_cast<float>(sum) * layer.multiplier[n];
+        if (group.clamped)
+          t = bounded(-layer.limit[n], layer.limit[n], t);
+        std::optional<ConstantTable> table = constantTableOf(group.function);
+        FloatOps ops(table ? constantsOf(*table).data() : nullptr);
+        if (l + 1 < signature.layers.size()) {
+          float v = evaluateCode(ops, group.function, t);
+          if (codeKindOf(group.function) == CodeKind::Unbounded)
+            v = bounded(layer.codeLow, layer.codeHigh, v);
+          codes.push_back(toCode(v));
+        } else {
+          float v = evaluateOutput(ops, group.function, t);
+          if (signature.outputAffine) {
+            v = v * parameters.outputGain[n];
+            v = v + parameters.outputOffset[n];
+          }
+          y.push_back(v);
+        }
+      }
+  }
+  return y;
+}
+
+void expectAgreement(const RandomExpert &expert, std::vector<float> x) {
+  ASSERT_TRUE(proveNoOverflow(expert.signature, expert.parameters).ok());
+  std::vector<float> y = runReference(expert, x);
+  std::size_t inputs = expert.signature.inputs, outputs = expert.signature.outputs();
+  for (std::size_t row = 0; row * inputs < x.size(); ++row) {
+    std::vector<float> expected = runNaively(expert, x.data() + row * inputs);
+    ASSERT_EQ(std::vector<float>(y.begin() + row * outputs, y.begin() + (row + 1) * outputs), expected);
+  }
+}
+
+std::vector<float> randomRows(ExpertGenerator &generator, std::uint32_t inputs, std::uint32_t rows) {
+  std::vector<float> x(std::size_t{inputs} * rows);
+  for (float &v : x)
+    v = generator.real(-3, 3);
+  return x;
+}
+
+TEST(Reference, AgreesWithPlainArithmeticOnSmallRandomExperts) {
+  ExpertGenerator generator(21);
+  for (int i = 0; i < 400; ++i) {
+    RandomExpert expert = generator.expert();
+    expectAgreement(expert, randomRows(generator, expert.signature.inputs, 3));
+  }
+}
+
+TEST(Reference, AgreesWithPlainArithmeticOnLargeRandomExperts) {
+  ExpertGenerator generator(22, {300, 12, 300, 6});
+  for (int i = 0; i < 8; ++i) {
+    RandomExpert expert = generator.expert();
+    expectAgreement(expert, randomRows(generator, expert.signature.inputs, 2));
+  }
+}
+
+TEST(Reference, AgreesWithPlainArithmeticOnEveryFunction) {
+  ExpertGenerator generator(23);
+  for (unsigned f = 0; f < kActivationCount; ++f) {
+    RandomExpert expert;
+    expert.signature.inputs = 5;
+    expert.signature.layers = {{WeightFormat::Int8, 0, {{static_cast<Activation>(f), f % 2 == 0, 37}}},
+                               {WeightFormat::Int8, 5, {{static_cast<Activation>(f), f % 2 == 1, 11}}}};
+    expert.parameters = generator.parameters(expert.signature);
+    expectAgreement(expert, randomRows(generator, 5, 20));
+  }
+}
+
+TEST(Reference, AgreesWithPlainArithmeticOnExtremeInputs) {
+  ExpertGenerator generator(24);
+  float infinity = std::numeric_limits<float>::infinity();
+  float extremes[] = {0.0f,  -0.0f, 1e30f,    -1e30f,    std::numeric_limits<float>::denorm_min(),
+                      4.09f, -4.1f, infinity, -infinity, std::numeric_limits<float>::quiet_NaN()};
+  for (int i = 0; i < 100; ++i) {
+    RandomExpert expert = generator.expert();
+    std::vector<float> x;
+    for (std::uint32_t k = 0; k < 4 * expert.signature.inputs; ++k)
+      x.push_back(extremes[generator.integer(0, 9)]);
+    expectAgreement(expert, x);
+  }
+}
+
+/// One linear layer of weights and inputs at the ends of their ranges: the sums themselves, without rounding.
+TEST(Reference, SumsExtremeWeightsAndCodesExactly) {
+  ExpertGenerator generator(25);
+  for (int i = 0; i < 300; ++i) {
+    RandomExpert expert;
+    std::uint32_t inputs = generator.integer(1, 256), outputs = generator.integer(1, 40);
+    expert.signature.inputs = inputs;
+    expert.signature.layers = {{WeightFormat::Int8, 0, {{Activation::Linear, false, outputs}}}};
+    expert.parameters.inputScale.assign(inputs, 1);
+    LayerParameters layer;
+    layer.multiplier.assign(outputs, 1);
+    for (std::uint32_t n = 0; n < outputs; ++n)
+      layer.bias.push_back(generator.integer(-1000000, 1000000));
+    for (std::uint32_t j = 0; j < inputs * outputs; ++j)
+      layer.weights.push_back(generator.chance(2) ? -128 : 127);
+    expert.parameters.layers = {layer};
+    std::vector<float> x;
+    for (std::uint32_t k = 0; k < inputs; ++k)
+      x.push_back(generator.chance(2) ? -32768.0f : 32767.0f);
+    std::vector<float> y = runReference(expert, x);
+    for (std::uint32_t n = 0; n < outputs; ++n) {
+      std::int64_t sum = layer.bias[n];
+      for (std::uint32_t k = 0; k < inputs; ++k)
+        sum += layer.weights[n * inputs + k] * static_cast<std::int64_t>(x[k]);
+      ASSERT_EQ(y[n], static_cast<float>(sum));
+    }
+  }
+}
+
+/// The identity that lets kernels sum two outputs at once, on the packed words themselves (quantization-v1, "Two
+/// outputs per word").
+TEST(Reference, WordSumsOfTheKernelsGiveTheSameAccumulators) {
+  ExpertGenerator generator(26);
+  for (int i = 0; i < 300; ++i) {
+    std::uint32_t inputs = generator.integer(1, 256);
+    Signature signature;
+    signature.inputs = inputs;
+    signature.layers = {{WeightFormat::Int8, 0, {{Activation::Linear, false, 8}}}};
+    ExpertParameters parameters;
+    parameters.inputScale.assign(inputs, 1);
+    LayerParameters layer;
+    layer.multiplier.assign(8, 1);
+    for (int n = 0; n < 8; ++n)
+      layer.bias.push_back(generator.integer(-1000000, 1000000));
+    bool isExtreme = generator.chance(2);
+    for (std::uint32_t j = 0; j < inputs * 8; ++j)
+      layer.weights.push_back(isExtreme ? (generator.chance(2) ? -128 : 127) : generator.integer(-128, 127));
+    parameters.layers = {layer};
+    std::vector<std::int16_t> codes;
+    for (std::uint32_t k = 0; k < inputs; ++k)
+      codes.push_back(isExtreme ? (generator.chance(2) ? -32768 : 32767) : generator.integer(-32768, 32767));
+    codes.push_back(12345); // what a kernel may find past the end
+
+    Result<Layout> layout = layoutOf(signature);
+    ASSERT_TRUE(layout.ok());
+    std::vector<std::uint8_t> block = packParameters(signature, *layout, parameters);
+    const std::uint8_t *words = block.data() + layout->layers[0].blocksOffset + 32;
+    std::uint32_t codeSum = 0;
+    for (std::uint32_t k = 0; k < inputs; ++k)
+      codeSum += static_cast<std::uint32_t>(codes[k]);
+    for (unsigned l = 0; l < 4; ++l) {
+      std::uint32_t a, b;
+      std::memcpy(&a, words - 32 + l * 4, 4);
+      std::memcpy(&b, words - 16 + l * 4, 4);
+      a -= 128 * codeSum;
+      for (std::uint32_t pair = 0; pair < layout->layers[0].kPairs; ++pair)
+        for (unsigned odd = 0; odd < 2; ++odd) {
+          std::int16_t word;
+          std::memcpy(&word, words + pair * 16 + l * 4 + odd * 2, 2);
+          a += static_cast<std::uint32_t>(word * codes[2 * pair + odd]);
+          b += static_cast<std::uint32_t>((word >> 8) * codes[2 * pair + odd]);
+        }
+      std::int64_t low = layer.bias[l], high = layer.bias[4 + l];
+      for (std::uint32_t k = 0; k < inputs; ++k) {
+        low += layer.weights[l * inputs + k] * codes[k];
+        high += layer.weights[(4 + l) * inputs + k] * codes[k];
+      }
+      ASSERT_EQ(static_cast<std::int32_t>(a - (b << 8)), low);
+      ASSERT_EQ(static_cast<std::int32_t>(b), high);
+    }
+  }
+}
+
+TEST(Reference, GarbageParametersAreHarmless) {
+  ExpertGenerator generator(27);
+  for (int i = 0; i < 300; ++i) {
+    Signature signature = generator.signature();
+    Result<Layout> layout = layoutOf(signature);
+    ASSERT_TRUE(layout.ok());
+    std::vector<std::uint8_t> block(layout->parameterBytes);
+    for (std::uint8_t &b : block)
+      b = static_cast<std::uint8_t>(generator.integer(0, 255));
+    std::vector<float> x = randomRows(generator, signature.inputs, 2);
+    EXPECT_EQ(runPacked(signature, *layout, block, x).size(), 2 * signature.outputs());
+  }
+}
+
+TEST(Reference, RowsAreIndependent) {
+  ExpertGenerator generator(28);
+  for (int i = 0; i < 50; ++i) {
+    RandomExpert expert = generator.expert();
+    std::vector<float> x = randomRows(generator, expert.signature.inputs, 5);
+    std::vector<float> together = runReference(expert, x), apart;
+    for (std::size_t row = 0; row < 5; ++row) {
+      auto begin = x.begin() + row * expert.signature.inputs;
+      std::vector<float> y = runReference(expert, {begin, begin + expert.signature.inputs});
+      apart.insert(apart.end(), y.begin(), y.end());
+    }
+    ASSERT_EQ(together, apart);
+  }
+}
+
+} // namespace
+} // namespace kimic::reference
