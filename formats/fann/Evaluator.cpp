@@ -167,8 +167,11 @@ FixedKnots fixedSigmoidKnots(std::int32_t one) {
              std::min(one - 1, truncate(m - m / 4.0 + 0.5)),
              std::min(one - 1, truncate(m - m / 20.0 + 0.5)),
              std::min(one - 1, truncate(m - m / 200.0 + 0.5))};
-  for (std::size_t i = 0; i < 6; ++i)
-    knots.v[i] = truncate(std::log(m / knots.y[i] - 1) * m / -2.0 * m);
+  for (std::size_t i = 0; i < 6; ++i) {
+    // libfann divides in float32 here: its knots are off by up to some hundred units of 2^-(2*decimalPoint).
+    float ratio = static_cast<float>(one) / static_cast<float>(knots.y[i]) - 1;
+    knots.v[i] = truncate(std::log(double(ratio)) * m / -2.0 * m);
+  }
   knots.low = 0;
   knots.high = one;
   return knots;
@@ -180,8 +183,10 @@ FixedKnots fixedSymmetricKnots(std::int32_t one) {
   knots.y = {std::max(1 - one, truncate(m / 100.0 - m - 0.5)),  std::max(1 - one, truncate(m / 10.0 - m - 0.5)),
              std::max(1 - one, truncate(m / 2.0 - m - 0.5)),    std::min(one - 1, one - truncate(m / 2.0 + 0.5)),
              std::min(one - 1, one - truncate(m / 10.0 + 0.5)), std::min(one - 1, one - truncate(m / 100.0 + 1))};
-  for (std::size_t i = 0; i < 6; ++i)
-    knots.v[i] = truncate(std::log((m - knots.y[i]) / (knots.y[i] + m)) * m / -2.0 * m);
+  for (std::size_t i = 0; i < 6; ++i) {
+    float ratio = static_cast<float>(one - knots.y[i]) / static_cast<float>(knots.y[i] + one);
+    knots.v[i] = truncate(std::log(double(ratio)) * m / -2.0 * m);
+  }
   knots.low = -one;
   knots.high = one;
   return knots;

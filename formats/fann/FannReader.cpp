@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t kMaxFileBytes = 256ull << 20;
 constexpr std::uint64_t kMaxCount = 1ull << 31;
+constexpr std::string_view kSpace = " \t\r\n\v\f";
 
 /// Keys that matter to inference; all others are ignored. `shortcut_connections` is version 2.0's `network_type`.
 constexpr std::string_view kKeys[] = {"num_layers",       "connection_rate", "network_type",        "layer_sizes",
@@ -58,15 +59,17 @@ private:
     return failAt(scanner.offset(), id, std::move(found), std::move(expected));
   }
 
+  /// Whether only white space is left of the text.
+  bool isAtEndOfText() const { return text.find_first_not_of(kSpace, scanner.offset()) == std::string_view::npos; }
+
   /// The next word is not what it should be; or the text ends.
   Diagnostic unexpected(ErrorId id, std::string expected) {
     scanner.skipSpace();
-    if (scanner.atEnd() && scanner.offset() == text.size())
-      id = ErrorId::NetworkTruncated;
-    return fail(id,
-                scanner.atEnd() ? (scanner.offset() == text.size() ? "end of text" : "end of value")
-                                : excerpt(scanner.rest()),
-                std::move(expected));
+    if (!scanner.atEnd())
+      return fail(id, excerpt(scanner.rest()), std::move(expected));
+    if (isAtEndOfText())
+      return fail(ErrorId::NetworkTruncated, "end of text", std::move(expected));
+    return fail(id, "end of value", std::move(expected));
   }
 
   //===-------------------------------------------------------------------------------------------------------------===//
@@ -117,7 +120,7 @@ private:
     constexpr const char *kKnown = "FANN_FLO_1.1, FANN_FLO_2.0, FANN_FLO_2.1, FANN_FIX_1.1 or FANN_FIX_2.0";
     scanner.skipSpace();
     std::size_t begin = scanner.offset();
-    std::size_t stop = text.find_first_of(" \t\r\n\v\f", begin);
+    std::size_t stop = text.find_first_of(kSpace, begin);
     std::string_view word = text.substr(begin, stop == std::string_view::npos ? stop : stop - begin);
     if (word == "FANN_FLO:2.1" || word.substr(0, 9) == "FANN_FLO:" || word.substr(0, 9) == "FANN_FIX:")
       return fail(ErrorId::NetworkForeignFormat, excerpt(word) + ", ruv-FANN's text format, which keeps no topology",
@@ -158,7 +161,7 @@ private:
         continue;
       }
       if (open)
-        *open = TextScanner(text, valueBegin, begin);
+        *open = valueBetween(valueBegin, begin);
       open = nullptr;
       TextScanner word(line);
       word.skipSpace();
@@ -170,7 +173,7 @@ private:
       for (std::string_view known : kKeys)
         if (openKey == known) {
           key = known;
-          auto [entry, isNew] = values.try_emplace(known, text, valueBegin, text.size());
+          auto [entry, isNew] = values.try_emplace(known, valueBetween(valueBegin, text.size()));
           if (!isNew)
             return failAt(begin, ErrorId::NetworkDuplicateKey, excerpt(line), "one " + key);
           open = &entry->second;
@@ -183,6 +186,12 @@ private:
     if (isFixed && !values.contains("decimal_point"))
       return missing("decimal_point");
     return {};
+  }
+
+  /// Without the white space at its end, so that what is missing there is missing in the value's last line.
+  TextScanner valueBetween(std::size_t begin, std::size_t end) const {
+    std::size_t last = text.substr(begin, end - begin).find_last_not_of(kSpace);
+    return TextScanner(text, begin, last == std::string_view::npos ? begin : begin + last + 1);
   }
 
   Status missing(std::string_view name) {
@@ -493,10 +502,9 @@ private:
           Connection &connection = network.connections[neuron.firstConnection + i];
           scanner.skipSpace();
           if (scanner.atEnd() || scanner.rest()[0] != '(') {
-            bool isTruncated = scanner.atEnd() && scanner.offset() == text.size();
             if (!scanner.atEnd())
               return unexpected(ErrorId::NetworkBadSyntax, "'(': " + expected);
-            return fail(isTruncated ? ErrorId::NetworkTruncated : ErrorId::NetworkCountMismatch,
+            return fail(isAtEndOfText() ? ErrorId::NetworkTruncated : ErrorId::NetworkCountMismatch,
                         std::to_string(read) + " connections", expected);
           }
           std::uint32_t byPosition = firstByPosition + i;
