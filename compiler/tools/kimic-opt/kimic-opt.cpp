@@ -1,6 +1,7 @@
 // Runs any pass of kimic on any file of its IR: for tests, and for looking at one step.
 #include "compiler/Dialect/Expert/Expert.h"
 #include "compiler/Dialect/QExpert/QExpert.h"
+#include "compiler/Transforms/Passes.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
@@ -8,5 +9,6 @@
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   registry.insert<kimic::expert::ExpertDialect, kimic::qexpert::QExpertDialect>();
+  kimic::registerKimicPasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "kimic's optimizer driver\n", registry));
 }

@@ -1,0 +1,28 @@
+// Networks to the expert dialect.
+#pragma once
+
+#include "compiler/Dialect/Expert/Expert.h"
+#include "formats/fann/Network.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace kimic {
+
+struct FannImportOptions {
+  /// Puts the network's scaling parameters, if it has some, before the first and after the last layer.
+  bool applyScaling = true;
+};
+
+/// Appends `network` to `module` as the expert.define `name`, a body of layers (Layers.h):
+///
+///  * neurons of value 1 (bias neurons, neurons without connections) become biases; one among the outputs becomes a
+///    linear neuron of bias 1,
+///  * connections that do not exist become zero weights, several from one source their sum,
+///  * a layer reads all values from the first layer that one of its connections reaches (at least the one before it).
+///
+/// Reports an error at the define if a sum of weights leaves float32 or the network is larger than a signature can be
+/// (quant::kMaxWidth, kMaxLayers) or than 2^26 dense weights.
+mlir::FailureOr<expert::DefineOp> importFann(mlir::ModuleOp module, llvm::StringRef name, const fann::Network &network,
+                                             FannImportOptions options = {});
+
+} // namespace kimic
