@@ -57,6 +57,27 @@ TEST(Parameters, BlocksInterleaveTwoOutputsAndTwoInputs) {
   EXPECT_EQ(second, (std::vector<std::uint8_t>{0x83, 0, 0, 0, 0x7A, 0, 0, 0, 0x80, 0, 0, 0, 0x80, 0, 0, 0}));
 }
 
+/// kernel-abi-v1, section 2, "Example": bytes 48 .. 56 and 96 .. 160.
+TEST(Parameters, HaveTheBytesOfTheSpecificationsExample) {
+  RandomExpert expert = smallExpert();
+  expert.signature.layers[0].groups = {{Activation::SigmoidSymmetric, false, 2}};
+  LayerParameters &layer = expert.parameters.layers[0];
+  layer.weights = {1, -2, 3, -4, 5, -6};
+  layer.bias = {10, -20};
+  layer.multiplier = {1, 1};
+  layer.limit = {};
+  expert.parameters.layers[1].weights = {1, 1};
+  Layout layout = layoutOfValid(expert.signature);
+  std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
+  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 48, block.begin() + 56),
+            (std::vector<std::uint8_t>{0, 0, 0, 0xC7, 0, 0xFE, 0xFF, 0x46}));
+  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 96, block.begin() + 160),
+            (std::vector<std::uint8_t>{0x0A, 0, 0,    0, 0xEC, 0xFF, 0xFF, 0xFF, 0,    0, 0,    0, 0,    0, 0,    0,
+                                       0,    0, 0,    0, 0,    0,    0,    0,    0,    0, 0,    0, 0,    0, 0,    0,
+                                       0x81, 0, 0x7E, 0, 0x7C, 0,    0x85, 0,    0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0,
+                                       0x83, 0, 0,    0, 0x7A, 0,    0,    0,    0x80, 0, 0,    0, 0x80, 0, 0,    0}));
+}
+
 TEST(Parameters, BiasOfALowOutputContains256TimesItsPartners) {
   RandomExpert expert = smallExpert();
   expert.signature.layers.erase(expert.signature.layers.begin());

@@ -30,6 +30,15 @@ ErrorId errorOf(const Signature &signature) {
 
 TEST(Signature, HasTheSpecifiedBytes) { EXPECT_EQ(encode(example()), kExampleBytes); }
 
+TEST(Signature, HasTheBytesOfTheSpecificationsExample) {
+  Signature signature;
+  signature.inputs = 3;
+  signature.layers = {{WeightFormat::Int8, 0, {{Activation::SigmoidSymmetric, false, 2}}},
+                      {WeightFormat::Int8, 3, {{Activation::Linear, true, 1}}}};
+  signature.outputAffine = true;
+  EXPECT_EQ(encode(signature), (Bytes{1, 1, 3, 2, 0, 0, 1, 5, 2, 0, 3, 1, 0x80, 1}));
+}
+
 TEST(Signature, IsReadBackFromItsBytes) {
   Result<Signature> decoded = decodeSignature(kExampleBytes);
   ASSERT_TRUE(decoded.ok());
