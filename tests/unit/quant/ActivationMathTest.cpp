@@ -80,7 +80,7 @@ bool isPeriodic(Activation function) { return function >= Activation::SinSymmetr
 
 /// Values of t that a function must handle: a dense sweep, every power of two and its neighbours, the neighbourhood of
 /// all knots, zeros, infinities and random bits.
-std::vector<float> arguments() {
+std::vector<float> makeArguments() {
   std::vector<float> ts = {0.0f, -0.0f, kInfinity, -kInfinity};
   for (std::int32_t i = -160000; i <= 160000; ++i)
     ts.push_back(static_cast<float>(i) * 0x1p-13f * 1.0001f);
@@ -110,6 +110,11 @@ std::vector<float> arguments() {
   }
   for (int i = 0; i < 200000; ++i)
     ts.push_back(static_cast<float>(static_cast<std::int32_t>(random())) * 0x1p-16f);
+  return ts;
+}
+
+const std::vector<float> &arguments() {
+  static const std::vector<float> ts = makeArguments();
   return ts;
 }
 
