@@ -11,9 +11,10 @@ public:
 
   std::size_t run() {
     skipSpace();
-    bool good = peek() == '{' && value(0);
+    if (peek() != '{' || !value(0))
+      return position_;
     skipSpace();
-    return good && position_ == bytes_.size() ? kNoJsonError : position_;
+    return position_ == bytes_.size() ? kNoJsonError : position_;
   }
 
 private:

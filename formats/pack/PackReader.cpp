@@ -134,7 +134,7 @@ Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
     if (bytes[i] != kMagic[i])
       return makeError(ErrorId::PackMagic, i, bytes[i], kMagic[i]);
   if (bytes.size() < kHeaderBytes)
-    return makeError(ErrorId::PackTooShort, bytes.size(), kHeaderBytes);
+    return makeError(ErrorId::PackTruncated, bytes.size(), kHeaderBytes);
   ByteReader in(bytes.subspan(kMagic.size(), kHeaderBytes - kMagic.size()));
   Header header;
   header.major = in.u16();

@@ -1,0 +1,262 @@
+#include "tests/support/BadPack.h"
+
+#include "formats/base/File.h"
+#include "formats/pack/PackReader.h"
+#include "formats/pack/PackText.h"
+#include "tests/support/PackRehash.h"
+
+#include <charconv>
+#include <map>
+
+namespace kimic::test {
+namespace {
+
+using namespace kimic::pack;
+
+struct Place {
+  std::size_t offset;
+  unsigned width; ///< of a field; 0 for a block
+};
+
+using Places = std::map<std::string, Place, std::less<>>;
+
+/// Names of the fields and blocks of a valid pack with one leaf and one kernel group.
+Places placesIn(std::span<const std::uint8_t> file) {
+  Places places = {
+      {"header", {0, 0}},
+      {"root", {kHeaderBytes, 0}},
+      {"header.major", {8, 2}},
+      {"header.minor", {10, 2}},
+      {"header.required_features", {12, 4}},
+      {"header.optional_features", {16, 4}},
+      {"header.kernel_abi", {20, 4}},
+      {"header.hash", {24, 1}},
+      {"header.variants", {25, 1}},
+      {"header.leaf_log2", {26, 1}},
+      {"header.group_log2", {27, 1}},
+      {"header.experts", {28, 4}},
+      {"header.kernels", {32, 4}},
+      {"header.data_blocks", {36, 4}},
+      {"header.data_raw_length", {40, 8}},
+      {"header.root_length", {48, 8}},
+      {"header.leaves_length", {56, 8}},
+      {"header.meta_length", {64, 8}},
+      {"header.kernels_length", {72, 8}},
+      {"header.data_length", {80, 8}},
+      {"header.extensions_length", {88, 8}},
+      {"header.reserved", {96, 8}},
+      {"router.present", {256, 1}},
+      {"router.head", {257, 1}},
+      {"router.strategy", {258, 1}},
+      {"router.merge", {259, 1}},
+      {"router.expert", {260, 4}},
+      {"router.routed", {264, 4}},
+      {"router.top_k", {268, 4}},
+      {"router.temperature", {272, 4}},
+      {"router.reserved", {276, 8}},
+  };
+  Header header = parseHeader(file).value();
+  Root root = parseRoot(header, file.subspan(header.root.offset, header.root.length)).value();
+  std::size_t row = kHeaderBytes + kRootFixedBytes - kBlockRowBytes;
+  auto add = [&](const std::string &name, const BlockRef &block) {
+    places.insert({{name, {block.offset, 0}},
+                   {name + ".stored", {row, 4}},
+                   {name + ".raw", {row + 4, 4}},
+                   {name + ".codec", {row + 8, 1}},
+                   {name + ".reserved", {row + 9, 1}},
+                   {name + ".sha256", {row + 12, 8}}});
+    row += kBlockRowBytes;
+  };
+  add("meta", root.meta);
+  add("leaf", root.leaves[0]);
+  add("signatures", root.groups[0].signatures);
+  for (unsigned index = kVariantCount; index-- > 0;)
+    if (header.hasVariant(variantAt(index)))
+      add(abi::nameOf(variantAt(index)), root.groups[0].modules[index]);
+
+  std::vector<std::uint8_t> raw(root.leaves[0].rawLength);
+  Result<void> decoded =
+      decodeBlock(root.leaves[0], file.subspan(root.leaves[0].offset, root.leaves[0].storedLength), raw);
+  if (decoded.ok()) {
+    std::map<std::uint64_t, BlockRef> blocks;
+    for (const LeafEntry &entry : parseLeaf(header, 0, raw).value())
+      blocks.emplace(entry.data.offset, entry.data);
+    unsigned number = 0;
+    for (const auto &[offset, block] : blocks)
+      places.insert({"data" + std::to_string(number++), {offset, 0}});
+  }
+  return places;
+}
+
+bool parseNumber(std::string_view text, std::uint64_t &value) {
+  int base = text.starts_with("0x") ? 16 : 10;
+  if (base == 16)
+    text.remove_prefix(2);
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+std::vector<std::string_view> split(std::string_view line) {
+  std::vector<std::string_view> words;
+  for (std::size_t begin; (begin = line.find_first_not_of(' ')) != line.npos;) {
+    line.remove_prefix(begin);
+    words.push_back(line.substr(0, line.find(' ')));
+    line.remove_prefix(words.back().size());
+  }
+  return words;
+}
+
+std::optional<ErrorId> errorNamed(std::string_view name) {
+#define KIMIC_ERROR(id, number, kind, text)                                                                            \
+  if (name == #id)                                                                                                     \
+    return ErrorId::id;
+#include "formats/base/Errors.def"
+#undef KIMIC_ERROR
+  return std::nullopt;
+}
+
+class Builder {
+public:
+  Builder(const std::string &golden, std::string &problem) : golden_(golden), problem_(problem) {}
+
+  std::optional<BadPack> run(std::string_view text) {
+    while (!text.empty()) {
+      std::string_view line = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(text.size(), line.size() + 1));
+      std::vector<std::string_view> words = split(line);
+      if (!words.empty() && words[0].front() != '#' && !apply(words)) {
+        if (problem_.empty())
+          problem_ = "cannot apply: " + std::string(line);
+        return std::nullopt;
+      }
+    }
+    if (bad_.expected.id == ErrorId::None)
+      problem_ = "no expect line";
+    return problem_.empty() ? std::optional(bad_) : std::nullopt;
+  }
+
+private:
+  bool apply(std::span<const std::string_view> words) {
+    const std::span<const std::string_view> rest = words.subspan(1);
+    if (words[0] == "base" && rest.size() == 1) {
+      std::optional<std::vector<std::uint8_t>> file = readGoodPack(golden_, std::string(rest[0]), problem_);
+      if (!file)
+        return false;
+      bad_.file = *file;
+      places_ = placesIn(bad_.file);
+      return true;
+    }
+    if (words[0] == "set" && rest.size() == 2) {
+      auto place = places_.find(rest[0]);
+      std::uint64_t value;
+      if (place == places_.end() || place->second.width == 0 || !parseNumber(rest[1], value))
+        return false;
+      for (unsigned i = 0; i < place->second.width; ++i)
+        bad_.file[place->second.offset + i] = static_cast<std::uint8_t>(value >> (8 * i));
+      return true;
+    }
+    if (words[0] == "patch" && rest.size() >= 2) {
+      std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
+      auto place = places_.find(rest[0].substr(0, plus));
+      std::uint64_t offset = 0;
+      if (place == places_.end() || (plus < rest[0].size() && !parseNumber(rest[0].substr(plus + 1), offset)))
+        return false;
+      offset += place->second.offset;
+      std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest.subspan(1));
+      if (!bytes || offset > bad_.file.size() || bytes->size() > bad_.file.size() - offset)
+        return false;
+      std::copy(bytes->begin(), bytes->end(), bad_.file.begin() + static_cast<std::ptrdiff_t>(offset));
+      return true;
+    }
+    if (words[0] == "append") {
+      std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest);
+      if (bytes)
+        bad_.file.insert(bad_.file.end(), bytes->begin(), bytes->end());
+      return bytes.has_value();
+    }
+    if (words[0] == "truncate" && rest.size() == 1) {
+      std::uint64_t length;
+      if (!parseNumber(rest[0], length) || length > bad_.file.size())
+        return false;
+      bad_.file.resize(length);
+      return true;
+    }
+    if (words[0] == "rehash") {
+      RehashLevels levels;
+      if (!rest.empty())
+        levels = {false, false, false, false};
+      for (std::string_view level : rest) {
+        if (level == "data")
+          levels.data = true;
+        else if (level == "blocks")
+          levels.blocks = true;
+        else if (level == "root")
+          levels.root = true;
+        else if (level == "header")
+          levels.header = true;
+        else
+          return false;
+      }
+      rehashPack(bad_.file, levels);
+      return true;
+    }
+    if (words[0] == "expect" && rest.size() >= 1 && rest.size() <= 4) {
+      std::optional<ErrorId> id = errorNamed(rest[0]);
+      if (!id)
+        return false;
+      bad_.expected.id = *id;
+      for (std::size_t i = 1; i < rest.size(); ++i)
+        if (!parseNumber(rest[i], bad_.expected.args[i - 1]))
+          return false;
+      return true;
+    }
+    return false;
+  }
+
+  static std::optional<std::vector<std::uint8_t>> bytesIn(std::span<const std::string_view> words) {
+    std::vector<std::uint8_t> bytes;
+    for (std::string_view word : words) {
+      std::uint64_t byte, count = 1;
+      std::size_t star = std::min(word.find('*'), word.size());
+      if (star != 2 || !parseNumber("0x" + std::string(word.substr(0, 2)), byte) ||
+          (star < word.size() && !parseNumber(word.substr(star + 1), count)))
+        return std::nullopt;
+      bytes.insert(bytes.end(), count, static_cast<std::uint8_t>(byte));
+    }
+    return bytes;
+  }
+
+  const std::string &golden_;
+  std::string &problem_;
+  BadPack bad_;
+  Places places_;
+};
+
+} // namespace
+
+std::optional<BadPack> readBadPack(const std::string &golden, std::string_view text, std::string &problem) {
+  return Builder(golden, problem).run(text);
+}
+
+std::optional<std::vector<std::uint8_t>> readGoodPack(const std::string &golden, const std::string &name,
+                                                      std::string &problem) {
+  const std::string path = golden + "/good/" + name + ".txt";
+  Result<std::string, Diagnostic> text = readFile(path, 1 << 20);
+  if (!text.ok()) {
+    problem = text.error().message();
+    return std::nullopt;
+  }
+  Result<PackContents, Diagnostic> contents = parseContents(*text, path);
+  if (!contents.ok()) {
+    problem = contents.error().message();
+    return std::nullopt;
+  }
+  Result<std::vector<std::uint8_t>> file = writePack(*contents);
+  if (!file.ok()) {
+    problem = message(file.error());
+    return std::nullopt;
+  }
+  return *file;
+}
+
+} // namespace kimic::test

@@ -1,0 +1,39 @@
+// Bad packs as text: a good pack, what is done to it, and the exact error that a verifier must give.
+//
+//   base routed                 tests/golden/good/routed.txt
+//   set header.experts 5        a field by name; 0x for hexadecimal
+//   patch leaf+3 ff 00*2        bytes at an offset in a block
+//   append 00                   bytes at the end of the file
+//   truncate 100                to that length
+//   rehash                      all hashes right again; or only the levels named: data blocks root header
+//   expect PackSectionLength 1 2 3
+//
+// Fields: header.<field of pack-v1 §3>, router.<field>, and .stored .raw .codec .reserved .sha256 of the rows meta,
+// leaf, signatures, scalar, simd128. Blocks: header, root, those rows' names, and data0, data1, ... in file order.
+// Lines are applied in order; `rehash` uses the extents that the file states by then.
+#pragma once
+
+#include "formats/base/Error.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kimic::test {
+
+struct BadPack {
+  std::vector<std::uint8_t> file;
+  Error expected;
+};
+
+/// Reads one file of tests/golden/bad; `golden` is the folder tests/golden. On a mistake in the text, nothing, with a
+/// sentence in `problem`.
+std::optional<BadPack> readBadPack(const std::string &golden, std::string_view text, std::string &problem);
+
+/// The bytes of tests/golden/good/<name>.txt. Nothing, with a sentence in `problem`, if it does not build.
+std::optional<std::vector<std::uint8_t>> readGoodPack(const std::string &golden, const std::string &name,
+                                                      std::string &problem);
+
+} // namespace kimic::test

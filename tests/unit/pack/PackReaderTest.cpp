@@ -1,0 +1,127 @@
+// Reading part by part, as the runtime does: from the first 16 KiB on, every part says where the next ones are.
+#include "formats/pack/PackReader.h"
+#include "formats/pack/PackText.h"
+#include "tests/support/BadPack.h"
+
+#include <gtest/gtest.h>
+
+namespace kimic::pack {
+namespace {
+
+class PackReader : public testing::Test {
+protected:
+  void SetUp() override {
+    std::string problem;
+    std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, "routed", problem);
+    ASSERT_TRUE(file) << problem;
+    file_ = *file;
+    Result<Header> header = parseHeader(std::span(file_).first(kHeaderBytes));
+    ASSERT_TRUE(header.ok());
+    header_ = *header;
+    Result<Root> root = parseRoot(header_, std::span(file_).subspan(header_.root.offset, header_.root.length));
+    ASSERT_TRUE(root.ok());
+    root_ = *root;
+  }
+
+  std::span<const std::uint8_t> storedBytes(const BlockRef &block) const {
+    return std::span(file_).subspan(block.offset, block.storedLength);
+  }
+
+  std::vector<std::uint8_t> raw(const BlockRef &block) const {
+    std::vector<std::uint8_t> bytes(block.rawLength);
+    EXPECT_TRUE(decodeBlock(block, storedBytes(block), bytes).ok());
+    return bytes;
+  }
+
+  std::vector<std::uint8_t> file_;
+  Header header_;
+  Root root_;
+};
+
+TEST_F(PackReader, ReadsTheHeader) {
+  EXPECT_EQ(header_.experts, 4u);
+  EXPECT_EQ(header_.kernels, 2u);
+  EXPECT_EQ(header_.dataBlocks, 3u);
+  EXPECT_EQ(header_.dataRawLength, 384u + 384u + 128u);
+  EXPECT_TRUE(header_.hasVariant(abi::Variant::Scalar));
+  EXPECT_TRUE(header_.hasVariant(abi::Variant::Simd128));
+  EXPECT_FALSE(header_.hasVariant(abi::Variant::Relaxed));
+  EXPECT_EQ(header_.fileBytes(), file_.size());
+}
+
+TEST_F(PackReader, ReadsTheRouter) {
+  EXPECT_EQ(root_.router, (Router{3, 3, Head::Softmax, Strategy::TopK, Merge::Weighted, 2, 1.5f}));
+}
+
+TEST_F(PackReader, PlacesTheLeafDirectlyBehindTheRoot) {
+  EXPECT_EQ(header_.root.offset, 256u);
+  EXPECT_EQ(root_.leaves.at(0).offset, alignUp(header_.root.end()));
+  EXPECT_LE(root_.leaves.at(0).end(), kFirstReadBytes);
+}
+
+TEST_F(PackReader, ReadsTheEntriesOfALeaf) {
+  Result<Leaf> leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0)));
+  ASSERT_TRUE(leaf.ok());
+  ASSERT_EQ(leaf->size(), 4u);
+  EXPECT_EQ(leaf->at(3).kernel, 1u);
+  EXPECT_EQ(leaf->at(1).domain, Domain::Coding);
+  EXPECT_EQ(leaf->at(2).confidenceThreshold, 0.9f);
+  EXPECT_EQ(leaf->at(0).data, leaf->at(1).data);
+  EXPECT_EQ(leaf->at(2).data.codec, Codec::Stored);
+  EXPECT_EQ(leaf->at(3).data.codec, Codec::Lz4);
+}
+
+TEST_F(PackReader, AlignsDataBlocks) {
+  for (const LeafEntry &entry : parseLeaf(header_, 0, raw(root_.leaves.at(0))).value())
+    EXPECT_EQ(entry.data.offset % 64, 0u);
+}
+
+TEST_F(PackReader, DecodesParameters) {
+  Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
+  std::vector<std::uint8_t> expected = {0x00, 0x00, 0x00, 0xc7, 0x00, 0xfe, 0xff, 0x46};
+  expected.resize(120);
+  for (std::uint8_t byte = 0x09; byte <= 0x10; ++byte)
+    expected.push_back(byte);
+  EXPECT_EQ(raw(leaf[3].data), expected);
+}
+
+TEST_F(PackReader, ReadsSignatures) {
+  Result<std::vector<quant::Signature>> signatures = parseSignatures(header_, 0, raw(root_.groups.at(0).signatures));
+  ASSERT_TRUE(signatures.ok());
+  ASSERT_EQ(signatures->size(), 2u);
+  EXPECT_EQ(signatures->at(1).outputs(), 3u);
+}
+
+TEST_F(PackReader, FindsParametersOfTheWrongSize) {
+  Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
+  std::vector<quant::Signature> signatures = parseSignatures(header_, 0, raw(root_.groups.at(0).signatures)).value();
+  EXPECT_TRUE(checkParameters(0, leaf[0], signatures[0]).ok());
+  EXPECT_EQ(checkParameters(0, leaf[0], signatures[1]).error(), makeError(ErrorId::PackParameterBytes, 0, 384, 128));
+}
+
+TEST_F(PackReader, VerifiesBeforeItDecodes) {
+  BlockRef meta = root_.meta;
+  ASSERT_EQ(meta.codec, Codec::Lz4);
+  std::vector<std::uint8_t> damaged(storedBytes(meta).begin(), storedBytes(meta).end());
+  damaged[5] ^= 1;
+  std::vector<std::uint8_t> output(meta.rawLength, 0xAA);
+  EXPECT_EQ(decodeBlock(meta, damaged, output).error(), makeError(ErrorId::PackBlockHash, meta.offset));
+  EXPECT_EQ(output, std::vector<std::uint8_t>(meta.rawLength, 0xAA));
+}
+
+TEST_F(PackReader, RefusesSpansOfTheWrongSize) {
+  const BlockRef &meta = root_.meta;
+  std::vector<std::uint8_t> output(meta.rawLength + 1);
+  EXPECT_EQ(decodeBlock(meta, storedBytes(meta), output).error(),
+            makeError(ErrorId::PackBlockSize, meta.offset, meta.rawLength, meta.rawLength + 1));
+  EXPECT_EQ(decodeBlock(meta, storedBytes(meta).subspan(1), std::span(output).first(meta.rawLength)).error(),
+            makeError(ErrorId::PackBlockSize, meta.offset, meta.storedLength, meta.storedLength - 1));
+  EXPECT_EQ(parseRoot(header_, std::span(file_).subspan(256, 5)).error().id, ErrorId::PackBlockSize);
+}
+
+TEST_F(PackReader, NamesAPackByTheHashOfItsHeader) {
+  EXPECT_EQ(packDigest(file_), sha256(std::span(file_).first(256)));
+}
+
+} // namespace
+} // namespace kimic::pack

@@ -1,0 +1,71 @@
+#include "formats/pack/PackText.h"
+#include "formats/quant/Signature.h"
+
+#include <gtest/gtest.h>
+
+namespace kimic::pack {
+namespace {
+
+Diagnostic errorOf(std::string_view text) {
+  Result<PackContents, Diagnostic> result = parseContents(text, "p.txt");
+  return result.ok() ? Diagnostic{} : result.error();
+}
+
+TEST(PackText, ReadsBytesWithRepeats) {
+  Result<PackContents, Diagnostic> contents = parseContents("expert kernel=1 0a ff*3\n  00\n", "p.txt");
+  ASSERT_TRUE(contents.ok());
+  EXPECT_EQ(contents->experts.at(0).parameters, (std::vector<std::uint8_t>{0x0a, 0xff, 0xff, 0xff, 0x00}));
+  EXPECT_EQ(contents->experts.at(0).kernel, 1u);
+}
+
+TEST(PackText, ReadsSignatures) {
+  Result<PackContents, Diagnostic> contents =
+      parseContents("kernel 4 | 0 sin*3:clamped linear*2 | 4 elliot*1 | affine\n", "p.txt");
+  ASSERT_TRUE(contents.ok());
+  quant::Signature signature = quant::decodeSignature(contents->signatures.at(0)).value();
+  EXPECT_EQ(signature.inputs, 4u);
+  EXPECT_TRUE(signature.outputAffine);
+  ASSERT_EQ(signature.layers.size(), 2u);
+  EXPECT_EQ(signature.layers[1].readBegin, 4u);
+  EXPECT_EQ(signature.layers[0].groups,
+            (std::vector<quant::ActivationGroup>{{Activation::Sin, true, 3}, {Activation::Linear, false, 2}}));
+}
+
+TEST(PackText, JoinsLinesOfMetadata) {
+  Result<PackContents, Diagnostic> contents = parseContents("meta {\nmeta   \"a\": 1}\n", "p.txt");
+  ASSERT_TRUE(contents.ok());
+  EXPECT_EQ(contents->meta, "{\n  \"a\": 1}");
+}
+
+TEST(PackText, ReadsBackWhatItPrints) {
+  PackContents contents;
+  contents.meta = "{\"a\":\n 1}";
+  contents.groupLog2 = 7;
+  contents.signatures = {quant::encode({3, {{quant::WeightFormat::Int8, 0, {{Activation::Cos, true, 9}}}}, true})};
+  contents.modules[0] = {{1, 2, 3}};
+  contents.modules[2] = {{0, 0, 0, 0, 0, 9}};
+  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}}, {7, static_cast<Domain>(200), 3, 1e-30f, {}}};
+  contents.router = Router{1, 1, Head::Softmax, Strategy::TopK, static_cast<Merge>(9), 1, 0.3f};
+  Result<PackContents, Diagnostic> again = parseContents(printContents(contents), "p.txt");
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(*again, contents);
+}
+
+TEST(PackText, NamesTheLineOfAMistake) {
+  EXPECT_EQ(errorOf("meta {}\n\nexpert kernel=0 zz\n").message(),
+            "p.txt:3: bytes: text does not describe a pack: found zz, expected two hexadecimal digits, then perhaps "
+            "*COUNT");
+}
+
+class BadText : public testing::TestWithParam<std::string> {};
+TEST_P(BadText, IsRefused) { EXPECT_EQ(errorOf(GetParam()).id, ErrorId::PackTextSyntax); }
+INSTANTIATE_TEST_SUITE_P(Lines, BadText,
+                         testing::Values("x\n", "group 63\n", "group\n", "kernel\n", "kernel 1 |\n", "kernel 1 0\n",
+                                         "kernel 1 | 0 linear\n", "kernel 1 | 0 lin*1\n", "kernel 1 | 0 linear*1:x\n",
+                                         "kernel 0 | 0 linear*1\n", "module\n", "module fast 00\n", "expert kernel=x\n",
+                                         "expert size=1\n", "expert 0\n", "expert 00*\n", "expert 00*99999999\n",
+                                         "expert kernel=0 kernel=1\n", "router head=hard\n", "router top-k=2 00\n",
+                                         "router expert=1\nrouter expert=1\n"));
+
+} // namespace
+} // namespace kimic::pack
