@@ -9,6 +9,10 @@ if(KIMIC_SANITIZE)
   add_link_options(-fsanitize=${KIMIC_SANITIZE})
 endif()
 
+if(KIMIC_FUZZERS)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # kimic_library(NAME sources... [LINK libraries...]): a static library; without sources, an interface library.
 function(kimic_library name)
   cmake_parse_arguments(arg "" "" "LINK" ${ARGN})

@@ -155,8 +155,11 @@ private:
       return std::nullopt;
     while (!scanner.accept(')')) {
       std::int64_t size = 0;
-      if (scanner.readInteger(size) != NumberStatus::Ok || size < 0)
+      TextScanner start = scanner;
+      if (scanner.readInteger(size) != NumberStatus::Ok || size < 0) {
+        scanner = start;
         return std::nullopt;
+      }
       sizes.push_back(static_cast<std::uint64_t>(size));
       scanner.accept('L'); // Python 2 wrote long integers so
       if (!scanner.accept(',')) {
