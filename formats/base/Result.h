@@ -13,7 +13,8 @@ namespace kimic {
 template <class T, class E = Error> class [[nodiscard]] Result {
 public:
   Result(T value) : value_(std::move(value)) {}
-  Result(E error) : error_(std::move(error)) {}
+  Result(const E &error) : error_(error) {}
+  Result(E &&error) : error_(std::move(error)) {}
 
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
@@ -51,7 +52,8 @@ private:
 template <class E> class [[nodiscard]] Result<void, E> {
 public:
   Result() = default;
-  Result(E error) : failed_(true), error_(std::move(error)) {}
+  Result(const E &error) : failed_(true), error_(error) {}
+  Result(E &&error) : failed_(true), error_(std::move(error)) {}
 
   bool ok() const { return !failed_; }
   explicit operator bool() const { return ok(); }

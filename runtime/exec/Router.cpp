@@ -1,6 +1,7 @@
 #include "runtime/exec/Router.h"
 
 #include <cfloat>
+#include <cstdint>
 #include <cstring>
 
 namespace kimic::runtime {

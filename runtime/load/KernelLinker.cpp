@@ -5,8 +5,9 @@
 
 namespace kimic::runtime {
 
-static constexpr abi::Variant kAbiVariants[pack::kVariantCount] = {abi::Variant::Scalar, abi::Variant::Simd128,
-                                                                   abi::Variant::Relaxed};
+static_assert(KIMIC_VARIANT_SCALAR == static_cast<int>(abi::Variant::Scalar) &&
+              KIMIC_VARIANT_SIMD128 == static_cast<int>(abi::Variant::Simd128) &&
+              KIMIC_VARIANT_RELAXED == static_cast<int>(abi::Variant::Relaxed));
 
 // Function number `index` of the table that kimic_complete() named.
 static KernelFunction functionOf(std::uintptr_t table, std::uint32_t index) {
@@ -53,7 +54,7 @@ Result<bool> KernelLinker::fetchSignatures(std::uint32_t number, Group &group) {
 Result<bool> KernelLinker::linkModule(std::uint32_t number, Group &group) {
   if (group.isLinked)
     return true;
-  if (variant_ == KIMIC_VARIANT_GENERIC) {
+  if (!variant_) {
     group.isLinked = true;
     return true;
   }
@@ -61,17 +62,18 @@ Result<bool> KernelLinker::linkModule(std::uint32_t number, Group &group) {
   if (group.link.state == Ticket::State::Waiting)
     return false;
   if (group.link.state == Ticket::State::Idle) {
-    KIMIC_ASSIGN(bool arrived, group.module.poll(context_, session_.root().groups[number].modules[variant_]));
+    KIMIC_ASSIGN(bool arrived, group.module.poll(context_, session_.root().groups[number].module(*variant_)));
     if (!arrived)
       return false;
     std::span<const std::uint8_t> bytes = group.module.bytes();
-    auto verified = abi::verifyKernelModule(bytes, count, kAbiVariants[variant_]);
+    auto verified = abi::verifyKernelModule(bytes, count, *variant_);
     if (!verified.ok()) {
       group.module.release(context_);
       return verified.error();
     }
     context_.requests.link(group.link, bytes.data(), static_cast<std::uint32_t>(bytes.size()),
-                           session_.header().firstKernel(number), count, variant_);
+                           session_.header().firstKernel(number), count,
+                           static_cast<std::uint32_t>(*variant_));
     return false;
   }
   Ticket link = group.link;
@@ -93,9 +95,9 @@ Result<bool> KernelLinker::fetch(std::uint32_t kernel) {
     const pack::Header &header = session_.header();
     KIMIC_TRY(context_.cache.ensureRoom(header.groupCount() * sizeof(Group)));
     groups_ = std::vector<Group>(header.groupCount());
-    for (std::uint32_t v = 0; v < pack::kVariantCount; ++v)
-      if ((wanted_ >> v & 1) && header.hasVariant(v))
-        variant_ = v;
+    for (unsigned index = 0; index < pack::kVariantCount; ++index)
+      if ((wanted_ >> index & 1) && header.hasVariant(pack::variantAt(index)))
+        variant_ = pack::variantAt(index);
   }
   std::uint32_t number = session_.header().groupOf(kernel);
   Group &group = groups_[number];
@@ -106,8 +108,8 @@ Result<bool> KernelLinker::fetch(std::uint32_t kernel) {
   if (!haveSignatures.ok())
     return haveSignatures;
   if (!*haveSignatures) {
-    if (variant_ != KIMIC_VARIANT_GENERIC && group.link.state == Ticket::State::Idle && !group.isLinked)
-      KIMIC_TRY(group.module.poll(context_, session_.root().groups[number].modules[variant_]));
+    if (variant_ && group.link.state == Ticket::State::Idle && !group.isLinked)
+      KIMIC_TRY(group.module.poll(context_, session_.root().groups[number].module(*variant_)));
     return false;
   }
   return linkModule(number, group);
@@ -119,7 +121,7 @@ const Kernel &KernelLinker::kernel(std::uint32_t kernel) const {
 }
 
 std::uint32_t KernelLinker::variantOf(const Kernel &kernel) const {
-  return kernel.function ? variant_ : KIMIC_VARIANT_GENERIC;
+  return kernel.function ? static_cast<std::uint32_t>(*variant_) : KIMIC_VARIANT_GENERIC;
 }
 
 } // namespace kimic::runtime

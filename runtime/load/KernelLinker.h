@@ -4,9 +4,11 @@
 // linked here, or the host declines, the group's kernels have no function: the evaluator inside the runtime serves.
 #pragma once
 
+#include "formats/abi/KernelAbi.h"
 #include "formats/quant/Layout.h"
 #include "runtime/load/PackSession.h"
 
+#include <optional>
 #include <vector>
 
 namespace kimic::runtime {
@@ -22,7 +24,7 @@ struct Kernel {
 
 class KernelLinker {
 public:
-  /// `variants`: bit v says that the host can link KimicVariant v.
+  /// `variants`: KimicOptions::variants.
   KernelLinker(LoadContext context, const PackSession &session, std::uint32_t variants);
 
   /// Starts or goes on linking the kernel's group; true when kernel() may be called. REQUIRES: the session is open and
@@ -30,7 +32,7 @@ public:
   Result<bool> fetch(std::uint32_t kernel);
   const Kernel &kernel(std::uint32_t kernel) const;
 
-  /// KimicVariant of the linked groups of this pack, or KIMIC_VARIANT_GENERIC.
+  /// KimicVariant: what runs experts of the kernel.
   std::uint32_t variantOf(const Kernel &kernel) const;
   std::uint32_t linkedKernels() const { return linkedKernels_; }
 
@@ -49,7 +51,7 @@ private:
   LoadContext context_;
   const PackSession &session_;
   std::uint32_t wanted_;
-  std::uint32_t variant_ = KIMIC_VARIANT_GENERIC;
+  std::optional<abi::Variant> variant_; ///< what groups are linked from; none: nothing is linked
   std::vector<Group> groups_;
   std::uint32_t linkedKernels_ = 0;
 };

@@ -133,18 +133,15 @@ Result<NativePack> NativePack::open(std::vector<std::uint8_t> bytes, NativeOptio
   return NativePack(std::move(host));
 }
 
-Result<NativePack, Diagnostic> NativePack::openFile(const std::string &path, NativeOptions options) {
+Result<NativePack> NativePack::openFile(const std::string &path, NativeOptions options) {
   std::FILE *file = std::fopen(path.c_str(), "rb");
   if (!file)
-    return Diagnostic{errno == ENOENT ? ErrorId::FileNotFound : ErrorId::FileUnreadable, path};
-  struct stat facts;
-  if (fstat(fileno(file), &facts) != 0 || !S_ISREG(facts.st_mode)) {
-    std::fclose(file);
-    return Diagnostic{ErrorId::FileUnreadable, path, 0, "", "", "a regular file"};
-  }
+    return makeError(errno == ENOENT ? ErrorId::FileNotFound : ErrorId::FileUnreadable);
   auto host = std::make_unique<Host>(std::vector<std::uint8_t>(), file);
-  if (Result<void> opened = host->open(options); !opened.ok())
-    return Diagnostic{opened.error().id, path, 0, "", kimic::message(opened.error())};
+  struct stat facts;
+  if (fstat(fileno(file), &facts) != 0 || !S_ISREG(facts.st_mode))
+    return makeError(ErrorId::FileUnreadable);
+  KIMIC_TRY(host->open(options));
   return NativePack(std::move(host));
 }
 

@@ -2,7 +2,6 @@
 // every expert runs in the reference evaluator. For tools, Python and tests; the bits are those of every kernel.
 #pragma once
 
-#include "formats/base/Diagnostic.h"
 #include "formats/base/Result.h"
 #include "runtime/include/kimic/Runtime.h"
 
@@ -23,8 +22,8 @@ public:
   /// Opens a pack that lies in memory. The bytes are kept.
   static Result<NativePack> open(std::vector<std::uint8_t> bytes, NativeOptions options = {});
 
-  /// Opens a file and reads from it on demand. FileNotFound, FileUnreadable, or the errors of the pack, with its name.
-  static Result<NativePack, Diagnostic> openFile(const std::string &path, NativeOptions options = {});
+  /// Opens a regular file and reads from it on demand. FileNotFound, FileUnreadable, and the errors of open().
+  static Result<NativePack> openFile(const std::string &path, NativeOptions options = {});
 
   NativePack(NativePack &&);
   NativePack &operator=(NativePack &&);

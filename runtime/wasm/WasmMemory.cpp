@@ -47,15 +47,21 @@ void releaseArena(Arena *) { isAcquired = false; }
 using kimic::runtime::processArena;
 
 // The runtime makes room before it lets containers allocate, so a failure here is a bug: stop at once.
-void *operator new(std::size_t bytes) {
+__attribute__((noinline)) void *operator new(std::size_t bytes) {
   void *memory = processArena.allocate(bytes);
   if (!memory)
     __builtin_trap();
   return memory;
 }
+__attribute__((noinline)) void operator delete(void *memory) noexcept { processArena.free(memory); }
+void operator delete(void *memory, std::size_t) noexcept { operator delete(memory); }
+// Nothing needs more than the arena's 16 bytes, but containers refer to these.
+void *operator new(std::size_t bytes, std::align_val_t) { return operator new(bytes); }
+void operator delete(void *memory, std::align_val_t) noexcept { operator delete(memory); }
+void operator delete(void *memory, std::size_t, std::align_val_t) noexcept { operator delete(memory); }
 
-void operator delete(void *memory) noexcept { processArena.free(memory); }
-void operator delete(void *memory, std::size_t) noexcept { processArena.free(memory); }
+// Emscripten's would import the host's proc_exit.
+extern "C" void abort() { __builtin_trap(); }
 
 extern "C" __attribute__((used, visibility("default"))) void *kimic_exchange(void) {
   alignas(16) static unsigned char bytes[KIMIC_EXCHANGE_BYTES];

@@ -37,16 +37,16 @@ typedef struct KimicRuntime KimicRuntime;
 
 /* What runs an expert. Every one computes the same bits. */
 enum KimicVariant {
-  KIMIC_VARIANT_SCALAR = 0,
-  KIMIC_VARIANT_SIMD128 = 1,
-  KIMIC_VARIANT_RELAXED = 2,
-  KIMIC_VARIANT_GENERIC = 255, /* no kernel: the evaluator inside the runtime */
+  KIMIC_VARIANT_GENERIC = 0, /* no kernel: the evaluator inside the runtime */
+  KIMIC_VARIANT_SCALAR = 1,  /* this and the following as in abi::Variant */
+  KIMIC_VARIANT_SIMD128 = 2,
+  KIMIC_VARIANT_RELAXED = 3,
 };
 
 typedef struct KimicOptions {
   uint64_t arenaBytes; /* hard cap of the memory that the runtime uses: KIMIC_MINIMUM_ARENA .. KIMIC_MAXIMUM_ARENA */
-  uint32_t variants;   /* bit v: the host can link kernels of KimicVariant v. Of those that the pack has, the highest is
-                          linked; 0: every expert runs generically and no module is read */
+  uint32_t variants;   /* bit v-1: the host can link kernels of KimicVariant v. Of those that the pack has, the highest
+                          is linked; 0: every expert runs generically and no module is read */
   uint32_t reserved;   /* 0 */
 } KimicOptions;
 
