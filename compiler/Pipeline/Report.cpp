@@ -1,0 +1,189 @@
+// JSON of reports and of the pack's metadata.
+#include "compiler/Pipeline/Report.h"
+
+#include "formats/pack/PackFormat.h"
+
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+using Json = nlohmann::ordered_json;
+
+namespace kimic {
+
+/// Six significant digits; null if not finite, which JSON cannot say.
+static Json number(double value) {
+  if (!std::isfinite(value))
+    return nullptr;
+  char text[32];
+  auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific, 5).ptr;
+  std::from_chars(text, end, value);
+  return value;
+}
+
+static void setIfPresent(Json &object, const char *key, const std::optional<double> &value) {
+  if (value)
+    object[key] = number(*value);
+}
+
+static Json accuracy(const ExpertReport &expert) {
+  Json out;
+  out["calibration"] = nameOf(expert.calibration);
+  out["calibrationRows"] = expert.calibrationRows;
+  out["measuredOn"] = expert.onTestData ? "test" : "calibration";
+  out["rows"] = expert.rows;
+  out["maxError"] = number(expert.maxError);
+  out["meanError"] = number(expert.meanError);
+  out["sqnrDb"] = number(expert.sqnrDb);
+  setIfPresent(out, "agreement", expert.agreement);
+  setIfPresent(out, "floatAccuracy", expert.floatAccuracy);
+  setIfPresent(out, "compiledAccuracy", expert.compiledAccuracy);
+  setIfPresent(out, "floatMse", expert.floatMse);
+  setIfPresent(out, "compiledMse", expert.compiledMse);
+  return out;
+}
+
+static std::string dump(const Json &json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+const char *nameOf(CalibrationSource source) {
+  switch (source) {
+  case CalibrationSource::Data:
+    return "data";
+  case CalibrationSource::InputRange:
+    return "input range";
+  case CalibrationSource::TestData:
+    return "test data";
+  case CalibrationSource::Assumed:
+    return "assumed";
+  }
+  return "";
+}
+
+std::string toJson(const Report &report, int indent) {
+  Json out;
+  out["name"] = report.name;
+  out["experts"] = Json::array();
+  for (const ExpertReport &expert : report.experts) {
+    Json entry;
+    entry["id"] = expert.id;
+    entry["kernel"] = expert.kernel;
+    entry["kernelId"] = expert.kernelId;
+    entry["inputs"] = expert.inputs;
+    entry["outputs"] = expert.outputs;
+    entry["layers"] = expert.layers;
+    entry["parameters"] = expert.parameters;
+    entry["floatBytes"] = expert.floatBytes;
+    entry["blockBytes"] = expert.blockBytes;
+    entry["storedBytes"] = expert.storedBytes;
+    entry["codec"] = expert.isCompressed ? "lz4" : "stored";
+    entry.update(accuracy(expert));
+    entry["warnings"] = expert.warnings;
+    out["experts"].push_back(std::move(entry));
+  }
+  out["router"] = report.hasRouter;
+  out["kernels"] = Json::array();
+  for (const KernelReport &kernel : report.kernels)
+    out["kernels"].push_back({{"name", kernel.name},
+                              {"experts", kernel.experts},
+                              {"parameterBytes", kernel.parameterBytes},
+                              {"scratchBytes", kernel.scratchBytes}});
+  out["modules"] = Json::array();
+  for (const ModuleReport &module : report.modules)
+    out["modules"].push_back({{"group", module.group},
+                              {"variant", module.variant},
+                              {"kernels", module.kernels},
+                              {"bytes", module.bytes},
+                              {"storedBytes", module.storedBytes}});
+  out["totals"] = {{"experts", report.experts.size()},      {"kernels", report.kernels.size()},
+                   {"floatBytes", report.floatBytes},       {"blockBytes", report.blockBytes},
+                   {"storedBytes", report.storedBytes},     {"moduleBytes", report.moduleBytes},
+                   {"packBytes", report.packBytes}};
+  out["warnings"] = report.warnings;
+  return dump(out, indent);
+}
+
+/// `text` is a JSON object that the manifest's reader has checked, or empty.
+static void setMetadata(Json &object, const std::string &text) {
+  if (text.empty())
+    return;
+  Json metadata = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (metadata.is_object())
+    object["metadata"] = std::move(metadata);
+}
+
+static const char *nameOf(manifest::Task task) {
+  return task == manifest::Task::Classification ? "classification"
+         : task == manifest::Task::Regression   ? "regression"
+                                                : nullptr;
+}
+
+static Json describe(const manifest::Expert &expert, const std::vector<std::uint32_t> &idOf) {
+  Json out;
+  out["id"] = expert.id;
+  out["name"] = expert.name;
+  out["domain"] = nameOf(expert.domain);
+  if (!expert.specialization.empty())
+    out["specialization"] = expert.specialization;
+  if (const char *task = nameOf(expert.task))
+    out["task"] = task;
+  if (!expert.labels.empty())
+    out["labels"] = expert.labels;
+  if (!expert.inputNames.empty())
+    out["inputs"] = expert.inputNames;
+  if (!expert.outputNames.empty())
+    out["outputs"] = expert.outputNames;
+  out["confidenceThreshold"] = number(expert.confidenceThreshold);
+  if (!expert.dependsOn.empty()) {
+    out["dependsOn"] = Json::array();
+    for (std::uint32_t index : expert.dependsOn)
+      out["dependsOn"].push_back(idOf[index]);
+  }
+  if (expert.fallback)
+    out["fallback"] = idOf[*expert.fallback];
+  setMetadata(out, expert.metadata);
+  return out;
+}
+
+Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, const std::vector<std::uint32_t> &order,
+                                             const Report &report) {
+  std::vector<std::uint32_t> idOf(set.experts.size());
+  for (std::uint32_t id = 0; id < order.size(); ++id)
+    idOf[order[id]] = id;
+
+  Json out;
+  out["kimic"] = {{"version", KIMIC_VERSION}, {"packVersion", pack::kMajor}, {"kernelAbi", pack::kKernelAbi}};
+  out["name"] = report.name;
+  out["experts"] = Json::array();
+  for (std::uint32_t index : order)
+    out["experts"].push_back(describe(set.experts[index], idOf));
+  if (set.router)
+    out["experts"].push_back({{"id", manifest::kRouterId}, {"name", "router"}});
+  for (std::size_t id = 0; id < report.experts.size(); ++id)
+    out["experts"][id]["parameters"] = report.experts[id].parameters;
+  out["kernels"] = Json::array();
+  for (const KernelReport &kernel : report.kernels)
+    out["kernels"].push_back(kernel.name);
+  setMetadata(out, set.metadata);
+
+  Json withReport = out;
+  withReport["report"]["experts"] = Json::array();
+  for (const ExpertReport &expert : report.experts)
+    withReport["report"]["experts"].push_back(accuracy(expert));
+  std::string text = dump(withReport, -1);
+  if (text.size() > pack::kMaxMetaBytes)
+    text = dump(out, -1);
+  if (text.size() > pack::kMaxMetaBytes) {
+    Diagnostic diagnostic;
+    diagnostic.id = ErrorId::PackNotWritable;
+    diagnostic.file = set.file;
+    diagnostic.key = "metadata of all experts";
+    diagnostic.found = std::to_string(text.size()) + " bytes";
+    diagnostic.expected = "at most " + std::to_string(pack::kMaxMetaBytes);
+    return diagnostic;
+  }
+  return text;
+}
+
+} // namespace kimic
