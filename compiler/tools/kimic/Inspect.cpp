@@ -1,0 +1,219 @@
+// kimic inspect: what is in a pack.
+#include "compiler/tools/kimic/Command.h"
+#include "compiler/tools/kimic/PackFile.h"
+#include "formats/pack/PackReader.h"
+#include "formats/quant/Layout.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <memory>
+
+namespace kimic::tool {
+
+namespace {
+
+const char *nameOf(pack::Strategy strategy) { return strategy == pack::Strategy::Top1 ? "top-1" : "top-k"; }
+
+const char *nameOf(pack::Merge merge) {
+  switch (merge) {
+  case pack::Merge::Average:
+    return "average";
+  case pack::Merge::Weighted:
+    return "weighted";
+  case pack::Merge::Best:
+    return "best";
+  }
+  return "";
+}
+
+const char *nameOf(pack::Codec codec) { return codec == pack::Codec::Lz4 ? "lz4" : "stored"; }
+
+Json blockJson(const pack::BlockRef &block) {
+  return {{"offset", block.offset},
+          {"stored_bytes", block.storedLength},
+          {"raw_bytes", block.rawLength},
+          {"codec", nameOf(block.codec)},
+          {"sha256", hexOf(block.sha256)}};
+}
+
+struct NamedSection {
+  const char *name;
+  pack::Section section;
+};
+
+std::vector<NamedSection> sectionsOf(const pack::Header &header) {
+  std::vector<NamedSection> sections = {{"header", {0, pack::kHeaderBytes}}, {"root", header.root},
+                                        {"leaves", header.leaves},           {"metadata", header.meta},
+                                        {"kernels", header.kernelBlocks},    {"data", header.data}};
+  if (header.extensions.length)
+    sections.push_back({"extensions", header.extensions});
+  return sections;
+}
+
+std::vector<const char *> variantNames(const pack::Header &header) {
+  std::vector<const char *> names;
+  for (abi::Variant variant : variantsOf(header))
+    names.push_back(abi::nameOf(variant));
+  return names;
+}
+
+std::vector<std::uint32_t> expertsPerKernel(const PackFile &pack) {
+  std::vector<std::uint32_t> counts(pack.header.kernels);
+  for (const pack::LeafEntry &expert : pack.experts)
+    ++counts[expert.kernel];
+  return counts;
+}
+
+Json layersJson(const quant::Signature &signature) {
+  Json layers = Json::array();
+  for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+    Json groups = Json::array();
+    for (const quant::ActivationGroup &group : signature.layers[l].groups)
+      groups.push_back(
+          {{"function", kimic::nameOf(group.function)}, {"clamped", group.clamped}, {"outputs", group.count}});
+    layers.push_back({{"inputs", signature.fanIn(l)},
+                      {"first_input", signature.layers[l].readBegin},
+                      {"outputs", signature.layers[l].outputs()},
+                      {"groups", std::move(groups)}});
+  }
+  return layers;
+}
+
+Json inspectJson(const PackFile &pack) {
+  const pack::Header &header = pack.header;
+  Json result = {{"schema", "kimic-inspect/1"},
+                 {"pack", pack.path},
+                 {"bytes", pack.bytes.size()},
+                 {"digest", hexOf(pack::packDigest(pack.view()))},
+                 {"header",
+                  {{"version", fmt::format("{}.{}", header.major, header.minor)},
+                   {"kernel_abi", header.kernelAbi},
+                   {"required_features", header.requiredFeatures},
+                   {"optional_features", header.optionalFeatures},
+                   {"variants", variantNames(header)},
+                   {"experts", header.experts},
+                   {"kernels", header.kernels},
+                   {"data_blocks", header.dataBlocks},
+                   {"data_raw_bytes", header.dataRawLength}}}};
+  Json sections = Json::array();
+  for (const NamedSection &section : sectionsOf(header))
+    sections.push_back({{"name", section.name}, {"offset", section.section.offset}, {"bytes", section.section.length}});
+  result["sections"] = std::move(sections);
+
+  result["router"] = nullptr;
+  if (const auto &router = pack.root.router)
+    result["router"] = {
+        {"expert", pack.names[router->expert].id},   {"routed", router->routed},       {"head", "softmax"},
+        {"strategy", nameOf(router->strategy)},      {"merge", nameOf(router->merge)}, {"top_k", router->topK},
+        {"temperature", number(router->temperature)}};
+
+  Json experts = Json::array();
+  for (std::uint32_t i = 0; i < header.experts; ++i) {
+    const pack::LeafEntry &entry = pack.experts[i];
+    const quant::Signature &signature = pack.signatures[entry.kernel];
+    experts.push_back({{"number", i},
+                       {"id", pack.names[i].id},
+                       {"name", pack.names[i].name},
+                       {"domain", kimic::nameOf(entry.domain)},
+                       {"inputs", signature.inputs},
+                       {"outputs", signature.outputs()},
+                       {"kernel", entry.kernel},
+                       {"confidence_threshold", number(entry.confidenceThreshold)},
+                       {"data", blockJson(entry.data)}});
+  }
+  result["experts"] = std::move(experts);
+
+  Json kernels = Json::array();
+  std::vector<std::uint32_t> users = expertsPerKernel(pack);
+  for (std::uint32_t k = 0; k < header.kernels; ++k)
+    kernels.push_back({{"number", k},
+                       {"group", header.groupOf(k)},
+                       {"shape", shapeOf(pack.signatures[k])},
+                       {"experts", users[k]},
+                       {"layers", layersJson(pack.signatures[k])}});
+  result["kernels"] = std::move(kernels);
+
+  Json groups = Json::array();
+  for (const pack::KernelGroup &group : pack.root.groups) {
+    Json modules = Json::object();
+    for (abi::Variant variant : variantsOf(header))
+      modules[abi::nameOf(variant)] = blockJson(group.module(variant));
+    groups.push_back({{"signatures", blockJson(group.signatures)}, {"modules", std::move(modules)}});
+  }
+  result["groups"] = std::move(groups);
+
+  ColdStart start = coldStartOf(pack);
+  result["cold_start"] = {{"requests", start.requests}, {"bytes", start.bytes}};
+  result["metadata"] = pack.metadata;
+  return result;
+}
+
+void printText(const PackFile &pack) {
+  const pack::Header &header = pack.header;
+  ColdStart start = coldStartOf(pack);
+  std::string out;
+  out += fmt::format("pack        {}\n", pack.path);
+  if (auto name = pack.metadata.is_object() ? pack.metadata.find("name") : pack.metadata.end();
+      name != pack.metadata.end() && name->is_string())
+    out += fmt::format("name        {}\n", name->get<std::string>());
+  out += fmt::format("digest      {}\n", hexOf(pack::packDigest(pack.view())));
+  out += fmt::format("version     {}.{}, kernel ABI {}\n", header.major, header.minor, header.kernelAbi);
+  out += fmt::format("size        {} bytes\n", withCommas(pack.bytes.size()));
+  out += fmt::format("experts     {}, {} distinct parameter blocks, {} bytes raw\n", header.experts, header.dataBlocks,
+                     withCommas(header.dataRawLength));
+  out += fmt::format("kernels     {} in {} group{}: {}\n", header.kernels, header.groupCount(),
+                     header.groupCount() == 1 ? "" : "s", fmt::join(variantNames(header), ", "));
+  if (const auto &router = pack.root.router)
+    out += fmt::format("router      {} chooses {} of {} experts ({}, temperature {}), merge {}\n",
+                       pack.names[router->expert].id, router->topK, router->routed, nameOf(router->strategy),
+                       shortest(router->temperature), nameOf(router->merge));
+  else
+    out += "router      none\n";
+  out += fmt::format("cold start  {} request{}, {} bytes at most until an expert answers\n\n", start.requests,
+                     start.requests == 1 ? "" : "s", withCommas(start.bytes));
+
+  std::vector<std::vector<std::string>> lines;
+  for (const NamedSection &section : sectionsOf(header))
+    lines.push_back({section.name, withCommas(section.section.offset), withCommas(section.section.length)});
+  out += table({"section", ">offset", ">bytes"}, lines) + "\n";
+
+  lines.clear();
+  for (std::uint32_t i = 0; i < header.experts; ++i) {
+    const pack::LeafEntry &entry = pack.experts[i];
+    lines.push_back({std::to_string(i), pack.names[i].id, kimic::nameOf(entry.domain),
+                     shapeOf(pack.signatures[entry.kernel]), std::to_string(entry.kernel),
+                     shortest(entry.confidenceThreshold), withCommas(entry.data.rawLength),
+                     withCommas(entry.data.storedLength), nameOf(entry.data.codec)});
+  }
+  out += table({">#", "expert", "domain", "shape", ">kernel", ">threshold", ">raw", ">stored", "codec"}, lines) + "\n";
+
+  lines.clear();
+  std::vector<std::uint32_t> users = expertsPerKernel(pack);
+  for (std::uint32_t k = 0; k < header.kernels; ++k)
+    lines.push_back({std::to_string(k), std::to_string(header.groupOf(k)), shapeOf(pack.signatures[k]),
+                     fmt::format("{}", fmt::join(functionsOf(pack.signatures[k]), " ")), std::to_string(users[k])});
+  out += table({">kernel", ">group", "shape", "functions", ">experts"}, lines);
+  std::fputs(printable(out).c_str(), stdout);
+}
+
+} // namespace
+
+void addInspect(CLI::App &app, Context &context) {
+  CLI::App *command = app.add_subcommand("inspect", "Show what is in a pack: sections, experts, kernels, router");
+  auto path = std::make_shared<std::string>();
+  command->add_option("PACK", *path, "Pack to look into")->required();
+  addOutputOptions(*command, context);
+  command->callback([path, &context] {
+    context.run = [path, &context] {
+      PackFile pack = openPackFile(*path);
+      if (context.isJson)
+        std::fputs(pretty(inspectJson(pack)).c_str(), stdout);
+      else
+        printText(pack);
+    };
+  });
+}
+
+} // namespace kimic::tool

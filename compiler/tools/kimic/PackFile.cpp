@@ -1,0 +1,109 @@
+#include "compiler/tools/kimic/PackFile.h"
+
+#include "compiler/tools/kimic/Command.h"
+#include "formats/base/File.h"
+#include "formats/pack/PackReader.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace kimic::tool {
+
+static std::span<const std::uint8_t> part(const PackFile &pack, std::uint64_t offset, std::uint64_t length) {
+  if (offset > pack.bytes.size() || length > pack.bytes.size() - offset)
+    throw Failure(pack.path, makeError(ErrorId::PackFileSize, pack.bytes.size(), pack.header.fileBytes()));
+  return pack.view().subspan(offset, length);
+}
+
+std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block) {
+  std::span<const std::uint8_t> stored = part(pack, block.offset, block.storedLength);
+  std::vector<std::uint8_t> raw(block.rawLength);
+  take(pack.path, pack::decodeBlock(block, stored, raw));
+  return raw;
+}
+
+PackFile openPackFile(const std::string &path) { return decodePack(path, take(readFile(path, pack::kMaxFileBytes))); }
+
+PackFile decodePack(const std::string &path, std::string bytes) {
+  PackFile pack;
+  pack.path = path;
+  pack.bytes = std::move(bytes);
+  pack.header = take(path, pack::parseHeader(pack.view()));
+  const pack::Header &header = pack.header;
+  if (pack.bytes.size() != header.fileBytes())
+    throw Failure(path, makeError(ErrorId::PackFileSize, pack.bytes.size(), header.fileBytes()));
+  pack.root = take(path, pack::parseRoot(header, part(pack, header.root.offset, header.root.length)));
+  for (std::uint32_t i = 0; i < header.leafCount(); ++i) {
+    pack::Leaf leaf = take(path, pack::parseLeaf(header, i, blockOf(pack, pack.root.leaves[i])));
+    pack.experts.insert(pack.experts.end(), leaf.begin(), leaf.end());
+  }
+  for (std::uint32_t g = 0; g < header.groupCount(); ++g) {
+    auto group = take(path, pack::parseSignatures(header, g, blockOf(pack, pack.root.groups[g].signatures)));
+    pack.signatures.insert(pack.signatures.end(), group.begin(), group.end());
+  }
+  std::vector<std::uint8_t> metadata = blockOf(pack, pack.root.meta);
+  pack.metadata = parseMetadata(std::string(metadata.begin(), metadata.end()));
+  pack.names = expertNames(pack.metadata, header.experts);
+  return pack;
+}
+
+ColdStart coldStartOf(const PackFile &pack) {
+  const pack::Header &header = pack.header;
+  const std::uint64_t first = std::min<std::uint64_t>(pack::kFirstReadBytes, pack.bytes.size());
+  ColdStart worst;
+  for (std::uint32_t i = 0; i < pack.experts.size(); ++i) {
+    ColdStart start{1, first};
+    auto read = [&](std::uint64_t begin, std::uint64_t end) {
+      if (end <= first)
+        return;
+      ++start.requests;
+      start.bytes += end - begin;
+    };
+    const pack::BlockRef &leaf = pack.root.leaves[header.leafOf(i)];
+    const pack::KernelGroup &group = pack.root.groups[header.groupOf(pack.experts[i].kernel)];
+    // The signatures are followed by the most demanding variant.
+    read(leaf.offset, leaf.end());
+    read(group.signatures.offset, group.module(variantsOf(header).back()).end());
+    read(pack.experts[i].data.offset, pack.experts[i].data.end());
+    worst.requests = std::max(worst.requests, start.requests);
+    worst.bytes = std::max(worst.bytes, start.bytes);
+  }
+  return worst;
+}
+
+std::string shapeOf(const quant::Signature &signature) {
+  std::string out = std::to_string(signature.inputs);
+  std::uint32_t previous = signature.inputs;
+  for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+    std::uint32_t outputs = signature.layers[l].outputs();
+    out += (signature.fanIn(l) == previous ? "-" : "+") + std::to_string(outputs);
+    previous = outputs;
+  }
+  return out;
+}
+
+std::vector<std::string> functionsOf(const quant::Signature &signature) {
+  std::vector<std::string> names;
+  for (const quant::LayerSignature &layer : signature.layers)
+    for (const quant::ActivationGroup &group : layer.groups)
+      if (std::find(names.begin(), names.end(), kimic::nameOf(group.function)) == names.end())
+        names.push_back(kimic::nameOf(group.function));
+  return names;
+}
+
+std::string hexOf(const Digest &digest) {
+  std::string out;
+  for (std::uint8_t byte : digest)
+    out += fmt::format("{:02x}", byte);
+  return out;
+}
+
+std::vector<abi::Variant> variantsOf(const pack::Header &header) {
+  std::vector<abi::Variant> variants;
+  for (unsigned i = 0; i < pack::kVariantCount; ++i)
+    if (header.hasVariant(pack::variantAt(i)))
+      variants.push_back(pack::variantAt(i));
+  return variants;
+}
+
+} // namespace kimic::tool

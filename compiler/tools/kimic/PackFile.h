@@ -1,0 +1,56 @@
+// A whole pack in memory with its directory decoded: what `inspect` and `verify` look at.
+#pragma once
+
+#include "compiler/tools/kimic/PackNames.h"
+#include "formats/pack/PackFormat.h"
+#include "formats/quant/Signature.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace kimic::tool {
+
+struct PackFile {
+  std::string path;
+  std::string bytes;
+  pack::Header header;
+  pack::Root root;
+  std::vector<pack::LeafEntry> experts;
+  std::vector<quant::Signature> signatures; ///< by kernel number
+  Json metadata;                            ///< null if they are no object
+  std::vector<ExpertNames> names;           ///< by expert number
+
+  std::span<const std::uint8_t> view() const {
+    return {reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size()};
+  }
+};
+
+/// Decodes a pack's directory. A Failure if it is corrupt; data and kernel blocks are not looked at.
+PackFile decodePack(const std::string &path, std::string bytes);
+
+/// The same for a file.
+PackFile openPackFile(const std::string &path);
+
+/// The raw bytes of a block, verified.
+std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block);
+
+/// What a browser reads before the first answer of an expert: the first 16 KiB, then whatever of leaf, kernels (with
+/// the most demanding variant) and data lies beyond them, each as one request. The worst expert.
+struct ColdStart {
+  unsigned requests = 0;
+  std::uint64_t bytes = 0;
+};
+ColdStart coldStartOf(const PackFile &pack);
+
+/// "64-32-10"; "2+1+1" where a layer reads all values before it, not only the previous layer's.
+std::string shapeOf(const quant::Signature &signature);
+
+/// Names of the activation functions, each once, in order of appearance.
+std::vector<std::string> functionsOf(const quant::Signature &signature);
+
+std::string hexOf(const Digest &digest);
+std::vector<abi::Variant> variantsOf(const pack::Header &header);
+
+} // namespace kimic::tool
