@@ -1,0 +1,49 @@
+// A signature and the parameter block after it (u8 length of the signature, signature, block), as a hostile pack could
+// hold them: whatever the bytes, no crash, and the reference evaluator stays inside of its areas.
+#include "formats/quant/KernelName.h"
+#include "formats/quant/Parameters.h"
+#include "formats/reference/Reference.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+using namespace kimic;
+
+static void require(bool holds) {
+  if (!holds)
+    std::abort();
+}
+
+namespace {
+struct Aligned {
+  alignas(16) std::uint8_t bytes[16];
+};
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+  if (size == 0)
+    return 0;
+  std::span<const std::uint8_t> bytes(data + 1, size - 1);
+  std::span<const std::uint8_t> encoded = bytes.first(std::min<std::size_t>(data[0], bytes.size()));
+  Result<quant::Signature> signature = quant::decodeSignature(encoded);
+  if (!signature.ok())
+    return 0;
+  std::vector<std::uint8_t> again = quant::encode(*signature);
+  require(std::equal(again.begin(), again.end(), encoded.begin(), encoded.end()));
+  require(!quant::kernelName(*signature).empty());
+
+  Result<quant::Layout> layout = quant::layoutOf(*signature);
+  if (!layout.ok() || layout->parameterBytes > (1u << 16))
+    return 0;
+  std::vector<std::uint8_t> block(bytes.begin() + encoded.size(), bytes.end());
+  block.resize(layout->parameterBytes);
+  Result<quant::ExpertParameters> parameters = quant::unpackParameters(*signature, *layout, block);
+  if (parameters.ok())
+    require(quant::packParameters(*signature, *layout, *parameters) == block);
+
+  std::vector<Aligned> params(block.size() / 16), scratch(layout->scratchBytes / 16);
+  std::copy(block.begin(), block.end(), params.data()->bytes);
+  std::vector<float> x(2 * signature->inputs, 0.75f), y(2 * signature->outputs());
+  reference::run(*signature, *layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, 2);
+  return 0;
+}
