@@ -1,7 +1,9 @@
 // Reading part by part, as the runtime does: from the first 16 KiB on, every part says where the next ones are.
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackText.h"
+#include "formats/pack/PackVerify.h"
 #include "tests/support/BadPack.h"
+#include "tests/support/PackRehash.h"
 
 #include <gtest/gtest.h>
 
@@ -117,6 +119,20 @@ TEST_F(PackReader, RefusesSpansOfTheWrongSize) {
   EXPECT_EQ(decodeBlock(meta, storedBytes(meta).subspan(1), std::span(output).first(meta.rawLength)).error(),
             makeError(ErrorId::PackBlockSize, meta.offset, meta.storedLength, meta.storedLength - 1));
   EXPECT_EQ(parseRoot(header_, std::span(file_).subspan(256, 5)).error().id, ErrorId::PackBlockSize);
+}
+
+TEST_F(PackReader, IgnoresWhatUnknownOptionalFeaturesAdd) {
+  file_[10] = 7;   // minor
+  file_[16] = 1;   // optional features
+  file_[100] = 42; // reserved
+  file_[48] += 3;  // root length: into the padding before the leaf
+  file_[kHeaderBytes + header_.root.length] = 9;
+  file_[88] = 2; // extensions length
+  file_.resize(alignUp(file_.size()));
+  file_.insert(file_.end(), {0xAA, 0xBB});
+  test::rehashPack(file_);
+  Result<void> result = verifyPack(file_);
+  EXPECT_TRUE(result.ok()) << message(result.error());
 }
 
 TEST_F(PackReader, NamesAPackByTheHashOfItsHeader) {
