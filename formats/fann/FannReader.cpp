@@ -314,13 +314,14 @@ private:
       KIMIC_TRY(readScale("scale_deviation" + side, count, scaling.deviation));
       KIMIC_TRY(readScale("scale_new_min" + side, count, scaling.newMin));
       KIMIC_TRY(readScale("scale_factor" + side, count, scaling.factor));
-      for (std::uint32_t i = 0; i < count; ++i) {
-        bool hasNoFactor = !isInput && scaling.factor[i] == 0;
-        if (scaling.deviation[i] == 0 || hasNoFactor)
-          network.warnings.push_back((hasNoFactor ? "scale_factor" : "scale_deviation") + side + " of " +
-                                     (isInput ? "input " : "output ") + std::to_string(i) +
-                                     " is 0: it is left unscaled");
-      }
+      std::size_t unscaled = 0;
+      for (std::uint32_t i = 0; i < count; ++i)
+        unscaled += scaling.deviation[i] == 0 || (!isInput && scaling.factor[i] == 0);
+      if (unscaled)
+        network.warnings.push_back(std::to_string(unscaled) + " of " + std::to_string(count) +
+                                   (isInput ? " inputs have a scale_deviation_in"
+                                            : " outputs have a scale_deviation_out or scale_factor_out") +
+                                   " of 0: they are left unscaled");
       (isInput ? network.scalingIn : network.scalingOut) = std::move(scaling);
     }
     return {};

@@ -16,28 +16,49 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMaxTextBytes = 64u << 20;
+// Parsed JSON takes many times its text's memory. These leave room for a million connections.
+constexpr std::size_t kMaxTextBytes = 256u << 20;
+constexpr std::size_t kMaxValues = 4u << 20;
+constexpr std::size_t kMaxDepth = 32;
 
-/// Remembers where parsing failed; builds nothing.
-class SyntaxErrorFinder : public nlohmann::json_sax<Json> {
+/// A first pass that builds nothing: where the text stops being JSON, or asks for more memory than a network needs.
+class JsonCheck : public nlohmann::json_sax<Json> {
 public:
-  std::size_t offset = 0;
+  std::size_t errorOffset = 0;
+  std::size_t depth = 0;
+  std::size_t valueCount = 0;
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t &) override { return true; }
-  bool string(string_t &) override { return true; }
-  bool binary(binary_t &) override { return true; }
-  bool start_object(std::size_t) override { return true; }
+  bool isTooLarge() const { return depth > kMaxDepth || valueCount > kMaxValues; }
+
+  bool null() override { return count(); }
+  bool boolean(bool) override { return count(); }
+  bool number_integer(number_integer_t) override { return count(); }
+  bool number_unsigned(number_unsigned_t) override { return count(); }
+  bool number_float(number_float_t, const string_t &) override { return count(); }
+  bool string(string_t &) override { return count(); }
+  bool binary(binary_t &) override { return count(); }
+  bool start_object(std::size_t) override { return open(); }
   bool key(string_t &) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override { return true; }
-  bool end_array() override { return true; }
+  bool end_object() override { return close(); }
+  bool start_array(std::size_t) override { return open(); }
+  bool end_array() override { return close(); }
   bool parse_error(std::size_t position, const std::string &, const nlohmann::detail::exception &) override {
-    offset = position ? position - 1 : 0;
+    errorOffset = position ? position - 1 : 0;
     return false;
+  }
+
+private:
+  bool count() {
+    ++valueCount;
+    return !isTooLarge();
+  }
+  bool open() {
+    ++depth;
+    return count();
+  }
+  bool close() {
+    --depth;
+    return true;
   }
 };
 
@@ -52,15 +73,18 @@ public:
     if (text.size() > kMaxTextBytes)
       return fail("", ErrorId::NetworkTooLarge, std::to_string(text.size()) + " bytes",
                   "at most " + std::to_string(kMaxTextBytes));
-    Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (root.is_discarded()) {
-      SyntaxErrorFinder finder;
-      Json::sax_parse(text, &finder);
-      Diagnostic error =
-          fail("", ErrorId::NetworkBadJson, excerpt(text.substr(std::min(finder.offset, text.size()))), "JSON");
-      error.line = lineAt(text, finder.offset);
+    JsonCheck check;
+    if (!Json::sax_parse(text, &check)) {
+      if (check.isTooLarge())
+        return fail("", ErrorId::NetworkTooLarge,
+                    check.depth > kMaxDepth ? std::to_string(check.depth) + " levels" : "more values",
+                    "at most " + std::to_string(kMaxValues) + " values on " + std::to_string(kMaxDepth) + " levels");
+      std::size_t offset = std::min(check.errorOffset, text.size());
+      Diagnostic error = fail("", ErrorId::NetworkBadJson, excerpt(text.substr(offset)), "JSON");
+      error.line = lineAt(text, offset);
       return error;
     }
+    Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     network.semantics = Semantics::RuvFann;
     network.format = "ruv-FANN JSON";
     KIMIC_ASSIGN(const Json *layers, member(root, "", "layers", Json::value_t::array));

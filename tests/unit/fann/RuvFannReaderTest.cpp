@@ -112,6 +112,16 @@ TEST(RuvFannErrors, Syntax) {
     ASSERT_FALSE(readNetwork(text.substr(0, length), "a.json").ok()) << length;
 }
 
+TEST(RuvFannErrors, MemoryBombs) {
+  expectError("{\"layers\":" + std::string(1000000, '['), ErrorId::NetworkTooLarge,
+              "a.json: network is too large: found 33 levels, expected at most 4194304 values on 32 levels");
+  std::string zeros = "{\"layers\":[0";
+  for (int i = 0; i < 4200000; ++i)
+    zeros += ",0";
+  expectError(zeros, ErrorId::NetworkTooLarge,
+              "a.json: network is too large: found more values, expected at most 4194304 values on 32 levels");
+}
+
 TEST(RuvFannErrors, Structure) {
   expectError("{}", ErrorId::NetworkMissingKey, "a.json: layers: key is missing");
   expectError(R"({"layers":{}})", ErrorId::NetworkBadSyntax,
@@ -125,10 +135,9 @@ TEST(RuvFannErrors, Structure) {
   expectError(
       replaced(oneNeuron("Sigmoid", 1), "\"is_bias\":true", "\"is_bias\":1"), ErrorId::NetworkBadSyntax,
       "a.json: layers[0].neurons[1].is_bias: text does not follow the format: found '1', expected true or false");
-  expectError(
-      replaced(oneNeuron("Sigmoid", 1), "\"is_bias\":false", "\"is_bias\":true"), ErrorId::NetworkBadSyntax,
-      "a.json: layers[0].neurons[0].is_bias: text does not follow the format: found true, expected false: only "
-      "the last neuron of a layer can be its bias");
+  expectError(replaced(oneNeuron("Sigmoid", 1), "\"is_bias\":false", "\"is_bias\":true"), ErrorId::NetworkBadSyntax,
+              "a.json: layers[0].neurons[0].is_bias: text does not follow the format: found true, expected false: only "
+              "the last neuron of a layer can be its bias");
   expectError(replaced(oneNeuron("Sigmoid", 1), "\"value\":1.0", "\"value\":0.5"), ErrorId::NetworkOutOfRange,
               "a.json: layers[0].neurons[1].value: number is out of range: found '0.5', expected 1, as it is a bias");
 }
