@@ -4,8 +4,10 @@
 #include "formats/fann/FannReader.h"
 #include "tests/unit/fann/OracleSupport.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <floatfann.h>
 #include <gtest/gtest.h>
 #include <memory>
@@ -317,6 +319,72 @@ TEST(FloatFann, ReadsTrainingDataAsFannSavesIt) {
       EXPECT_EQ(read->inputs.row(r)[i], loaded->input[r][i]);
     for (unsigned i = 0; i < 2; ++i)
       EXPECT_EQ(read->outputs.row(r)[i], loaded->output[r][i]);
+  }
+}
+
+/// The train and test sets that Debian's libfann packages carry; none where documentation is not installed.
+std::vector<std::string> installedDatasets() {
+  std::vector<std::string> paths;
+  for (const char *package : {"libfann-dev", "libfann-doc"}) {
+    std::error_code error;
+    std::filesystem::path folder = std::string("/usr/share/doc/") + package + "/examples/datasets";
+    for (const auto &entry : std::filesystem::directory_iterator(folder, error))
+      if (entry.path().extension() == ".train" || entry.path().extension() == ".test" ||
+          entry.path().extension() == ".data")
+        paths.push_back(entry.path().string());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+TEST(FloatFann, ReadsLibfannsDatasetsAsLibfannDoes) {
+  std::vector<std::string> paths = installedDatasets();
+  if (paths.empty())
+    GTEST_SKIP() << "the datasets of libfann-doc are not installed";
+  std::size_t numbers = 0;
+  for (const std::string &path : paths) {
+    TrainData expected(fann_read_train_from_file(path.c_str()));
+    auto data = readFannDataFile(path);
+    ASSERT_TRUE(expected && data.ok()) << path;
+    ASSERT_EQ(data->inputs.rows, expected->num_data) << path;
+    for (unsigned r = 0; r < expected->num_data; ++r) {
+      for (unsigned i = 0; i < expected->num_input; ++i, ++numbers)
+        ASSERT_TRUE(isSame(data->inputs.row(r)[i], expected->input[r][i])) << path << " row " << r;
+      for (unsigned i = 0; i < expected->num_output; ++i, ++numbers)
+        ASSERT_TRUE(isSame(data->outputs.row(r)[i], expected->output[r][i])) << path << " row " << r;
+    }
+  }
+  std::printf("libfann's datasets: %zu files, %zu numbers equal to the bit\n", paths.size(), numbers);
+}
+
+TEST(FloatFann, AgreesOnNetworksTrainedOnLibfannsDatasets) {
+  std::vector<std::string> paths = installedDatasets();
+  if (paths.empty())
+    GTEST_SKIP() << "the datasets of libfann-doc are not installed";
+  Random random(10);
+  for (const std::string &path : paths) {
+    bool isSmallTrainSet = path.ends_with(".train") && std::filesystem::file_size(path) < 400000;
+    if (!isSmallTrainSet)
+      continue;
+    TrainData data(fann_read_train_from_file(path.c_str()));
+    Ann ann(fann_create_standard(3, data->num_input, 12, data->num_output));
+    setRandomWeights(ann.get(), random, 0.3f);
+    fann_set_activation_function_hidden(ann.get(), FANN_SIGMOID_SYMMETRIC);
+    fann_set_activation_function_output(ann.get(), FANN_SIGMOID);
+    fann_set_training_algorithm(ann.get(), FANN_TRAIN_RPROP);
+    fann_train_on_data(ann.get(), data.get(), 15, 0, 0.0001f);
+    TemporaryFile file(".net");
+    ASSERT_EQ(fann_save(ann.get(), file.path().c_str()), 0);
+    Ann saved(fann_create_from_file(file.path().c_str()));
+    auto network = readNetworkFile(file.path());
+    ASSERT_TRUE(network.ok()) << network.error().message();
+    auto rows = readFannDataFile(path);
+    Matrix outputs = evaluate(*network, rows->inputs);
+    for (std::size_t r = 0; r < outputs.rows; ++r) {
+      const fann_type *expected = fann_run(saved.get(), rows->inputs.row(r).data());
+      for (std::size_t i = 0; i < outputs.cols; ++i, ++agreements)
+        ASSERT_TRUE(isSame(outputs.row(r)[i], expected[i])) << path << " row " << r;
+    }
   }
 }
 
