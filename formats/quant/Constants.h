@@ -79,22 +79,22 @@ std::span<const float> constantsOf(ConstantTable table);
 
 namespace tanh_constant {
 /// P8192_i = 8192 * P_i: numerators of codes; P_i: numerators of f32 outputs.
-enum Index : unsigned { Low, High, P8192_2, P8192_1, P8192_0, P2, P1, P0, Q2, Q1, Q0, Count };
+enum Index : std::uint8_t { Low, High, P8192_2, P8192_1, P8192_0, P2, P1, P0, Q2, Q1, Q0, Count };
 } // namespace tanh_constant
 
 namespace exp_constant {
-enum Index : unsigned { MinusLog2E, MinExponent, C4, C3, C2, C1, Count };
+enum Index : std::uint8_t { MinusLog2E, MinExponent, C4, C3, C2, C1, Count };
 } // namespace exp_constant
 
 namespace sine_constant {
 /// PiA + PiB + PiC = pi; PiA and PiB have 8 significant bits.
-enum Index : unsigned { Low, High, InversePi, PiA, PiB, PiC, C7, C5, C3, C1, Count };
+enum Index : std::uint8_t { Low, High, InversePi, PiA, PiB, PiC, C7, C5, C3, C1, Count };
 } // namespace sine_constant
 
 namespace stepwise_constant {
 inline constexpr unsigned kKnots = 6;
 /// Knot j starts segment j + 1; segment s is slope[s] * t + intercept[s].
-enum Index : unsigned {
+enum Index : std::uint8_t {
   Low,
   High,
   Knots,
@@ -105,7 +105,7 @@ enum Index : unsigned {
 } // namespace stepwise_constant
 
 namespace leaky_constant {
-enum Index : unsigned { Slope, Count };
+enum Index : std::uint8_t { Slope, Count };
 } // namespace leaky_constant
 
 } // namespace kimic::quant

@@ -50,8 +50,8 @@ std::vector<float> loadF32s(const std::uint8_t *at, std::size_t count) {
 struct OutputPlace {
   std::size_t blockOffset; ///< of the block, from the layer's first one
   std::uint32_t blockOutputs;
-  std::uint32_t group, lane; ///< group of 8 in the block, i32 lane of the group
-  bool isHigh;               ///< in the high byte of the 16-bit words
+  std::size_t group, lane; ///< group of 8 in the block, i32 lane of the group
+  bool isHigh;             ///< in the high byte of the 16-bit words
 };
 
 OutputPlace placeOf(const LayerLayout &layer, std::uint32_t output) {
@@ -67,13 +67,17 @@ OutputPlace placeOf(const LayerLayout &layer, std::uint32_t output) {
 
 /// Offset of the weight (output, k) in its block.
 std::size_t weightOffset(const OutputPlace &place, std::uint32_t k) {
-  return place.blockOutputs * 4 + std::size_t{k / 2} * place.blockOutputs * 2 + place.group * 16 + place.lane * 4 +
-         (k % 2) * 2 + (place.isHigh ? 1 : 0);
+  std::size_t pairBytes = place.blockOutputs * std::size_t{2};
+  return 2 * pairBytes + k / 2 * pairBytes + place.group * 16 + place.lane * 4 + k % 2 * std::size_t{2} +
+         (place.isHigh ? 1 : 0);
 }
 
 std::size_t biasOffset(const OutputPlace &place, bool isHigh) {
   return place.group * 32 + (isHigh ? 16 : 0) + place.lane * 4;
 }
+
+/// What a weight's byte is stored xor with.
+std::uint8_t maskOf(const OutputPlace &place) { return place.isHigh ? 0 : 0x80; }
 
 void packLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *blocks) {
   std::uint32_t padded = layout.fullBlocks * kBlockOutputs + layout.tailOutputs;
@@ -81,8 +85,8 @@ void packLayer(const LayerLayout &layout, const LayerParameters &layer, std::uin
     OutputPlace place = placeOf(layout, n);
     std::uint8_t *block = blocks + place.blockOffset;
     for (std::uint32_t k = 0; k < layout.fanIn; ++k) {
-      std::int8_t weight = n < layout.outputs ? layer.weights[std::size_t{n} * layout.fanIn + k] : 0;
-      block[weightOffset(place, k)] = static_cast<std::uint8_t>(weight) ^ (place.isHigh ? 0 : 0x80);
+      std::int8_t weight = n < layout.outputs ? layer.weights[std::size_t{n} * layout.fanIn + k] : std::int8_t{0};
+      block[weightOffset(place, k)] = static_cast<std::uint8_t>(weight) ^ maskOf(place);
     }
     auto biasOf = [&](std::uint32_t output) {
       return output < layout.outputs ? static_cast<std::uint32_t>(layer.bias[output]) : 0;
@@ -100,7 +104,7 @@ void unpackLayer(const LayerLayout &layout, const std::uint8_t *blocks, LayerPar
     const std::uint8_t *block = blocks + place.blockOffset;
     for (std::uint32_t k = 0; k < layout.fanIn; ++k)
       layer.weights[std::size_t{n} * layout.fanIn + k] =
-          static_cast<std::int8_t>(block[weightOffset(place, k)] ^ (place.isHigh ? 0 : 0x80));
+          static_cast<std::int8_t>(static_cast<std::uint8_t>(block[weightOffset(place, k)] ^ maskOf(place)));
     std::uint32_t high = loadU32(block + biasOffset(place, true));
     std::uint32_t bias = place.isHigh ? high : loadU32(block + biasOffset(place, false)) - 256 * high;
     layer.bias[n] = static_cast<std::int32_t>(bias);
@@ -238,8 +242,8 @@ Result<void> proveNoOverflow(const Signature &signature, const ExpertParameters 
       // At most 2^28 terms of at most 2^22 each: 64 bits hold the sum.
       std::int64_t bias = layer.bias[n], sum = bias < 0 ? -bias : bias;
       for (std::size_t k = 0; k < fanIn; ++k) {
-        std::int32_t weight = layer.weights[n * fanIn + k];
-        sum += std::int64_t{weight < 0 ? -weight : weight} * bounds[readBegin + k];
+        std::int64_t weight{layer.weights[n * fanIn + k]};
+        sum += (weight < 0 ? -weight : weight) * bounds[readBegin + k];
       }
       if (sum > INT32_MAX)
         return makeError(ErrorId::AccumulatorOverflow, l, n, static_cast<std::uint64_t>(sum));

@@ -9,15 +9,15 @@ namespace {
 
 using namespace quant;
 
-float loadF32(const std::uint8_t *array, std::uint32_t index) {
+float loadF32(const std::uint8_t *array, std::size_t index) {
   float value;
-  std::memcpy(&value, array + std::size_t{index} * 4, sizeof value);
+  std::memcpy(&value, array + index * 4, sizeof value);
   return value;
 }
 
-std::uint32_t loadU32(const std::uint8_t *array, std::uint32_t index) {
+std::uint32_t loadU32(const std::uint8_t *array, std::size_t index) {
   std::uint32_t value;
-  std::memcpy(&value, array + std::size_t{index} * 4, sizeof value);
+  std::memcpy(&value, array + index * 4, sizeof value);
   return value;
 }
 
@@ -31,27 +31,27 @@ void accumulate(const LayerLayout &layer, const std::uint8_t *blocks, const std:
                 std::uint32_t *accumulators) {
   std::uint32_t padded = layer.fullBlocks * kBlockOutputs + layer.tailOutputs;
   for (std::uint32_t first = 0; first < padded; first += kBlockOutputs) {
-    std::uint32_t outputs = std::min(kBlockOutputs, padded - first);
-    for (std::uint32_t group = 0; group < outputs / 8; ++group) {
+    std::size_t outputs = std::min(kBlockOutputs, padded - first);
+    for (std::size_t group = 0; group < outputs / 8; ++group) {
       // Four low outputs and four high ones share 16-bit words; the bias of a low one contains 256 times its partner's.
       std::uint32_t sums[8];
-      for (std::uint32_t l = 0; l < 4; ++l) {
+      for (std::size_t l = 0; l < 4; ++l) {
         std::uint32_t high = loadU32(blocks, group * 8 + 4 + l);
         sums[l] = loadU32(blocks, group * 8 + l) - (high << 8);
         sums[4 + l] = high;
       }
       const std::uint8_t *weights = blocks + outputs * 4 + group * 16;
-      for (std::uint32_t k = 0; k < layer.fanIn; ++k) {
-        const std::uint8_t *words = weights + std::size_t{k / 2} * outputs * 2 + (k % 2) * 2;
+      for (std::size_t k = 0; k < layer.fanIn; ++k) {
+        const std::uint8_t *words = weights + k / 2 * outputs * 2 + (k % 2) * 2;
         std::int32_t code = codes[k];
-        for (std::uint32_t l = 0; l < 4; ++l) {
+        for (std::size_t l = 0; l < 4; ++l) {
           sums[l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l] ^ 0x80) * code);
           sums[4 + l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l + 1]) * code);
         }
       }
       std::copy(sums, sums + 8, accumulators + first + group * 8);
     }
-    blocks += blockBytes(outputs, layer.kPairs);
+    blocks += blockBytes(static_cast<std::uint32_t>(outputs), layer.kPairs);
   }
 }
 
