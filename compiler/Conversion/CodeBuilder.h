@@ -24,12 +24,15 @@ public:
     return bytes == 0 ? pointer : emit<wasm::I32AddOp>(pointer, i32(static_cast<std::int32_t>(bytes)));
   }
 
-  /// A load at `pointer + offset`, an address that 2^align divides; `extra` is a lane and its vector, for lane loads.
+  /// A load or store at `pointer + offset`, an address that 2^align divides.
   template <class Op> Value load(Value pointer, std::uint32_t offset, unsigned align = 4) {
     return create<Op>(pointer, std::uint64_t{offset}, alignment<Op>(align));
   }
   template <class Op> void store(Value pointer, std::uint32_t offset, Value value, unsigned align = 4) {
     create<Op>(pointer, value, std::uint64_t{offset}, alignment<Op>(align));
+  }
+  template <class Op> Value loadLane(Value pointer, std::uint32_t offset, Value vector, unsigned lane, unsigned align) {
+    return create<Op>(pointer, vector, lane, std::uint64_t{offset}, alignment<Op>(align));
   }
   template <class Op> void storeLane(Value pointer, std::uint32_t offset, Value value, unsigned lane, unsigned align) {
     create<Op>(pointer, value, lane, std::uint64_t{offset}, alignment<Op>(align));
@@ -53,8 +56,9 @@ public:
                                   llvm::function_ref<void(mlir::ArrayRef<Value> pointers, Carried carried)> body);
 
 private:
-  template <class Op> static std::int32_t alignment(unsigned align) {
-    return align >= Op::kNaturalAlignment ? -1 : static_cast<std::int32_t>(align);
+  /// Null for the natural alignment, which goes without saying.
+  template <class Op> mlir::IntegerAttr alignment(unsigned align) {
+    return align >= Op::kNaturalAlignment ? nullptr : getI32IntegerAttr(static_cast<std::int32_t>(align));
   }
 };
 

@@ -127,7 +127,7 @@ private:
     Value pair = code.load<V128Load64ZeroOp>(pointer, offset, 2);
     if (count == 2)
       return pair;
-    return code.create<V128Load32LaneOp>(pointer, pair, 2u, std::uint64_t{offset + 8}, -1);
+    return code.loadLane<V128Load32LaneOp>(pointer, offset + 8, pair, 2, 2);
   }
 
   /// Vectors in pairs to eight codes each; an odd last vector fills both halves.

@@ -14,10 +14,9 @@
 namespace kimic {
 namespace {
 
-/// The error of a binary format as one of an input.
 Diagnostic diagnose(const Error &error, std::string key) {
   Diagnostic diagnostic;
-  diagnostic.id = error.id;
+  diagnostic.id = ErrorId::KernelNotCompiled;
   diagnostic.key = std::move(key);
   diagnostic.found = message(error);
   return diagnostic;

@@ -14,8 +14,8 @@ namespace kimic {
 /// The module of `variant` (Scalar or Simd128) whose function k<i> is the kernel of signatures[i]: a pure function of
 /// the arguments, thread-safe. The module passes abi::verifyKernelModule.
 ///
-/// Errors: those of quant::validate and quant::layoutOf for the signature named by the diagnostic's key; KernelTooLarge
-/// and the other errors of the verifier for a module that breaks a limit of the ABI.
+/// KernelNotCompiled if a signature (the key is its function) is not valid or its parameters are too large, or if the
+/// module (the key is `kernel module`) exceeds a limit of the ABI.
 Result<std::vector<std::uint8_t>, Diagnostic> emitKernelModule(std::span<const quant::Signature> signatures,
                                                                abi::Variant variant);
 

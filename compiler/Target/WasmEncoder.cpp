@@ -211,14 +211,14 @@ private:
   }
 
   /// Moves the roots right before `begin` to their first use in the code from `begin` on, as tees. What they move across
-  /// are loads, pure instructions and values that they do not depend on. Returns where the code begins then.
+  /// are loads and pure instructions that do not need what they compute. Returns where the code begins then.
   unsigned sinkInto(unsigned begin, SmallVectorImpl<Root> &emitted) {
     while (!emitted.empty()) {
       Root root = emitted.back();
       auto isUse = [&](const Step &step) { return step.kind == Step::Get && step.value == root.value; };
       auto first = steps.begin() + begin;
       auto use = std::find_if(first, steps.end(), isUse);
-      if (use == steps.end())
+      if (use == steps.end() || usesTeesOf(steps.begin() + root.begin, first, use))
         break;
       // [root.begin, first - 1) root, Set, [first, use) rest, Get  ->  rest, root, Tee
       use->kind = Step::Tee;
@@ -228,6 +228,16 @@ private:
       emitted.pop_back();
     }
     return begin;
+  }
+
+  /// Whether [middle, end) gets a value that a tee in [begin, middle) sets.
+  static bool usesTeesOf(std::vector<Step>::iterator begin, std::vector<Step>::iterator middle,
+                         std::vector<Step>::iterator end) {
+    return std::any_of(middle, end, [&](const Step &step) {
+      return step.kind == Step::Get && std::any_of(begin, middle, [&](const Step &tee) {
+        return tee.kind == Step::Tee && tee.value == step.value;
+      });
+    });
   }
 
   void emitLoop(LoopOp op, unsigned parent) {

@@ -30,8 +30,8 @@ void WasmDialect::initialize() {
       >();
 }
 
-LogicalResult verifyAlignment(Operation *op, std::int32_t align, std::uint32_t natural) {
-  if (align >= -1 && align <= static_cast<std::int32_t>(natural))
+LogicalResult verifyAlignment(Operation *op, std::uint32_t align, std::uint32_t natural) {
+  if (align <= natural)
     return success();
   return op->emitOpError() << "has alignment exponent " << align << ", expected 0 to " << natural;
 }

@@ -18,8 +18,8 @@ namespace kimic::wasm {
 /// What an instruction does with memory.
 enum class MemoryEffect : std::uint8_t { None, Load, Store };
 
-/// Error unless `align` is -1 or an exponent up to `natural`.
-mlir::LogicalResult verifyAlignment(mlir::Operation *op, std::int32_t align, std::uint32_t natural);
+/// Error unless the exponent `align` is at most `natural`.
+mlir::LogicalResult verifyAlignment(mlir::Operation *op, std::uint32_t align, std::uint32_t natural);
 
 } // namespace kimic::wasm
 

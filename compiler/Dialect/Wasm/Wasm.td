@@ -127,7 +127,7 @@ class Wasm_VecUnary<string name, int number> : Wasm_Unary<name, !add(0xFD00, num
 class Wasm_VecBinary<string name, int number> : Wasm_Binary<name, !add(0xFD00, number), Wasm_Vec, Wasm_Vec, Wasm_Vec>;
 class Wasm_VecShift<string name, int number> : Wasm_Binary<name, !add(0xFD00, number), Wasm_Vec, Wasm_I32, Wasm_Vec>;
 
-// An access of `1 << natural` bytes. `align` is the exponent of the promised alignment; -1 stands for the natural one.
+// An access of `1 << natural` bytes. `align` is the exponent of the promised alignment, if it is not the natural one.
 class Wasm_Access<string instruction, int number, string effect, int natural, list<Trait> traits>
     : Wasm_InstructionOp<instruction, number, effect, traits> {
   code memoryImmediates = "writer.memoryArgument(alignment(), static_cast<uint32_t>(getOffset()));";
@@ -137,25 +137,25 @@ class Wasm_Access<string instruction, int number, string effect, int natural, li
     static constexpr ::kimic::wasm::MemoryEffect kMemoryEffect = ::kimic::wasm::MemoryEffect::}] # effect # [{;
     static constexpr uint32_t kNaturalAlignment = }] # natural # [{;
     /// The exponent of the promised alignment.
-    uint32_t alignment() { return getAlign() < 0 ? kNaturalAlignment : static_cast<uint32_t>(getAlign()); }
+    uint32_t alignment() { return getAlign().value_or(kNaturalAlignment); }
   }];
   let hasVerifier = 1;
   let extraClassDefinition = [{
     void $cppClass::encodeImmediates(::kimic::wasm::ByteWriter &writer) {
   }] # immediates # [{
     }
-    ::llvm::LogicalResult $cppClass::verify() { return ::kimic::wasm::verifyAlignment(*this, getAlign(), kNaturalAlignment); }
+    ::llvm::LogicalResult $cppClass::verify() { return ::kimic::wasm::verifyAlignment(*this, alignment(), kNaturalAlignment); }
   }];
 }
 def Wasm_Offset : DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative, IntMaxValue<4294967295>]>, "0">;
-def Wasm_Align : DefaultValuedAttr<I32Attr, "-1">;
+def Wasm_Align : OptionalAttr<I32Attr>;
 class Wasm_Lane<int lanes> : ConfinedAttr<I32Attr, [IntNonNegative, IntMaxValue<!sub(lanes, 1)>]>;
 
 class Wasm_Load<string instruction, int number, int natural, Wasm_BuildableType type>
     : Wasm_Access<instruction, number, "Load", natural, [MemoryEffects<[MemRead]>]> {
   let arguments = (ins Wasm_I32:$address, Wasm_Offset:$offset, Wasm_Align:$align);
   let results = (outs type:$result);
-  let builders = [Wasm_Builder<(ins "::mlir::Value":$address, "uint64_t":$offset, "int32_t":$align),
+  let builders = [Wasm_Builder<(ins "::mlir::Value":$address, "uint64_t":$offset, "::mlir::IntegerAttr":$align),
                                "address, offset, align", type>];
   let assemblyFormat = "$address (`offset` $offset^)? (`align` $align^)? attr-dict";
 }
@@ -172,7 +172,7 @@ class Wasm_LoadLane<string instruction, int number, int natural, int lanes>
                        Wasm_Align:$align);
   let results = (outs Wasm_Vec:$result);
   let builders = [Wasm_Builder<(ins "::mlir::Value":$address, "::mlir::Value":$vector, "uint32_t":$lane,
-                                    "uint64_t":$offset, "int32_t":$align),
+                                    "uint64_t":$offset, "::mlir::IntegerAttr":$align),
                                "address, vector, lane, offset, align", Wasm_Vec>];
   let assemblyFormat = "$address `,` $vector `[` $lane `]` (`offset` $offset^)? (`align` $align^)? attr-dict";
   let immediates = memoryImmediates # " writer.byte(static_cast<uint8_t>(getLane()));";

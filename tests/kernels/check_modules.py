@@ -1,0 +1,94 @@
+"""The emitted kernel modules under wabt: all are valid, and the inner loop is what it is said to be.
+
+    check_modules.py DIRECTORY
+
+DIRECTORY holds group<i>.<variant>.wasm as EmitVectors.cpp writes them; function 0 of group0.simd128.wasm is the kernel
+of 64-128-64-16 with tanh.
+"""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def functions(path: Path) -> list[list[str]]:
+    """Per function its instructions, `br_if 0` and the like with their immediates."""
+    parts = re.split(r"^[0-9a-f]+ func\[\d+\].*:$", run("wasm-objdump", "-d", str(path)), flags=re.MULTILINE)[1:]
+    return [[line.split("|", 1)[1].strip() for line in part.splitlines() if "|" in line] for part in parts]
+
+
+def innermost_loops(instructions: list[str]) -> list[list[str]]:
+    loops, open_loops = [], []
+    for instruction in instructions:
+        if instruction.startswith("loop"):
+            open_loops.append([])
+        elif instruction == "end" and open_loops:
+            body = open_loops.pop()
+            if body is not None:
+                loops.append(body)
+            open_loops = [None] * len(open_loops)  # a loop around another one is not innermost
+        elif open_loops and open_loops[-1] is not None:
+            open_loops[-1].append(instruction)
+    return loops
+
+
+def expected_inner_loop(groups: int) -> Counter:
+    """Per pair of inputs: one splat, and for each eight outputs one load and five operations; two pointers move on."""
+    return Counter({
+        "v128.load32_splat": 1,
+        "v128.load": groups,
+        "i32x4.dot_i16x8_s": 2 * groups,
+        "i32x4.add": 2 * groups,
+        "i16x8.shr_s": groups,
+        "i32.const": groups + 2,
+        "i32.add": 2,
+        "i32.ne": 1,
+        "br_if": 1,
+        # Locals: the two pointers, the splat, the words and two accumulators per eight outputs.
+        "local.get": 6 * groups + 3,
+        "local.set": 2 * groups + 1,
+        "local.tee": groups + 2,
+    })
+
+
+def check_inner_loops(path: Path) -> int:
+    loops = [Counter(instruction.split()[0] for instruction in loop) for loop in innermost_loops(functions(path)[0])]
+    products = [loop for loop in loops if loop["i16x8.shr_s"]]
+    # 128 and 64 outputs are full blocks of 32, the last 16 are a block of two groups.
+    failures = 0
+    for loop, groups in zip(products, [4, 4, 2], strict=True):
+        expected = expected_inner_loop(groups)
+        for instruction in sorted(set(loop) | set(expected)):
+            if loop[instruction] != expected[instruction]:
+                print(f"inner loop of {8 * groups} outputs: {loop[instruction]} {instruction}, "
+                      f"expected {expected[instruction]}", file=sys.stderr)
+                failures += 1
+    total = sum(expected_inner_loop(4).values())
+    print(f"inner loop of 32 outputs: 20 operations and 5 loads of {total} instructions")
+    return failures
+
+
+def main() -> int:
+    directory = Path(sys.argv[1])
+    modules = sorted(directory.glob("group*.wasm"))
+    failures = 0
+    for path in modules:
+        # A scalar kernel may not need the engine to know SIMD.
+        run("wasm-validate", *(["--disable-simd"] if ".scalar." in path.name else []), str(path))
+        constants = sum(text.startswith("v128.const") for body in functions(path) for text in body)
+        if constants:
+            print(f"{path.name}: {constants} v128.const, expected none", file=sys.stderr)
+            failures += 1
+    print(f"{len(modules)} modules are valid")
+    failures += check_inner_loops(directory / "group0.simd128.wasm")
+    return 1 if failures or not modules else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+// RUN: kimic-opt %s --convert-qexpert-to-wasm | FileCheck %s
+// RUN: kimic-opt %s --convert-qexpert-to-wasm=variant=scalar | FileCheck %s --check-prefix=SCALAR
+
+// CHECK: qexpert.kernel @two
+// CHECK: wasm.module memory "env" "memory" {
+// SCALAR-NOT: v128
+// SCALAR: wasm.func @two(%{{.*}}: i32, %{{.*}}: i32, %{{.*}}: i32, %{{.*}}: i32, %{{.*}}: i32) attributes {exportName = "k0"}
+// SCALAR-NOT: v128
+
+// CHECK: wasm.func @two(%[[PARAMS:.*]]: i32, %[[X:.*]]: i32, %[[Y:.*]]: i32, %[[SCRATCH:.*]]: i32, %[[ROWS:.*]]: i32) attributes {exportName = "k0"}
+// The rows are the outermost loop.
+// CHECK: wasm.loop (%[[ROW:.*]] = %[[X]], %[[OUT:.*]] = %[[Y]]) : i32, i32
+// Two inputs are read, no third.
+// CHECK: wasm.v128.load64_zero %[[ROW]] align 2
+// CHECK: wasm.f32x4.mul
+// CHECK: wasm.f32x4.pmax
+// CHECK: wasm.f32x4.pmin
+// CHECK: wasm.i16x8.narrow_i32x4_s
+// One pair of inputs: no loop. One group of eight outputs: two accumulators.
+// CHECK-NOT: wasm.loop
+// CHECK: wasm.v128.load32_splat %[[SCRATCH]] align 1
+// CHECK: wasm.i32x4.dot_i16x8_s
+// CHECK: wasm.i16x8.shr_s
+// CHECK: wasm.i32x4.dot_i16x8_s
+// CHECK: wasm.i32x4.sub
+// Three outputs are written, no fourth.
+// CHECK: wasm.v128.store64_lane %[[OUT]], %{{.*}}[0] align 2
+// CHECK: wasm.v128.store32_lane %[[OUT]], %{{.*}}[2] offset 8
+// CHECK-NOT: wasm.v128.store
+// CHECK: wasm.continue
+// CHECK: wasm.func @wide({{.*}}) attributes {exportName = "k1"}
+// CHECK: wasm.custom "kimic.kernel" "\01"
+
+qexpert.kernel @two signature(<2 -> [0: linear x 3]>) parameters 176 scratch 64
+qexpert.kernel @wide signature(<64 -> [0: sigmoid_symmetric x 40] -> [64: linear x 1 clamped], affine>)
+  parameters 4000 scratch 400
