@@ -2,59 +2,56 @@
 
 namespace kimic::runtime {
 
-void HostRequests::ask(Ticket &ticket, KimicRequest request) {
+void HostRequests::ask(Ticket &ticket, std::uint32_t kind, const void *address, std::uint32_t length) {
   ticket = Ticket{};
   ticket.state = Ticket::State::Waiting;
-  request.id = ++lastId_;
-  pending_.push_back({request, &ticket, false});
+  ticket.request.id = ++lastId_;
+  ticket.request.kind = kind;
+  ticket.request.address = reinterpret_cast<std::uintptr_t>(address);
+  ticket.request.length = length;
+  Ticket **end = &first_;
+  while (*end)
+    end = &(*end)->next;
+  *end = &ticket;
 }
 
 void HostRequests::read(Ticket &ticket, std::uint64_t offset, std::uint32_t length, void *address) {
-  KimicRequest request{};
-  request.kind = KIMIC_REQUEST_READ;
-  request.offset = offset;
-  request.address = reinterpret_cast<std::uintptr_t>(address);
-  request.length = length;
-  ask(ticket, request);
+  ask(ticket, KIMIC_REQUEST_READ, address, length);
+  ticket.request.offset = offset;
 }
 
 void HostRequests::link(Ticket &ticket, const void *address, std::uint32_t length, std::uint32_t firstKernel,
                         std::uint32_t kernelCount, std::uint32_t variant) {
-  KimicRequest request{};
-  request.kind = KIMIC_REQUEST_LINK;
-  request.address = reinterpret_cast<std::uintptr_t>(address);
-  request.length = length;
-  request.firstKernel = firstKernel;
-  request.kernelCount = kernelCount;
-  request.variant = variant;
-  ask(ticket, request);
+  ask(ticket, KIMIC_REQUEST_LINK, address, length);
+  ticket.request.firstKernel = firstKernel;
+  ticket.request.kernelCount = kernelCount;
+  ticket.request.variant = variant;
 }
 
 bool HostRequests::next(KimicRequest &request) {
-  for (Pending &pending : pending_)
-    if (!pending.taken) {
-      pending.taken = true;
-      request = pending.request;
+  for (Ticket *ticket = first_; ticket; ticket = ticket->next)
+    if (!ticket->isTaken) {
+      ticket->isTaken = true;
+      request = ticket->request;
       return true;
     }
   return false;
 }
 
 Result<void> HostRequests::complete(std::uint32_t id, ErrorId error, std::uintptr_t value) {
-  for (std::size_t i = 0; i < pending_.size(); ++i) {
-    const KimicRequest &request = pending_[i].request;
-    if (request.id != id || !pending_[i].taken)
+  for (Ticket **link = &first_; *link; link = &(*link)->next) {
+    Ticket &ticket = **link;
+    const KimicRequest &request = ticket.request;
+    if (request.id != id || !ticket.isTaken)
       continue;
-    Ticket &ticket = *pending_[i].ticket;
-    if (error == ErrorId::None) {
-      ticket.state = Ticket::State::Done;
-      ticket.value = value;
-    } else {
+    *link = ticket.next;
+    ticket.value = value;
+    ticket.state = Ticket::State::Done;
+    if (error != ErrorId::None) {
       ticket.state = Ticket::State::Failed;
       std::uint64_t where = request.kind == KIMIC_REQUEST_READ ? request.offset : request.firstKernel;
       ticket.error = makeError(error, value, where, request.length);
     }
-    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
     return {};
   }
   return makeError(ErrorId::UnknownRequest, id);

@@ -6,8 +6,6 @@
 #include "formats/base/Result.h"
 #include "runtime/include/kimic/Runtime.h"
 
-#include <vector>
-
 namespace kimic::runtime {
 
 /// One thing asked of the host. Must stay at its address while it is Waiting.
@@ -15,8 +13,11 @@ struct Ticket {
   enum class State : std::uint8_t { Idle, Waiting, Done, Failed };
 
   State state = State::Idle;
+  bool isTaken = false;     ///< the host has seen the request
   std::uintptr_t value = 0; ///< Done: what kimic_complete() was given
   Error error;              ///< Failed: why
+  KimicRequest request{};
+  Ticket *next = nullptr; ///< Waiting: the one asked after this
 };
 
 class HostRequests {
@@ -35,15 +36,9 @@ public:
   Result<void> complete(std::uint32_t id, ErrorId error, std::uintptr_t value);
 
 private:
-  struct Pending {
-    KimicRequest request;
-    Ticket *ticket;
-    bool taken;
-  };
+  void ask(Ticket &ticket, std::uint32_t kind, const void *address, std::uint32_t length);
 
-  void ask(Ticket &ticket, KimicRequest request);
-
-  std::vector<Pending> pending_;
+  Ticket *first_ = nullptr; ///< Waiting tickets in order of asking
   std::uint32_t lastId_ = 0;
 };
 

@@ -20,17 +20,14 @@ Result<void> BlockFetch::finish(LoadContext context, const pack::BlockRef &block
 Result<bool> BlockFetch::poll(LoadContext context, const pack::BlockRef &block) {
   if (raw_.data())
     return true;
-  switch (ticket_.state) {
-  case Ticket::State::Idle: {
+  if (isWaiting())
+    return false;
+  if (isCancelled())
+    release(context);
+  if (ticket_.state == Ticket::State::Idle) {
     KIMIC_ASSIGN(stored_, context.cache.allocate(block.storedLength));
     context.requests.read(ticket_, block.offset, block.storedLength, stored_);
     return false;
-  }
-  case Ticket::State::Waiting:
-    return false;
-  case Ticket::State::Done:
-  case Ticket::State::Failed:
-    break;
   }
   Result<void> outcome = ticket_.state == Ticket::State::Done ? finish(context, block) : ticket_.error;
   context.cache.free(stored_);
@@ -47,6 +44,11 @@ std::span<std::uint8_t> BlockFetch::take() {
   return raw;
 }
 
-void BlockFetch::release(LoadContext context) { context.cache.free(take().data()); }
+void BlockFetch::release(LoadContext context) {
+  context.cache.free(stored_);
+  stored_ = nullptr;
+  context.cache.free(take().data());
+  ticket_ = Ticket{};
+}
 
 } // namespace kimic::runtime

@@ -17,8 +17,9 @@ struct LoadContext {
 class BlockFetch {
 public:
   /// Starts the read, or looks whether it is done: true as soon as bytes() hold the raw block. An error (of the host,
-  /// of the hash, of decoding, of memory) frees everything, so that the next poll starts again. `block` must be the
-  /// same in every poll and not empty.
+  /// of the hash, of decoding, of memory) frees everything, so that the next poll starts again. A read that the host
+  /// cancelled is no error: whoever polls still wants the block, so it is read again. `block` must be the same in
+  /// every poll and not empty.
   Result<bool> poll(LoadContext context, const pack::BlockRef &block);
 
   /// The raw block, 16-byte aligned, in memory of the cache. REQUIRES: poll() returned true.
@@ -28,8 +29,11 @@ public:
   std::span<std::uint8_t> take();
 
   bool isWaiting() const { return ticket_.state == Ticket::State::Waiting; }
+  bool isCancelled() const {
+    return ticket_.state == Ticket::State::Failed && ticket_.error.id == ErrorId::OperationCancelled;
+  }
 
-  /// Frees the raw block, if it is there, and becomes as new. REQUIRES: no read is under way.
+  /// Frees whatever there is and becomes as new. REQUIRES: not isWaiting().
   void release(LoadContext context);
 
 private:

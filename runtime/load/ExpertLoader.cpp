@@ -4,26 +4,21 @@
 
 namespace kimic::runtime {
 
-ExpertLoader::Arriving *ExpertLoader::find(std::uint32_t expert) {
-  for (auto &arriving : arriving_)
-    if (arriving->expert == expert)
-      return arriving.get();
-  return nullptr;
-}
-
-void ExpertLoader::forget(Arriving *arriving) {
+void ExpertLoader::drop(std::unique_ptr<Arriving> &arriving) {
   arriving->data.release(context_);
-  for (auto i = arriving_.begin(); i != arriving_.end(); ++i)
-    if (i->get() == arriving) {
-      arriving_.erase(i);
-      return;
-    }
+  std::unique_ptr<Arriving> next = std::move(arriving->next);
+  arriving = std::move(next);
 }
 
-void ExpertLoader::forgetFailed() {
-  for (std::size_t i = arriving_.size(); i-- > 0;)
-    if (arriving_[i]->hasFailed && !arriving_[i]->data.isWaiting())
-      forget(arriving_[i].get());
+std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert) {
+  std::unique_ptr<Arriving> *at = &arriving_;
+  while (*at && (*at)->expert != expert) {
+    if (((*at)->hasFailed && !(*at)->data.isWaiting()) || (*at)->data.isCancelled())
+      drop(*at);
+    else
+      at = &(*at)->next;
+  }
+  return *at;
 }
 
 Result<bool> ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
@@ -51,19 +46,17 @@ Result<bool> ExpertLoader::load(std::uint32_t expert) {
     ++hits_;
     return true;
   }
-  forgetFailed();
-  Arriving *arriving = find(expert);
+  std::unique_ptr<Arriving> &arriving = find(expert);
   if (!arriving) {
-    KIMIC_TRY(context_.cache.ensureRoom(sizeof(Arriving) + 256));
-    arriving_.push_back(std::make_unique<Arriving>());
-    arriving = arriving_.back().get();
+    KIMIC_TRY(context_.cache.ensureRoom(sizeof(Arriving)));
+    arriving.reset(new Arriving);
     arriving->expert = expert;
     ++misses_;
   }
   Result<bool> done = advance(expert, *arriving);
   arriving->hasFailed = !done.ok();
   if (done.ok() ? *done : !arriving->data.isWaiting())
-    forget(arriving);
+    drop(arriving);
   return done;
 }
 

@@ -4,7 +4,6 @@
 #include "runtime/load/KernelLinker.h"
 
 #include <memory>
-#include <vector>
 
 namespace kimic::runtime {
 
@@ -26,17 +25,18 @@ private:
     std::uint32_t expert = 0;
     bool hasFailed = false; ///< nobody waits for it any more, only the host still owes its bytes
     BlockFetch data;
+    std::unique_ptr<Arriving> next;
   };
 
-  Arriving *find(std::uint32_t expert);
-  void forget(Arriving *arriving);
-  void forgetFailed();
+  /// Where the expert's record is, or the end of the list. Drops records that nobody waits for.
+  std::unique_ptr<Arriving> &find(std::uint32_t expert);
+  void drop(std::unique_ptr<Arriving> &arriving);
   Result<bool> advance(std::uint32_t expert, Arriving &arriving);
 
   LoadContext context_;
   PackSession &session_;
   KernelLinker &linker_;
-  std::vector<std::unique_ptr<Arriving>> arriving_; ///< in order of their first load()
+  std::unique_ptr<Arriving> arriving_; ///< a list
   std::uint64_t hits_ = 0, misses_ = 0;
 };
 

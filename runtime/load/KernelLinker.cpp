@@ -29,7 +29,7 @@ Result<void> KernelLinker::parseKernels(std::uint32_t number, Group &group) {
   KIMIC_TRY(context_.cache.ensureRoom(raw.size() * kDecodedPerByte +
                                       session_.header().kernelsIn(number) * 2 * sizeof(Kernel) + 1024));
   KIMIC_ASSIGN(std::vector<quant::Signature> signatures, pack::parseSignatures(session_.header(), number, raw));
-  std::vector<Kernel> kernels(signatures.size());
+  std::unique_ptr<Kernel[]> kernels(new Kernel[signatures.size()]);
   for (std::size_t i = 0; i < signatures.size(); ++i) {
     KIMIC_ASSIGN(kernels[i].layout, quant::layoutOf(signatures[i]));
     kernels[i].signature = std::move(signatures[i]);
@@ -39,7 +39,7 @@ Result<void> KernelLinker::parseKernels(std::uint32_t number, Group &group) {
 }
 
 Result<bool> KernelLinker::fetchSignatures(std::uint32_t number, Group &group) {
-  if (!group.kernels.empty())
+  if (group.kernels)
     return true;
   KIMIC_ASSIGN(bool arrived, group.signatures.poll(context_, session_.root().groups[number].signatures));
   if (!arrived)
@@ -91,17 +91,17 @@ Result<bool> KernelLinker::linkModule(std::uint32_t number, Group &group) {
 }
 
 Result<bool> KernelLinker::fetch(std::uint32_t kernel) {
-  if (groups_.empty()) {
+  if (!groups_) {
     const pack::Header &header = session_.header();
     KIMIC_TRY(context_.cache.ensureRoom(header.groupCount() * sizeof(Group)));
-    groups_ = std::vector<Group>(header.groupCount());
+    groups_.reset(new Group[header.groupCount()]);
     for (unsigned index = 0; index < pack::kVariantCount; ++index)
       if ((wanted_ >> index & 1) && header.hasVariant(pack::variantAt(index)))
         variant_ = pack::variantAt(index);
   }
   std::uint32_t number = session_.header().groupOf(kernel);
   Group &group = groups_[number];
-  if (group.isLinked && !group.kernels.empty())
+  if (group.isLinked && group.kernels)
     return true;
   // The signatures and the module are asked for together.
   Result<bool> haveSignatures = fetchSignatures(number, group);

@@ -8,8 +8,8 @@
 #include "formats/quant/Layout.h"
 #include "runtime/load/PackSession.h"
 
+#include <memory>
 #include <optional>
-#include <vector>
 
 namespace kimic::runtime {
 
@@ -41,7 +41,7 @@ private:
     BlockFetch signatures, module;
     Ticket link;
     bool isLinked = false; ///< functions are known, or it is known that there are none
-    std::vector<Kernel> kernels;
+    std::unique_ptr<Kernel[]> kernels; ///< null until the signatures are there
   };
 
   Result<bool> fetchSignatures(std::uint32_t number, Group &group);
@@ -52,7 +52,7 @@ private:
   const PackSession &session_;
   std::uint32_t wanted_;
   std::optional<abi::Variant> variant_; ///< what groups are linked from; none: nothing is linked
-  std::vector<Group> groups_;
+  std::unique_ptr<Group[]> groups_;
   std::uint32_t linkedKernels_ = 0;
 };
 

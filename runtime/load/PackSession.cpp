@@ -5,6 +5,8 @@
 namespace kimic::runtime {
 
 Result<void> PackSession::readRoot() {
+  if (firstRead_.value > pack::kFirstReadBytes)
+    return makeError(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, firstRead_.value);
   std::span<const std::uint8_t> bytes(firstBytes_, firstRead_.value);
   KIMIC_ASSIGN(header_, pack::parseHeader(bytes));
   const pack::Section &root = header_.root;
@@ -13,7 +15,7 @@ Result<void> PackSession::readRoot() {
   // Its rows are decoded to about their size in the pack; leaves get a record each.
   KIMIC_TRY(context_.cache.ensureRoom(4 * root.length + header_.leafCount() * sizeof(Leaf) + 1024));
   KIMIC_ASSIGN(root_, pack::parseRoot(header_, bytes.subspan(root.offset, root.length)));
-  leaves_ = std::vector<Leaf>(header_.leafCount());
+  leaves_.reset(new Leaf[header_.leafCount()]);
   isOpen_ = true;
   return {};
 }
@@ -21,22 +23,12 @@ Result<void> PackSession::readRoot() {
 Result<bool> PackSession::open() {
   if (isOpen_)
     return true;
-  switch (firstRead_.state) {
-  case Ticket::State::Idle: {
+  if (firstRead_.state == Ticket::State::Waiting)
+    return false;
+  if (firstRead_.state == Ticket::State::Idle) {
     KIMIC_ASSIGN(firstBytes_, context_.cache.allocate(pack::kFirstReadBytes));
     context_.requests.read(firstRead_, 0, pack::kFirstReadBytes, firstBytes_);
     return false;
-  }
-  case Ticket::State::Waiting:
-    return false;
-  case Ticket::State::Done:
-    if (firstRead_.value > pack::kFirstReadBytes) {
-      firstRead_.state = Ticket::State::Failed;
-      firstRead_.error = makeError(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, firstRead_.value);
-    }
-    break;
-  case Ticket::State::Failed:
-    break;
   }
   Result<void> outcome = firstRead_.state == Ticket::State::Done ? readRoot() : firstRead_.error;
   context_.cache.free(firstBytes_);
@@ -50,7 +42,7 @@ Result<bool> PackSession::open() {
 Result<bool> PackSession::fetchEntry(std::uint32_t expert) {
   std::uint32_t number = header_.leafOf(expert);
   Leaf &leaf = leaves_[number];
-  if (!leaf.experts.empty())
+  if (leaf.experts)
     return true;
   KIMIC_ASSIGN(bool arrived, leaf.fetch.poll(context_, root_.leaves[number]));
   if (!arrived)
@@ -67,7 +59,7 @@ Result<bool> PackSession::fetchEntry(std::uint32_t expert) {
   leaf.fetch.release(context_);
   if (!outcome.ok())
     return outcome.error();
-  leaf.experts = std::vector<Expert>(count);
+  leaf.experts.reset(new Expert[count]);
   for (std::uint32_t i = 0; i < count; ++i)
     leaf.experts[i].id = header_.firstExpert(number) + i;
   return true;
@@ -81,7 +73,7 @@ const pack::LeafEntry &PackSession::entry(std::uint32_t expert) const {
 Expert *PackSession::expert(std::uint32_t expert) {
   std::uint32_t number = header_.leafOf(expert);
   Leaf &leaf = leaves_[number];
-  return leaf.experts.empty() ? nullptr : &leaf.experts[expert - header_.firstExpert(number)];
+  return leaf.experts ? &leaf.experts[expert - header_.firstExpert(number)] : nullptr;
 }
 
 Result<bool> PackSession::fetchMetadata() {

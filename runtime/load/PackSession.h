@@ -3,7 +3,7 @@
 
 #include "runtime/load/BlockFetch.h"
 
-#include <vector>
+#include <memory>
 
 namespace kimic::runtime {
 
@@ -35,7 +35,7 @@ private:
   struct Leaf {
     BlockFetch fetch;
     pack::Leaf entries;
-    std::vector<Expert> experts;
+    std::unique_ptr<Expert[]> experts; ///< null until the leaf is there
   };
 
   Result<void> readRoot();
@@ -46,7 +46,7 @@ private:
   bool isOpen_ = false;
   pack::Header header_;
   pack::Root root_;
-  std::vector<Leaf> leaves_;
+  std::unique_ptr<Leaf[]> leaves_;
   BlockFetch metadata_;
 };
 

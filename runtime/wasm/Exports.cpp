@@ -32,9 +32,10 @@ struct KimicRuntime {
   Engine engine;
   Error lastError;
 
+  std::int32_t failure() const { return static_cast<std::int32_t>(lastError.id); }
   std::int32_t fail(const Error &error) {
     lastError = error;
-    return static_cast<std::int32_t>(error.id);
+    return failure();
   }
   std::int32_t status(const Result<void> &result) { return result.ok() ? KIMIC_OK : fail(result.error()); }
   std::int32_t status(const Result<bool> &isDone) {
@@ -63,9 +64,14 @@ static Result<bool> load(KimicRuntime *runtime, std::uint32_t expert) {
   return true;
 }
 
-static Result<Expert *> resident(KimicRuntime *runtime, std::uint32_t expert) {
-  KIMIC_TRY(requireOpen(runtime));
-  return runtime->engine.resident(expert);
+// The resident expert, or null and the error noted.
+static Expert *resident(KimicRuntime *runtime, std::uint32_t expert) {
+  Result<void> open = requireOpen(runtime);
+  Result<Expert *> record = open.ok() ? runtime->engine.resident(expert) : open.error();
+  if (record.ok())
+    return *record;
+  runtime->fail(record.error());
+  return nullptr;
 }
 
 KIMIC_EXPORT std::uint32_t kimic_abi_version(void) { return KIMIC_ABI_VERSION; }
@@ -86,7 +92,9 @@ KIMIC_EXPORT KimicRuntime *kimic_create(const KimicOptions *options) {
 
 KIMIC_EXPORT void kimic_destroy(KimicRuntime *runtime) {
   Arena &arena = runtime->arena;
-  runtime->~KimicRuntime();
+#ifndef __EMSCRIPTEN__
+  runtime->~KimicRuntime(); // in WebAssembly all it owns lies in the arena
+#endif
   releaseArena(&arena);
 }
 
@@ -140,11 +148,11 @@ KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert
 }
 
 KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {
-  Result<Expert *> record = resident(runtime, expert);
-  if (!record.ok())
-    return runtime->fail(record.error());
+  Expert *record = resident(runtime, expert);
+  if (!record)
+    return runtime->failure();
   const pack::LeafEntry &entry = runtime->session.entry(expert);
-  const Kernel &kernel = *(*record)->kernel;
+  const Kernel &kernel = *record->kernel;
   *info = KimicExpertInfo{};
   info->inputs = kernel.signature.inputs;
   info->outputs = kernel.signature.outputs();
@@ -157,29 +165,29 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
 }
 
 KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) {
-  Result<Expert *> record = resident(runtime, expert);
-  if (!record.ok())
-    return runtime->fail(record.error());
-  ++(*record)->pins;
+  Expert *record = resident(runtime, expert);
+  if (!record)
+    return runtime->failure();
+  ++record->pins;
   return KIMIC_OK;
 }
 
 KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) {
-  Result<Expert *> record = resident(runtime, expert);
-  if (!record.ok())
-    return runtime->fail(record.error());
-  if ((*record)->pins)
-    --(*record)->pins;
+  Expert *record = resident(runtime, expert);
+  if (!record)
+    return runtime->failure();
+  if (record->pins)
+    --record->pins;
   return KIMIC_OK;
 }
 
 KIMIC_EXPORT std::int32_t kimic_evict(KimicRuntime *runtime, std::uint32_t expert) {
-  Result<Expert *> record = resident(runtime, expert);
-  if (!record.ok())
-    return record.error().id == ErrorId::ExpertNotResident ? KIMIC_OK : runtime->fail(record.error());
-  if ((*record)->pins)
-    return runtime->fail(makeError(ErrorId::ExpertPinned, expert, (*record)->pins));
-  runtime->cache.evict(**record);
+  Expert *record = resident(runtime, expert);
+  if (!record)
+    return runtime->lastError.id == ErrorId::ExpertNotResident ? KIMIC_OK : runtime->failure();
+  if (record->pins)
+    return runtime->fail(makeError(ErrorId::ExpertPinned, expert, record->pins));
+  runtime->cache.evict(*record);
   return KIMIC_OK;
 }
 

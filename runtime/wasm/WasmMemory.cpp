@@ -55,6 +55,9 @@ __attribute__((noinline)) void *operator new(std::size_t bytes) {
 }
 __attribute__((noinline)) void operator delete(void *memory) noexcept { processArena.free(memory); }
 void operator delete(void *memory, std::size_t) noexcept { operator delete(memory); }
+void *operator new[](std::size_t bytes) { return operator new(bytes); }
+void operator delete[](void *memory) noexcept { operator delete(memory); }
+void operator delete[](void *memory, std::size_t) noexcept { operator delete(memory); }
 // Nothing needs more than the arena's 16 bytes, but containers refer to these.
 void *operator new(std::size_t bytes, std::align_val_t) { return operator new(bytes); }
 void operator delete(void *memory, std::align_val_t) noexcept { operator delete(memory); }

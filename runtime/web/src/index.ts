@@ -1,0 +1,35 @@
+// kimic: opens packs of compiled experts and runs them. See Pack for what an open pack can do.
+import {Pack, type OpenOptions} from './pack.js';
+import {compileRuntime} from './runtime.js';
+import type {Source} from './source.js';
+
+export {KimicError, type ErrorKind} from './errors.js';
+export type {EngineOption} from './linker.js';
+export {
+  Pack,
+  type ExpertMetadata,
+  type ExpertRef,
+  type OpenOptions,
+  type PackMetadata,
+  type RouteOptions,
+  type RouteResult,
+  type RoutedRunOptions,
+  type RoutedRunResult,
+  type RunOptions,
+} from './pack.js';
+export type {Choice, ExpertFacts, Merge, PackFacts, Stats, VariantName, WasmSource} from './runtime.js';
+export type {ByteSource, Source} from './source.js';
+
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+// Compiled once; a failure is tried again.
+function defaultModule(): Promise<WebAssembly.Module> {
+  compiled ??= compileRuntime(new URL('./kimic_rt.wasm', import.meta.url));
+  compiled.catch(() => (compiled = undefined));
+  return compiled;
+}
+
+/** Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB. */
+export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
+  return Pack.open(source, options, defaultModule);
+}

@@ -1,0 +1,43 @@
+// Compiles kernel modules, instantiates them on the runtime's memory and puts their functions into its table.
+import {kimicError} from './errors.js';
+import {variantNumbers, type LinkRequest, type Runtime} from './runtime.js';
+
+// (module (func (result v128) i32.const 0 i8x16.splat))
+const simd128Module = new Uint8Array([
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7b, 3, 2, 1, 0, 10, 8, 1, 6, 0, 0x41, 0, 0xfd, 0x0f, 0x0b,
+]);
+const emptyModule = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+
+/** auto: link kernels where that is allowed, else run generically; compiled: link or fail; generic: never link. */
+export type EngineOption = 'auto' | 'compiled' | 'generic';
+
+/** KimicOptions::variants: what this engine can run, or the one variant that the caller wants. */
+export function linkableVariants(engine: EngineOption, wanted: 'simd128' | 'scalar' | undefined): number {
+  if (engine === 'generic') return 0;
+  const hasSimd = WebAssembly.validate(simd128Module);
+  if (wanted === 'simd128' && !hasSimd) throw kimicError('VariantUnavailable');
+  const bit = (name: 'simd128' | 'scalar') => 1 << (variantNumbers[name] - 1);
+  if (wanted) return bit(wanted);
+  return bit('scalar') | (hasSimd ? bit('simd128') : 0);
+}
+
+/** The table index of the module's first kernel. Throws LinkDeclined or LinkFailed. */
+export async function link(runtime: Runtime, request: LinkRequest, engine: EngineOption): Promise<number> {
+  // A copy, because the memory may grow while the module is compiled.
+  const bytes = runtime.bytes(request.address, request.length).slice();
+  let exports: WebAssembly.Exports;
+  try {
+    const compiled = await WebAssembly.instantiate(bytes, {env: {memory: runtime.memory}});
+    exports = compiled.instance.exports;
+  } catch (cause) {
+    // Is it this module, or is compiling forbidden here as such?
+    const isForbidden = await WebAssembly.compile(emptyModule).then(() => false, () => true);
+    throw kimicError(isForbidden && engine === 'auto' ? 'LinkDeclined' : 'LinkFailed', {
+      args: [0, request.firstKernel, request.length],
+      cause,
+    });
+  }
+  const first = runtime.table.grow(request.kernelCount);
+  for (let i = 0; i < request.kernelCount; ++i) runtime.table.set(first + i, exports[`k${i}`]);
+  return first;
+}

@@ -1,0 +1,120 @@
+// Carries requests from the runtime to the host and answers back, for any number of operations at a time.
+import {cancelled, KimicError, kimicError} from './errors.js';
+import {link, type EngineOption} from './linker.js';
+import {pending, type HostRequest, type ReadRequest, type Runtime} from './runtime.js';
+import {untilAborted, type ByteSource} from './source.js';
+
+export class Pump {
+  private waiting = 0;
+  private reads = new AbortController();
+  private wake: (() => void) | undefined;
+  private progress: Promise<void> | undefined;
+  /** Host errors that the runtime knows only by number. */
+  private readonly failures = new Map<number, KimicError>();
+  private closed: KimicError | undefined;
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly source: ByteSource,
+    private readonly engine: EngineOption
+  ) {}
+
+  /** Repeats `ask` after every answer of the host until it does not say pending; throws the error that it says. */
+  async until(ask: () => number, signal?: AbortSignal): Promise<void> {
+    ++this.waiting;
+    try {
+      for (;;) {
+        if (signal?.aborted) throw cancelled(signal);
+        const status = this.guard(ask);
+        if (status !== pending) {
+          if (status > 0) throw this.explain(this.runtime.lastError());
+          return;
+        }
+        this.dispatch();
+        this.progress ??= new Promise(resolve => (this.wake = resolve));
+        await untilAborted(this.progress, signal);
+      }
+    } finally {
+      // Reads that nobody waits for any more are stopped; the runtime forgets them.
+      if (--this.waiting === 0) {
+        this.reads.abort();
+        this.reads = new AbortController();
+      }
+    }
+  }
+
+  /** Calls into the runtime; after a trap, or when closed, nothing can be called any more. */
+  guard<T>(call: () => T): T {
+    if (this.closed) throw this.closed;
+    try {
+      return call();
+    } catch (cause) {
+      if (!(cause instanceof WebAssembly.RuntimeError)) throw cause;
+      this.close(kimicError('RuntimeTrapped', {cause}));
+      throw this.closed;
+    }
+  }
+
+  /** Stops everything; whoever waits gets `error`. */
+  close(error: KimicError): void {
+    this.closed ??= error;
+    this.reads.abort();
+    this.notify();
+  }
+  get isClosed(): boolean {
+    return this.closed !== undefined;
+  }
+
+  private notify(): void {
+    this.wake?.();
+    this.wake = this.progress = undefined;
+  }
+
+  private dispatch(): void {
+    for (let request; (request = this.runtime.nextRequest()); ) void this.answer(request);
+  }
+
+  private async answer(request: HostRequest): Promise<void> {
+    let error = 0;
+    let value = 0;
+    try {
+      if (request.kind === 'read') value = await this.read(request);
+      else value = await link(this.runtime, request, this.engine);
+    } catch (failure) {
+      const known = failure instanceof KimicError ? failure : undefined;
+      const args = request.kind === 'read' ? [0, request.offset, request.length] : [0, 0, 0];
+      const reported =
+        known ?? kimicError('SourceReadFailed', {args, cause: failure, subject: String((failure as Error)?.message ?? failure)});
+      this.failures.set(reported.number, reported);
+      error = reported.number;
+      value = known?.args[0] ?? 0;
+    }
+    if (this.closed) return;
+    try {
+      this.guard(() => this.runtime.complete(request.id, error, value));
+    } catch {
+      // A trap closed the pump; whoever waits is told.
+    }
+    this.notify();
+  }
+
+  private async read(request: ReadRequest): Promise<number> {
+    const signal = this.reads.signal;
+    let bytes: Uint8Array;
+    try {
+      bytes = await this.source.read(request.offset, request.length, signal);
+    } catch (failure) {
+      throw signal.aborted ? cancelled(signal) : failure;
+    }
+    if (this.closed) return 0;
+    const delivered = bytes.subarray(0, request.length);
+    this.runtime.bytes(request.address, delivered.length).set(delivered);
+    return delivered.length;
+  }
+
+  private explain(error: KimicError): KimicError {
+    const failure = this.failures.get(error.number);
+    this.failures.delete(error.number);
+    return failure ?? error;
+  }
+}

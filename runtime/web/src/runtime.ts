@@ -1,0 +1,337 @@
+// A typed view of the module's exports: runtime/include/kimic/Runtime.h in TypeScript.
+import {KimicError, kimicError} from './errors.js';
+import {nodeFileSystem} from './source.js';
+
+export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
+
+const abiVersion = 1;
+
+export const pending = -1;
+export const noExpert = 0xffffffff;
+
+/** KimicVariant. */
+export const variantNumbers = {generic: 0, scalar: 1, simd128: 2} as const;
+export type VariantName = keyof typeof variantNumbers;
+
+/** KimicMerge. */
+export const mergeNames = ['average', 'weighted', 'best'] as const;
+export type Merge = (typeof mergeNames)[number];
+
+export interface ReadRequest {
+  kind: 'read';
+  id: number;
+  offset: number;
+  address: number;
+  length: number;
+}
+export interface LinkRequest {
+  kind: 'link';
+  id: number;
+  address: number;
+  length: number;
+  firstKernel: number;
+  kernelCount: number;
+}
+export type HostRequest = ReadRequest | LinkRequest;
+
+interface Exports {
+  memory: WebAssembly.Memory;
+  __indirect_function_table: WebAssembly.Table;
+  _initialize?(): void;
+  kimic_abi_version(): number;
+  kimic_exchange(): number;
+  kimic_create(options: number): number;
+  kimic_destroy(runtime: number): void;
+  kimic_open(runtime: number): number;
+  kimic_next_request(runtime: number, request: number): number;
+  kimic_complete(runtime: number, request: number, error: number, value: number): number;
+  kimic_pack_info(runtime: number, info: number): number;
+  kimic_metadata(runtime: number, json: number): number;
+  kimic_release_metadata(runtime: number): void;
+  kimic_load(runtime: number, expert: number): number;
+  kimic_expert_info(runtime: number, expert: number, info: number): number;
+  kimic_pin(runtime: number, expert: number): number;
+  kimic_unpin(runtime: number, expert: number): number;
+  kimic_evict(runtime: number, expert: number): number;
+  kimic_allocate(runtime: number, bytes: number): number;
+  kimic_free(runtime: number, address: number): void;
+  kimic_run(runtime: number, expert: number, x: number, rows: number, y: number): number;
+  kimic_route(runtime: number, x: number, count: number, choices: number, chosen: number, scores: number): number;
+  kimic_run_chosen(runtime: number, choices: number, count: number, merge: number, x: number, y: number): number;
+  kimic_stats(runtime: number, stats: number): void;
+  kimic_last_error(runtime: number, error: number): void;
+}
+
+export interface PackFacts {
+  packBytes: number;
+  experts: number;
+  kernels: number;
+  router: {expert: number; routedExperts: number; topK: number; merge: Merge; temperature: number} | undefined;
+  metadataBytes: number;
+}
+
+export interface ExpertFacts {
+  inputs: number;
+  outputs: number;
+  parameterBytes: number;
+  kernel: number;
+  /** What runs it here. */
+  variant: VariantName;
+  domain: number;
+  confidenceThreshold: number;
+}
+
+export interface Choice {
+  expert: number;
+  /** Softmax probability among all routed experts. */
+  score: number;
+  /** Share among the chosen ones. */
+  weight: number;
+}
+
+export interface Stats {
+  arenaCap: number;
+  arenaUsed: number;
+  arenaPeak: number;
+  residentBytes: number;
+  residentExperts: number;
+  linkedKernels: number;
+  hits: number;
+  misses: number;
+  evictions: number;
+}
+
+const choiceBytes = 12;
+
+/** One instance of the runtime's module, with one runtime in it. Addresses and sizes are plain numbers. */
+export class Runtime {
+  private readonly exchange: number;
+  private readonly handle: number;
+  private view: DataView;
+
+  private constructor(
+    private readonly exports: Exports,
+    arenaBytes: number,
+    variants: number
+  ) {
+    exports._initialize?.();
+    const version = exports.kimic_abi_version();
+    if (version !== abiVersion) throw kimicError('RuntimeMismatch', {args: [version, abiVersion]});
+    this.exchange = exports.kimic_exchange();
+    this.view = new DataView(exports.memory.buffer);
+    this.view.setBigUint64(this.exchange, BigInt(arenaBytes), true);
+    this.view.setUint32(this.exchange + 8, variants, true);
+    this.view.setUint32(this.exchange + 12, 0, true);
+    this.handle = exports.kimic_create(this.exchange) >>> 0;
+    if (!this.handle) throw kimicError('ArenaUnavailable', {args: [arenaBytes, 131072, 0xffff0000]});
+  }
+
+  static async create(module: WebAssembly.Module, arenaBytes: number, variants: number): Promise<Runtime> {
+    const instance = await WebAssembly.instantiate(module, {});
+    return new Runtime(instance.exports as unknown as Exports, arenaBytes, variants);
+  }
+
+  get memory(): WebAssembly.Memory {
+    return this.exports.memory;
+  }
+  get table(): WebAssembly.Table {
+    return this.exports.__indirect_function_table;
+  }
+
+  /** The memory as it is now; it moves when it grows. */
+  private get data(): DataView {
+    if (this.view.buffer !== this.exports.memory.buffer) this.view = new DataView(this.exports.memory.buffer);
+    return this.view;
+  }
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.exports.memory.buffer, address, length);
+  }
+  floats(address: number, count: number): Float32Array {
+    return new Float32Array(this.exports.memory.buffer, address, count);
+  }
+  private u32(offset: number): number {
+    return this.data.getUint32(this.exchange + offset, true);
+  }
+  private u64(offset: number): number {
+    return Number(this.data.getBigUint64(this.exchange + offset, true));
+  }
+  private f32(offset: number): number {
+    return this.data.getFloat32(this.exchange + offset, true);
+  }
+
+  lastError(): KimicError {
+    this.exports.kimic_last_error(this.handle, this.exchange);
+    return new KimicError(this.u32(0), {args: [this.u64(8), this.u64(16), this.u64(24)]});
+  }
+  /** Throws the error that `status` says. */
+  check(status: number): void {
+    if (status > 0) throw this.lastError();
+  }
+
+  destroy(): void {
+    this.exports.kimic_destroy(this.handle);
+  }
+  open(): number {
+    return this.exports.kimic_open(this.handle);
+  }
+
+  nextRequest(): HostRequest | undefined {
+    if (!this.exports.kimic_next_request(this.handle, this.exchange)) return undefined;
+    const id = this.u32(0);
+    const address = this.u64(16);
+    const length = this.u32(24);
+    if (this.u32(4) === 1) return {kind: 'read', id, offset: this.u64(8), address, length};
+    return {kind: 'link', id, address, length, firstKernel: this.u32(28), kernelCount: this.u32(32)};
+  }
+  complete(request: number, error: number, value: number): void {
+    this.check(this.exports.kimic_complete(this.handle, request, error, value));
+  }
+
+  packFacts(): PackFacts {
+    this.check(this.exports.kimic_pack_info(this.handle, this.exchange));
+    const expert = this.u32(16);
+    return {
+      packBytes: this.u64(0),
+      experts: this.u32(8),
+      kernels: this.u32(12),
+      router:
+        expert === noExpert
+          ? undefined
+          : {
+              expert,
+              routedExperts: this.u32(20),
+              topK: this.u32(24),
+              merge: mergeNames[this.u32(28)] ?? 'average',
+              temperature: this.f32(32),
+            },
+      metadataBytes: this.u32(36),
+    };
+  }
+
+  metadata(): number {
+    return this.exports.kimic_metadata(this.handle, this.exchange);
+  }
+  /** The metadata after metadata() returned 0; releases them in the arena. */
+  takeMetadata(): string {
+    this.check(this.metadata());
+    const text = new TextDecoder().decode(this.bytes(this.u64(0), this.u64(8)));
+    this.exports.kimic_release_metadata(this.handle);
+    return text;
+  }
+
+  load(expert: number): number {
+    return this.exports.kimic_load(this.handle, expert);
+  }
+  expertFacts(expert: number): ExpertFacts {
+    this.check(this.exports.kimic_expert_info(this.handle, expert, this.exchange));
+    const variant = this.u32(16);
+    return {
+      inputs: this.u32(0),
+      outputs: this.u32(4),
+      parameterBytes: this.u32(8),
+      kernel: this.u32(12),
+      variant: variant === variantNumbers.simd128 ? 'simd128' : variant === variantNumbers.scalar ? 'scalar' : 'generic',
+      domain: this.u32(20),
+      confidenceThreshold: this.f32(24),
+    };
+  }
+  pin(expert: number): void {
+    this.check(this.exports.kimic_pin(this.handle, expert));
+  }
+  unpin(expert: number): void {
+    this.check(this.exports.kimic_unpin(this.handle, expert));
+  }
+  evict(expert: number): void {
+    this.check(this.exports.kimic_evict(this.handle, expert));
+  }
+
+  allocate(bytes: number): number {
+    const address = this.exports.kimic_allocate(this.handle, bytes) >>> 0;
+    if (!address) throw this.lastError();
+    return address;
+  }
+  free(address: number): void {
+    this.exports.kimic_free(this.handle, address);
+  }
+
+  run(expert: number, x: number, rows: number, y: number): void {
+    const status = this.exports.kimic_run(this.handle, expert, x, rows, y);
+    if (status) this.check(status);
+  }
+
+  /** `choices` has room for `count` or the pack's top-k of them, `scores` for all routed experts. */
+  route(x: number, count: number, choices: number, scores: number): Choice[] {
+    this.check(this.exports.kimic_route(this.handle, x, count, choices, this.exchange, scores));
+    const chosen = this.u32(0);
+    return Array.from({length: chosen}, (_, i) => {
+      const at = choices + i * choiceBytes;
+      return {
+        expert: this.data.getUint32(at, true),
+        score: this.data.getFloat32(at + 4, true),
+        weight: this.data.getFloat32(at + 8, true),
+      };
+    });
+  }
+  static choicesBytes(count: number): number {
+    return count * choiceBytes;
+  }
+  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
+    choices.forEach((choice, i) => {
+      this.data.setUint32(at + i * choiceBytes, choice.expert, true);
+      this.data.setFloat32(at + i * choiceBytes + 4, choice.score, true);
+      this.data.setFloat32(at + i * choiceBytes + 8, choice.weight, true);
+    });
+    this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, mergeNames.indexOf(merge), x, y));
+  }
+
+  stats(): Stats {
+    this.exports.kimic_stats(this.handle, this.exchange);
+    return {
+      arenaCap: this.u64(0),
+      arenaUsed: this.u64(8),
+      arenaPeak: this.u64(16),
+      residentBytes: this.u64(24),
+      residentExperts: this.u32(32),
+      linkedKernels: this.u32(36),
+      hits: this.u64(40),
+      misses: this.u64(48),
+      evictions: this.u64(56),
+    };
+  }
+}
+
+async function moduleBytes(source: URL | string | Response, signal: AbortSignal | undefined): Promise<BufferSource> {
+  const subject = source instanceof Response ? source.url : String(source);
+  try {
+    const fs = nodeFileSystem();
+    if (fs && !(source instanceof Response) && !/^(https?|blob|data):/i.test(subject))
+      return await fs.promises.readFile(/^file:/i.test(subject) ? new URL(subject) : subject);
+    const response = source instanceof Response ? source : await fetch(source, signal ? {signal} : {});
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return await response.arrayBuffer();
+  } catch (cause) {
+    throw kimicError('RuntimeNotFound', {
+      subject,
+      cause,
+      hint: 'serve kimic_rt.wasm beside the script, pass its URL as the option wasm, or import kimic/inline',
+    });
+  }
+}
+
+/** Compiles the runtime's module from wherever it is. */
+export async function compileRuntime(source: WasmSource, signal?: AbortSignal): Promise<WebAssembly.Module> {
+  if (typeof WebAssembly !== 'object') throw kimicError('WasmUnavailable');
+  if (source instanceof WebAssembly.Module) return source;
+  const isAddress = typeof source === 'string' || source instanceof URL || source instanceof Response;
+  const bytes = isAddress ? await moduleBytes(source, signal) : source;
+  const view = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view[0] !== 0 || view[1] !== 0x61 || view[2] !== 0x73 || view[3] !== 0x6d)
+    throw kimicError('RuntimeNotFound', {
+      hint: view[0] === 0x3c ? 'got an HTML page instead: the file is not served' : 'these bytes are not WebAssembly',
+    });
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw kimicError('WasmUnavailable', {cause, hint: "a page with a content security policy needs 'wasm-unsafe-eval'"});
+  }
+}
