@@ -8,6 +8,8 @@ constexpr float kP0 = 17611.49609375f, kP1 = 2023.04248046875f, kP2 = 26.7822437
 constexpr float kTanh[] = {-5.8f, 5.8f, 8192 * kP2,         8192 * kP1,        8192 * kP0,      kP2,
                            kP1,   kP0,  310.5999450683594f, 7892.34130859375f, 17611.908203125f};
 
+// The polynomials of Exp and Sine come from scripts/fit_activations.py.
+//
 // 2^f = 1 + C1 f + C2 f^2 + C3 f^3 + C4 f^4 for |f| <= 1/2, minimax with value 1 at 0: relative error <= 2.9e-6.
 constexpr float kExp[] = {-0x1.715476p+0f, -125.0f, 0x1.3a02b6p-7f, 0x1.c9fc74p-5f, 0x1.ec0378p-3f, 0x1.62e12cp-1f};
 
