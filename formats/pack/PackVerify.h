@@ -10,7 +10,7 @@ namespace kimic::pack {
 
 /// Success exactly if `file` is a valid pack: every rule of pack-v1 §10, kernel modules included (their structure, by
 /// abi::verifyKernelModule). No bit of a valid pack without optional features can be changed without an error here.
-/// Memory: one decoded block at a time, plus 64 bytes per distinct data block.
+/// Memory: one decoded block at a time, plus about 100 bytes per distinct data block.
 Result<void> verifyPack(std::span<const std::uint8_t> file);
 
 } // namespace kimic::pack

@@ -79,7 +79,8 @@ Places placesIn(std::span<const std::uint8_t> file) {
       decodeBlock(root.leaves[0], file.subspan(root.leaves[0].offset, root.leaves[0].storedLength), raw);
   if (decoded.ok()) {
     std::map<std::uint64_t, BlockRef> blocks;
-    for (const LeafEntry &entry : parseLeaf(header, 0, raw).value())
+    const Leaf leaf = parseLeaf(header, 0, raw).value();
+    for (const LeafEntry &entry : leaf)
       blocks.emplace(entry.data.offset, entry.data);
     unsigned number = 0;
     for (const auto &[offset, block] : blocks)

@@ -74,7 +74,8 @@ TEST_F(PackReader, ReadsTheEntriesOfALeaf) {
 }
 
 TEST_F(PackReader, AlignsDataBlocks) {
-  for (const LeafEntry &entry : parseLeaf(header_, 0, raw(root_.leaves.at(0))).value())
+  const Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
+  for (const LeafEntry &entry : leaf)
     EXPECT_EQ(entry.data.offset % 64, 0u);
 }
 
