@@ -7,8 +7,9 @@
 namespace kimic::quant {
 namespace {
 
+/// REQUIRES: `multiple` is a power of two.
 constexpr std::uint64_t roundUp(std::uint64_t value, std::uint64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
+  return (value + multiple - 1) & ~(multiple - 1);
 }
 
 /// Hands out 16-byte-aligned ranges one after another, in 64 bits: 4096 layers of the largest size cannot wrap it.
@@ -38,15 +39,18 @@ Result<Layout> layoutOf(const Signature &signature) {
   Layout layout{};
   Arena parameters;
 
+  // Vectors are made in their final size: code that grows them weighs on the size of the runtime.
   bool used[kConstantTableCount] = {};
   for (const LayerSignature &layer : signature.layers)
     for (const ActivationGroup &group : layer.groups)
       if (std::optional<ConstantTable> table = constantTableOf(group.function))
         used[static_cast<unsigned>(*table)] = true;
+  layout.constants = std::vector<ConstantsLayout>(std::count(used, used + kConstantTableCount, true));
+  ConstantsLayout *next = layout.constants.data();
   for (unsigned t = 0; t < kConstantTableCount; ++t)
     if (used[t]) {
       ConstantTable table = static_cast<ConstantTable>(t);
-      layout.constants.push_back({table, parameters.take(constantsOf(table).size() * 4)});
+      *next++ = {table, parameters.take(constantsOf(table).size() * 4)};
     }
 
   layout.inputBoundsOffset = parameters.take(8);
@@ -54,10 +58,11 @@ Result<Layout> layoutOf(const Signature &signature) {
 
   std::uint64_t codes = signature.inputs;
   std::uint64_t widestVector = 0;
-  layout.layers.reserve(signature.layers.size());
-  for (const LayerSignature &layer : signature.layers) {
-    bool isLast = &layer == &signature.layers.back();
-    LayerLayout l{};
+  layout.layers = std::vector<LayerLayout>(signature.layers.size());
+  for (std::size_t i = 0; i < signature.layers.size(); ++i) {
+    const LayerSignature &layer = signature.layers[i];
+    bool isLast = i + 1 == signature.layers.size();
+    LayerLayout &l = layout.layers[i];
     l.fanIn = static_cast<std::uint32_t>(codes - layer.readBegin);
     l.outputs = layer.outputs();
     l.kPairs = l.fanIn / 2 + l.fanIn % 2;
@@ -82,7 +87,6 @@ Result<Layout> layoutOf(const Signature &signature) {
     widestVector = std::max<std::uint64_t>(widestVector, l.vectorLength);
     if (!isLast)
       codes += l.outputs;
-    layout.layers.push_back(l);
   }
 
   std::uint64_t lastVector = layout.layers.back().vectorLength;

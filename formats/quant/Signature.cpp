@@ -139,14 +139,14 @@ Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes) {
     return malformed();
   if (layers > kMaxLayers)
     return makeError(ErrorId::SignatureLayers, layers, kMaxLayers);
-  signature.layers.resize(layers);
+  signature.layers = std::vector<LayerSignature>(layers);
   for (LayerSignature &layer : signature.layers) {
     layer.weights = static_cast<WeightFormat>(reader.byte());
     layer.readBegin = reader.varint();
     std::uint32_t groups = reader.varint();
     if (reader.failed() || groups > reader.remaining() / kGroupBytes)
       return malformed();
-    layer.groups.resize(groups);
+    layer.groups = std::vector<ActivationGroup>(groups);
     for (ActivationGroup &group : layer.groups) {
       std::uint8_t function = reader.byte();
       group.clamped = (function & kClampedFlag) != 0;
