@@ -19,34 +19,48 @@ SmallVector<Value> CodeBuilder::loop(ArrayRef<Value> initial, function_ref<Value
 
 SmallVector<Value> CodeBuilder::repeat(std::uint32_t count, ArrayRef<Walk> walks, ArrayRef<Value> initial,
                                        function_ref<void(ArrayRef<Value>, Carried)> body) {
-  SmallVector<Value> all;
+  // Pointers behind the values: an initial value that is loaded through a pointer comes before the pointer moves on.
+  SmallVector<Value> all(initial);
   for (const Walk &walk : walks)
     all.push_back(walk.pointer);
-  all.append(initial.begin(), initial.end());
-
   auto runOnce = [&](Carried carried) {
-    body(ArrayRef<Value>(carried).take_front(walks.size()), carried.drop_front(walks.size()));
-    // The counting pointer last: its next value is compared at once.
-    for (std::size_t i = walks.size(); i-- > 0;)
-      carried[i] = advance(carried[i], walks[i].stride);
+    body(ArrayRef<Value>(carried).take_back(walks.size()), carried.drop_back(walks.size()));
+    for (auto [pointer, walk] : llvm::zip_equal(carried.take_back(walks.size()), walks))
+      pointer = advance(pointer, walk.stride);
   };
   if (count == 1) {
     runOnce(all);
     return all;
   }
-  Value end = advance(walks[0].pointer, count * walks[0].stride);
+  Value end = advance(walks.back().pointer, count * walks.back().stride);
   return loop(all, [&](Carried carried) -> Value {
     runOnce(carried);
-    return emit<wasm::I32NeOp>(carried[0], end);
+    return emit<wasm::I32NeOp>(carried.back(), end);
   });
 }
 
-Value VectorOps::hoistedSplat(std::int32_t bits) {
+Operation *VectorOps::enclosingLoop() {
+  Block *block = code.getInsertionBlock();
+  return block == home ? nullptr : home->findAncestorOpInBlock(*block->getParentOp());
+}
+
+VectorOps::V VectorOps::splatOf(std::uint32_t offset) {
+  Value &splat = parameters[offset];
+  if (!splat) {
+    OpBuilder::InsertionGuard guard(code);
+    if (Operation *loop = enclosingLoop())
+      code.setInsertionPoint(loop);
+    splat = code.load<wasm::V128Load32SplatOp>(params, offset);
+  }
+  return {splat};
+}
+
+Value VectorOps::literalSplat(std::int32_t bits) {
   Value &splat = literals[bits];
   if (!splat) {
     OpBuilder::InsertionGuard guard(code);
-    if (code.getInsertionBlock() != home)
-      code.setInsertionPoint(home->findAncestorOpInBlock(*code.getInsertionBlock()->getParentOp()));
+    if (Operation *loop = enclosingLoop())
+      code.setInsertionPoint(loop);
     splat = code.emit<wasm::I32x4SplatOp>(code.i32(bits));
   }
   return splat;

@@ -1,5 +1,5 @@
 // Shorthand for writing code of the `wasm` dialect: addresses, loops that walk pointers, and the operations over which
-// formats/quant/ActivationMath.h is written, on scalars and on bundles of vectors.
+// formats/quant/ActivationMath.h is written, on scalars and on vectors.
 #pragma once
 
 #include "compiler/Dialect/Wasm/Wasm.h"
@@ -50,8 +50,8 @@ public:
     std::uint32_t stride;
   };
 
-  /// Runs `body` `count` >= 1 times; it gets the walks' pointers and replaces the carried values. The first walk counts
-  /// the iterations; a single one is written without a loop. Returns the last pointers, then the last carried values.
+  /// Runs `body` `count` >= 1 times; it gets the walks' pointers and replaces the carried values. The last walk counts
+  /// the iterations; a single one is written without a loop. Returns the last carried values, then the last pointers.
   mlir::SmallVector<Value> repeat(std::uint32_t count, mlir::ArrayRef<Walk> walks, mlir::ArrayRef<Value> initial,
                                   llvm::function_ref<void(mlir::ArrayRef<Value> pointers, Carried carried)> body);
 
@@ -99,88 +99,70 @@ private:
   const quant::Layout &layout;
 };
 
-/// A run of consecutive elements in vectors of four. Its f32 and i32 form differ in C++ type only: in WebAssembly both
-/// are v128.
-template <int Tag> struct Bundle {
-  mlir::SmallVector<mlir::Value, 4> vectors;
+/// Four elements. The f32 form, the i32 form and the mask differ in C++ type only: in WebAssembly all are v128.
+template <int Tag> struct Lanes {
+  mlir::Value vector;
 };
 
-/// ActivationMath's operations on bundles of `width` vectors: each constant is loaded once for all of them.
+/// ActivationMath's operations on four elements at a time. A constant is computed once for all code that one object
+/// writes.
 class VectorOps {
 public:
-  using V = Bundle<0>;
-  using I = Bundle<1>;
-  using M = Bundle<2>;
+  using V = Lanes<0>;
+  using I = Lanes<1>;
+  using M = Lanes<2>;
 
-  /// Literals are put into `home`, the block where the code stands or that of the loop around it: not into the loop.
+  /// Constants are put into `home`, the block where the code stands or that of the loop around it: not into the loop.
   VectorOps(CodeBuilder &code, mlir::Value params, const quant::Layout &layout)
       : code(code), params(params), layout(layout), home(code.getInsertionBlock()) {}
 
-  /// The number of vectors from here on.
-  void setWidth(unsigned count) { width = count; }
-
   V constant(quant::ConstantTable table, unsigned index) {
-    return splat<V>(code.load<wasm::V128Load32SplatOp>(params, layout.constantsOffset(table) + 4 * index));
+    return splatOf(layout.constantsOffset(table) + 4 * index);
   }
-  V literal(float value) { return splat<V>(hoistedSplat(llvm::bit_cast<std::int32_t>(value))); }
-  I integer(std::int32_t value) { return splat<I>(hoistedSplat(value)); }
-  V add(const V &a, const V &b) { return map<V, wasm::F32x4AddOp>(a, b); }
-  V sub(const V &a, const V &b) { return map<V, wasm::F32x4SubOp>(a, b); }
-  V mul(const V &a, const V &b) { return map<V, wasm::F32x4MulOp>(a, b); }
-  V div(const V &a, const V &b) { return map<V, wasm::F32x4DivOp>(a, b); }
-  V abs(const V &a) { return map<V, wasm::F32x4AbsOp>(a); }
-  V neg(const V &a) { return map<V, wasm::F32x4NegOp>(a); }
-  V pmin(const V &a, const V &b) { return map<V, wasm::F32x4PminOp>(a, b); }
-  V pmax(const V &a, const V &b) { return map<V, wasm::F32x4PmaxOp>(a, b); }
-  M lt(const V &a, const V &b) { return map<M, wasm::F32x4LtOp>(a, b); }
-  M ge(const V &a, const V &b) { return map<M, wasm::F32x4GeOp>(a, b); }
-  V select(const M &mask, const V &ifTrue, const V &ifFalse) {
-    return map<V, wasm::V128BitselectOp>(ifTrue, ifFalse, mask);
+  V literal(float value) { return {literalSplat(llvm::bit_cast<std::int32_t>(value))}; }
+  I integer(std::int32_t value) { return {literalSplat(value)}; }
+  V add(V a, V b) { return {code.emit<wasm::F32x4AddOp>(a.vector, b.vector)}; }
+  V sub(V a, V b) { return {code.emit<wasm::F32x4SubOp>(a.vector, b.vector)}; }
+  V mul(V a, V b) { return {code.emit<wasm::F32x4MulOp>(a.vector, b.vector)}; }
+  V div(V a, V b) { return {code.emit<wasm::F32x4DivOp>(a.vector, b.vector)}; }
+  V abs(V a) { return {code.emit<wasm::F32x4AbsOp>(a.vector)}; }
+  V neg(V a) { return {code.emit<wasm::F32x4NegOp>(a.vector)}; }
+  V pmin(V a, V b) { return {code.emit<wasm::F32x4PminOp>(a.vector, b.vector)}; }
+  V pmax(V a, V b) { return {code.emit<wasm::F32x4PmaxOp>(a.vector, b.vector)}; }
+  M lt(V a, V b) { return {code.emit<wasm::F32x4LtOp>(a.vector, b.vector)}; }
+  M ge(V a, V b) { return {code.emit<wasm::F32x4GeOp>(a.vector, b.vector)}; }
+  V select(M mask, V ifTrue, V ifFalse) {
+    return {code.emit<wasm::V128BitselectOp>(ifTrue.vector, ifFalse.vector, mask.vector)};
   }
-  I bits(const V &a) { return {a.vectors}; }
-  V number(const I &a) { return {a.vectors}; }
-  I add(const I &a, const I &b) { return map<I, wasm::I32x4AddOp>(a, b); }
-  I sub(const I &a, const I &b) { return map<I, wasm::I32x4SubOp>(a, b); }
-  I bitXor(const I &a, const I &b) { return map<I, wasm::V128XorOp>(a, b); }
-  I shiftLeft(const I &a, unsigned count) {
-    mlir::Value amount = code.i32(static_cast<std::int32_t>(count));
-    I result;
-    for (mlir::Value vector : a.vectors)
-      result.vectors.push_back(code.emit<wasm::I32x4ShlOp>(vector, amount));
-    return result;
+  I bits(V a) { return {a.vector}; }
+  V number(I a) { return {a.vector}; }
+  I add(I a, I b) { return {code.emit<wasm::I32x4AddOp>(a.vector, b.vector)}; }
+  I sub(I a, I b) { return {code.emit<wasm::I32x4SubOp>(a.vector, b.vector)}; }
+  I bitXor(I a, I b) { return {code.emit<wasm::V128XorOp>(a.vector, b.vector)}; }
+  I shiftLeft(I a, unsigned count) {
+    return {code.emit<wasm::I32x4ShlOp>(a.vector, code.i32(static_cast<std::int32_t>(count)))};
   }
 
-  V convert(const I &a) { return map<V, wasm::F32x4ConvertI32x4SOp>(a); }
+  V convert(I a) { return {code.emit<wasm::F32x4ConvertI32x4SOp>(a.vector)}; }
 
-  /// All vectors of a bundle from consecutive memory.
-  template <class B> B load(mlir::Value pointer, std::uint32_t offset) {
-    B result;
-    for (unsigned i = 0; i < width; ++i)
-      result.vectors.push_back(code.load<wasm::V128LoadOp>(pointer, offset + 16 * i, 2));
-    return result;
+  /// Four elements at `pointer + offset`.
+  template <class T> T load(mlir::Value pointer, std::uint32_t offset) {
+    return {code.load<wasm::V128LoadOp>(pointer, offset, 2)};
   }
-  /// The f32 at `pointer + offset` in every lane.
-  V loadSplat(mlir::Value pointer, std::uint32_t offset) {
-    return splat<V>(code.load<wasm::V128Load32SplatOp>(pointer, offset));
-  }
-  template <class B> B splat(mlir::Value vector) { return {mlir::SmallVector<mlir::Value, 4>(width, vector)}; }
+  /// The f32 at `offset` of the parameter block in every lane.
+  V splatOf(std::uint32_t offset);
 
 private:
-  template <class R, class Op, class A, class... B> R map(const A &a, const B &...b) {
-    R result;
-    for (unsigned i = 0; i < width; ++i)
-      result.vectors.push_back(code.emit<Op>(a.vectors[i], b.vectors[i]...));
-    return result;
-  }
-
-  mlir::Value hoistedSplat(std::int32_t bits);
+  mlir::Value literalSplat(std::int32_t bits);
+  /// The block's operation that contains the insertion point, or null if that stands in `home` itself.
+  mlir::Operation *enclosingLoop();
 
   CodeBuilder &code;
   mlir::Value params;
   const quant::Layout &layout;
   mlir::Block *home;
-  unsigned width = 1;
   llvm::DenseMap<std::int32_t, mlir::Value> literals;
+  llvm::DenseMap<std::uint32_t, mlir::Value> parameters; ///< by offset
 };
 
 } // namespace kimic

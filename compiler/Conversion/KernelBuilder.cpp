@@ -91,31 +91,35 @@ public:
 private:
   void quantize(Value x) override {
     VectorOps ops(code, params, layout);
-    ops.setWidth(2);
-    VectorOps::V lo = ops.loadSplat(params, layout.inputBoundsOffset);
-    VectorOps::V hi = ops.loadSplat(params, layout.inputBoundsOffset + 4);
-    auto write = [&](const VectorOps::V &values, Value scales, std::uint32_t scaleOffset, Value codes,
-                     std::uint32_t codeOffset) {
-      VectorOps::V v = ops.mul(values, ops.load<VectorOps::V>(scales, layout.inputScaleOffset + scaleOffset));
-      storeCodes(quant::roundToCode(ops, quant::clamp(ops, lo, hi, v)), codes, layout.codesOffset + codeOffset);
+    // Eight inputs to eight codes; `offset` counts inputs from where the pointers are.
+    auto write = [&](ArrayRef<VectorOps::V> values, Value scales, Value codes, std::uint32_t offset) {
+      SmallVector<VectorOps::I, 4> rounded;
+      for (auto [i, value] : llvm::enumerate(values)) {
+        auto scale = ops.load<VectorOps::V>(scales, layout.inputScaleOffset + 4 * offset + 16 * i);
+        VectorOps::V lo = ops.splatOf(layout.inputBoundsOffset), hi = ops.splatOf(layout.inputBoundsOffset + 4);
+        rounded.push_back(quant::roundToCode(ops, quant::clamp(ops, lo, hi, ops.mul(value, scale))));
+      }
+      storeCodes(rounded, codes, layout.codesOffset + 2 * offset);
     };
+    auto load = [&](Value pointer, std::uint32_t offset) { return ops.load<VectorOps::V>(pointer, offset); };
 
     std::uint32_t full = signature.inputs / 8, rest = signature.inputs % 8;
     if (full)
-      code.repeat(full, {{x, 32}, {params, 32}, {scratch, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-        write(ops.load<VectorOps::V>(at[0], 0), at[1], 0, at[2], 0);
+      code.repeat(full, {{params, 32}, {scratch, 16}, {x, 32}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+        write({load(at[2], 0), load(at[2], 16)}, at[0], at[1], 0);
       });
     if (!rest)
       return;
     if (full) {
       // The last eight once more: reading x further on could leave it.
       std::uint32_t first = signature.inputs - 8;
-      write(ops.load<VectorOps::V>(x, 4 * first), params, 4 * first, scratch, 2 * first);
+      write({load(x, 4 * first), load(x, 4 * first + 16)}, params, scratch, first);
       return;
     }
-    Value low = loadPartial(x, 0, std::min(rest, 4u));
-    Value high = rest > 4 ? loadPartial(x, 16, rest - 4) : low;
-    write({{low, high}}, params, 0, scratch, 0);
+    SmallVector<VectorOps::V, 2> values = {{loadPartial(x, 0, std::min(rest, 4u))}};
+    if (rest > 4)
+      values.push_back({loadPartial(x, 16, rest - 4)});
+    write(values, params, scratch, 0);
   }
 
   /// `count` 1 to 4 f32, the other lanes 0.
@@ -131,11 +135,10 @@ private:
   }
 
   /// Vectors in pairs to eight codes each; an odd last vector fills both halves.
-  void storeCodes(const VectorOps::I &codes, Value pointer, std::uint32_t offset) {
-    ArrayRef<Value> vectors = codes.vectors;
-    for (std::size_t i = 0; i < vectors.size(); i += 2) {
-      Value second = vectors[std::min(i + 1, vectors.size() - 1)];
-      Value narrow = code.emit<I16x8NarrowI32x4SOp>(vectors[i], second);
+  void storeCodes(ArrayRef<VectorOps::I> codes, Value pointer, std::uint32_t offset) {
+    for (std::size_t i = 0; i < codes.size(); i += 2) {
+      Value second = codes[std::min(i + 1, codes.size() - 1)].vector;
+      Value narrow = code.emit<I16x8NarrowI32x4SOp>(codes[i].vector, second);
       code.store<V128StoreOp>(pointer, offset + 8 * i, narrow, 1);
     }
   }
@@ -156,7 +159,7 @@ private:
         for (std::uint32_t i = 0; i < 4; ++i)
           sums[i % 2] = code.emit<I32x4AddOp>(sums[i % 2], dot(at[0], 16 * i));
       });
-      sum = code.emit<I32x4AddOp>(end[1], end[2]);
+      sum = code.emit<I32x4AddOp>(end[0], end[1]);
     }
     for (std::uint32_t i = 0; i < vectors; ++i)
       add(dot(codes, 64 * full + 16 * i));
@@ -186,7 +189,7 @@ private:
                                block[0] = accumulateBlock(quant::kBlockOutputs, layer.kPairs, block[0], codes, correct,
                                                           sums[0], layout.accumulatorsOffset);
                              });
-      weights = end[1];
+      weights = end[0];
     }
     if (layer.tailOutputs)
       accumulateBlock(layer.tailOutputs, layer.kPairs, weights, codes, correct, scratch,
@@ -206,23 +209,23 @@ private:
       initial.push_back(code.load<V128LoadOp>(block, 32 * g + 16));
     }
     Value weights = code.advance(block, 4 * outputs);
-    auto end = code.repeat(kPairs, {{codes, 4}, {weights, 2 * outputs}}, initial,
+    auto end = code.repeat(kPairs, {{weights, 2 * outputs}, {codes, 4}}, initial,
                            [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                             Value pair = code.load<V128Load32SplatOp>(at[0], 0, 1);
+                             Value pair = code.load<V128Load32SplatOp>(at[1], 0, 1);
                              for (std::uint32_t g = 0; g < groups; ++g) {
-                               Value words = code.load<V128LoadOp>(at[1], 16 * g);
+                               Value words = code.load<V128LoadOp>(at[0], 16 * g);
                                acc[2 * g] = code.emit<I32x4AddOp>(acc[2 * g], dotOf(words, pair));
                                Value high = code.emit<I16x8ShrSOp>(words, code.i32(8));
                                acc[2 * g + 1] = code.emit<I32x4AddOp>(acc[2 * g + 1], dotOf(high, pair));
                              }
                            });
     for (std::uint32_t g = 0; g < groups; ++g) {
-      Value a = end[2 + 2 * g], b = end[3 + 2 * g];
+      Value a = end[2 * g], b = end[2 * g + 1];
       Value shifted = code.emit<I32x4ShlOp>(b, code.i32(8));
       code.store<V128StoreOp>(sums, sumsOffset + 32 * g, code.emit<I32x4SubOp>(a, shifted));
       code.store<V128StoreOp>(sums, sumsOffset + 32 * g + 16, b);
     }
-    return end[1];
+    return end[2 * groups];
   }
 
   Value dotOf(Value words, Value pair) { return code.emit<I32x4DotI16x8SOp>(words, pair); }
@@ -231,9 +234,9 @@ private:
     VectorOps ops(code, params, layout);
     std::uint32_t full = run.group.count / 16, rest = run.group.count % 16;
     if (full)
-      code.repeat(full, {{scratch, 64}, {params, 64}, {run.isLast ? y : scratch, run.isLast ? 64u : 32u}}, {},
+      code.repeat(full, {{params, 64}, {run.isLast ? y : scratch, run.isLast ? 64u : 32u}, {scratch, 64}}, {},
                   [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                    activateVectors(ops, run, run.first, 16, at[0], at[1], at[2]);
+                    activateVectors(ops, run, run.first, 16, at[2], at[0], at[1]);
                   });
     if (rest)
       activateVectors(ops, run, run.first + 16 * full, rest, scratch, params, run.isLast ? y : scratch);
@@ -244,26 +247,28 @@ private:
   void activateVectors(VectorOps &ops, const Run &run, std::uint32_t first, std::uint32_t count, Value sums,
                        Value parameters, Value result) {
     const LayerLayout &layer = run.layer;
-    ops.setWidth((count + 3) / 4);
-    auto array = [&](std::uint32_t offset) { return ops.load<VectorOps::V>(parameters, offset + 4 * first); };
-    VectorOps::I acc = ops.load<VectorOps::I>(sums, layout.accumulatorsOffset + 4 * first);
-    VectorOps::V t = ops.mul(ops.convert(acc), array(layer.multiplierOffset));
-    if (run.group.clamped)
-      t = clampToLimit(ops, array(layer.limitOffset), t);
-
-    if (!run.isLast) {
-      VectorOps::V v = quant::evaluateCode(ops, run.group.function, t);
-      if (hasBounds(run))
-        v = quant::clamp(ops, ops.loadSplat(params, layer.boundsOffset), ops.loadSplat(params, layer.boundsOffset + 4),
-                         v);
-      storeCodes(quant::roundToCode(ops, v), result, layout.codesOffset + 2 * (layer.codesBegin + first));
-      return;
+    SmallVector<VectorOps::I, 4> codes;
+    for (std::uint32_t i = 0; i < count; i += 4) {
+      std::uint32_t bytes = 4 * (first + i);
+      auto array = [&](std::uint32_t offset) { return ops.load<VectorOps::V>(parameters, offset + bytes); };
+      auto acc = ops.load<VectorOps::I>(sums, layout.accumulatorsOffset + bytes);
+      VectorOps::V t = ops.mul(ops.convert(acc), array(layer.multiplierOffset));
+      if (run.group.clamped)
+        t = clampToLimit(ops, array(layer.limitOffset), t);
+      if (!run.isLast) {
+        VectorOps::V v = quant::evaluateCode(ops, run.group.function, t);
+        if (hasBounds(run))
+          v = quant::clamp(ops, ops.splatOf(layer.boundsOffset), ops.splatOf(layer.boundsOffset + 4), v);
+        codes.push_back(quant::roundToCode(ops, v));
+        continue;
+      }
+      VectorOps::V v = quant::evaluateOutput(ops, run.group.function, t);
+      if (signature.outputAffine)
+        v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
+      storePartial(result, bytes, v.vector, std::min(4u, count - i));
     }
-    VectorOps::V v = quant::evaluateOutput(ops, run.group.function, t);
-    if (signature.outputAffine)
-      v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
-    for (std::uint32_t i = 0; i < v.vectors.size(); ++i)
-      storePartial(result, 4 * first + 16 * i, v.vectors[i], std::min(4u, count - 4 * i));
+    if (!run.isLast)
+      storeCodes(codes, result, layout.codesOffset + 2 * (layer.codesBegin + first));
   }
 
   /// The first `count` 1 to 4 lanes.
@@ -287,9 +292,9 @@ private:
     ScalarOps ops(code, params, layout);
     Value lo = code.load<F32LoadOp>(params, layout.inputBoundsOffset);
     Value hi = code.load<F32LoadOp>(params, layout.inputBoundsOffset + 4);
-    code.repeat(signature.inputs, {{x, 4}, {params, 4}, {scratch, 2}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-      Value v = ops.mul(code.load<F32LoadOp>(at[0], 0), code.load<F32LoadOp>(at[1], layout.inputScaleOffset));
-      storeCode(quant::roundToCode(ops, quant::clamp(ops, lo, hi, v)), at[2], layout.codesOffset);
+    code.repeat(signature.inputs, {{params, 4}, {scratch, 2}, {x, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+      Value v = ops.mul(code.load<F32LoadOp>(at[2], 0), code.load<F32LoadOp>(at[0], layout.inputScaleOffset));
+      storeCode(quant::roundToCode(ops, quant::clamp(ops, lo, hi, v)), at[1], layout.codesOffset);
     });
   }
 
@@ -306,7 +311,7 @@ private:
     auto total = code.repeat(layer.fanIn, {{codes, 2}}, {code.i32(0)}, [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
       sum[0] = code.emit<I32AddOp>(sum[0], code.load<I32Load16SOp>(at[0], 0, 1));
     });
-    Value correct = code.emit<I32MulOp>(total[1], code.i32(-128));
+    Value correct = code.emit<I32MulOp>(total[0], code.i32(-128));
 
     Value block = code.advance(params, layer.blocksOffset);
     if (layer.fullBlocks) {
@@ -326,22 +331,22 @@ private:
   /// As SimdWriter::accumulateBlock, lane by lane: a group of eight outputs at a time.
   void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct, Value sums,
                        std::uint32_t sumsOffset) {
-    code.repeat(outputs / kGroupOutputs, {{sums, 32}, {block, 32}, {block, 16}}, {},
+    code.repeat(outputs / kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
                   for (std::uint32_t lane = 0; lane < 4; ++lane) {
-                    initial.push_back(code.emit<I32AddOp>(correct, code.load<I32LoadOp>(group[1], 4 * lane)));
-                    initial.push_back(code.load<I32LoadOp>(group[1], 4 * lane + 16));
+                    initial.push_back(code.emit<I32AddOp>(correct, code.load<I32LoadOp>(group[0], 4 * lane)));
+                    initial.push_back(code.load<I32LoadOp>(group[0], 4 * lane + 16));
                   }
-                  auto end = code.repeat(kPairs, {{codes, 4}, {group[2], 2 * outputs}}, initial,
+                  auto end = code.repeat(kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
                                          [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                                           accumulatePair(at[0], at[1], 4 * outputs, acc);
+                                           accumulatePair(at[1], at[0], 4 * outputs, acc);
                                          });
                   for (std::uint32_t lane = 0; lane < 4; ++lane) {
-                    Value a = end[2 + 2 * lane], b = end[3 + 2 * lane];
+                    Value a = end[2 * lane], b = end[2 * lane + 1];
                     Value low = code.emit<I32SubOp>(a, code.emit<I32ShlOp>(b, code.i32(8)));
-                    code.store<I32StoreOp>(group[0], sumsOffset + 4 * lane, low);
-                    code.store<I32StoreOp>(group[0], sumsOffset + 4 * lane + 16, b);
+                    code.store<I32StoreOp>(group[2], sumsOffset + 4 * lane, low);
+                    code.store<I32StoreOp>(group[2], sumsOffset + 4 * lane + 16, b);
                   }
                 });
   }
@@ -362,10 +367,10 @@ private:
   void activate(const Run &run, Value y) override {
     ScalarOps ops(code, params, layout);
     const LayerLayout &layer = run.layer;
-    code.repeat(run.group.count, {{scratch, 4}, {params, 4}, {run.isLast ? y : scratch, run.isLast ? 4u : 2u}}, {},
+    code.repeat(run.group.count, {{params, 4}, {run.isLast ? y : scratch, run.isLast ? 4u : 2u}, {scratch, 4}}, {},
                 [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                  auto array = [&](std::uint32_t offset) { return code.load<F32LoadOp>(at[1], offset + 4 * run.first); };
-                  Value acc = code.load<I32LoadOp>(at[0], layout.accumulatorsOffset + 4 * run.first);
+                  auto array = [&](std::uint32_t offset) { return code.load<F32LoadOp>(at[0], offset + 4 * run.first); };
+                  Value acc = code.load<I32LoadOp>(at[2], layout.accumulatorsOffset + 4 * run.first);
                   Value t = ops.mul(code.emit<F32ConvertI32SOp>(acc), array(layer.multiplierOffset));
                   if (run.group.clamped)
                     t = clampToLimit(ops, array(layer.limitOffset), t);
@@ -374,14 +379,14 @@ private:
                     if (hasBounds(run))
                       v = quant::clamp(ops, code.load<F32LoadOp>(params, layer.boundsOffset),
                                        code.load<F32LoadOp>(params, layer.boundsOffset + 4), v);
-                    storeCode(quant::roundToCode(ops, v), at[2],
+                    storeCode(quant::roundToCode(ops, v), at[1],
                               layout.codesOffset + 2 * (layer.codesBegin + run.first));
                     return;
                   }
                   Value v = quant::evaluateOutput(ops, run.group.function, t);
                   if (signature.outputAffine)
                     v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
-                  code.store<F32StoreOp>(at[2], 4 * run.first, v);
+                  code.store<F32StoreOp>(at[1], 4 * run.first, v);
                 });
   }
 };
