@@ -11,6 +11,7 @@
 #include "formats/pack/PackVerify.h"
 #include "formats/pack/PackWriter.h"
 #include "formats/quant/KernelName.h"
+#include "formats/quant/Layout.h"
 
 #include <algorithm>
 #include <map>
@@ -290,9 +291,22 @@ private:
 
   static constexpr abi::Variant kVariants[] = {abi::Variant::Scalar, abi::Variant::Simd128};
 
+  /// The smallest groups whose rows fit the root, beside those of the leaves (pack-v1, "Root").
+  std::uint8_t groupLog2() const {
+    std::size_t leafRows = (experts.size() >> pack::kMinLeafLog2) + 1;
+    std::size_t room = pack::kFirstReadBytes - pack::kHeaderBytes - pack::kRootFixedBytes;
+    for (std::uint8_t log2 = pack::kMinGroupLog2; log2 < pack::kMaxGroupLog2; ++log2) {
+      std::size_t groupRows = ((signatures.size() >> log2) + 1) * (1 + std::size(kVariants));
+      if ((leafRows + groupRows) * pack::kBlockRowBytes <= room)
+        return log2;
+    }
+    return pack::kMaxGroupLog2;
+  }
+
   Result<void, Diagnostic> emitModules() {
     auto kernels = static_cast<std::uint32_t>(signatures.size());
-    std::uint32_t perGroup = 1u << pack::groupLog2For(kernels, std::size(kVariants));
+    contents.groupLog2 = groupLog2();
+    std::uint32_t perGroup = 1u << contents.groupLog2;
     std::size_t groups = (kernels + perGroup - 1) / perGroup, count = groups * std::size(kVariants);
     for (abi::Variant variant : kVariants)
       contents.modules[pack::variantIndex(variant)].resize(groups);

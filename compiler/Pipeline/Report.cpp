@@ -1,6 +1,7 @@
 // JSON of reports and of the pack's metadata.
 #include "compiler/Pipeline/Report.h"
 
+#include "formats/abi/KernelAbi.h"
 #include "formats/pack/PackFormat.h"
 
 #include <charconv>
@@ -153,7 +154,7 @@ Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, con
     idOf[order[id]] = id;
 
   Json out;
-  out["kimic"] = {{"version", KIMIC_VERSION}, {"packVersion", pack::kMajor}, {"kernelAbi", pack::kKernelAbi}};
+  out["kimic"] = {{"version", KIMIC_VERSION}, {"packVersion", pack::kMajor}, {"kernelAbi", abi::kVersion}};
   out["name"] = report.name;
   out["experts"] = Json::array();
   for (std::uint32_t index : order)

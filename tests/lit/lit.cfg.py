@@ -6,6 +6,7 @@ import lit.formats
 config.name = "kimic"
 config.test_format = lit.formats.ShTest(execute_external=True)
 config.suffixes = [".mlir"]
+config.excludes = ["Inputs"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = config.kimic_tests_binary_dir
 config.environment["PATH"] = os.pathsep.join(
