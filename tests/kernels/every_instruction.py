@@ -83,7 +83,7 @@ def main() -> int:
     assert len(bodies) == len(instructions), (len(bodies), len(instructions))
     for body, (_, expected) in zip(bodies, instructions):
         found = [line.split("|", 1)[1].strip() for line in body.splitlines() if "|" in line]
-        found = [text for text in found if not text.startswith("local.get") and text != "end"]
+        found = [text for text in found if not text.startswith("local.get") and text not in ("end", "")]
         if found != [expected]:
             print(f"expected '{expected}', found {found}", file=sys.stderr)
             failures += 1

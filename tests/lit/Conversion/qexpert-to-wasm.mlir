@@ -31,6 +31,6 @@
 // CHECK: wasm.func @wide({{.*}}) attributes {exportName = "k1"}
 // CHECK: wasm.custom "kimic.kernel" "\01"
 
-qexpert.kernel @two signature(<2 -> [0: linear x 3]>) parameters 176 scratch 64
+qexpert.kernel @two signature(<2 -> [0: linear x 3]>) parameters 128 scratch 64
 qexpert.kernel @wide signature(<64 -> [0: sigmoid_symmetric x 40] -> [64: linear x 1 clamped], affine>)
-  parameters 4000 scratch 400
+  parameters 3696 scratch 384

@@ -128,8 +128,8 @@ wasm.module memory "env" "memory" {
 // -----
 
 wasm.module memory "env" "memory" {
-  // expected-error@+1 {{'wasm.func' op does not end with 'wasm.return'}}
   wasm.func @f(%p: i32) {
+    // expected-error@+1 {{block with no terminator}}
     %a = wasm.i32.const 1
   }
 }

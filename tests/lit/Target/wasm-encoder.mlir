@@ -151,7 +151,30 @@ wasm.module memory "env" "memory" min 2 {
     wasm.return
   }
 
+  // %b may be computed at its first use, behind the first get of %a, only if that leaves %a's tee before it.
   // CHECK-LABEL: (func (;8;)
+  // CHECK-NEXT: (local i32 i32)
+  // CHECK-NEXT: local.get 0
+  // CHECK-NEXT: i32.load
+  // CHECK-NEXT: local.tee 1
+  // CHECK-NEXT: i32.const 7
+  // CHECK-NEXT: i32.add
+  // CHECK-NEXT: local.set 2
+  // CHECK-NEXT: local.get 1
+  // CHECK-NEXT: local.get 2
+  // CHECK-NEXT: i32.sub
+  // CHECK-NEXT: local.get 2
+  // CHECK-NEXT: i32.mul)
+  wasm.func @teesComeFirst(%p: i32) -> i32 {
+    %seven = wasm.i32.const 7
+    %a = wasm.i32.load %p
+    %b = wasm.i32.add %a, %seven
+    %c = wasm.i32.sub %a, %b
+    %d = wasm.i32.mul %c, %b
+    wasm.return %d : i32
+  }
+
+  // CHECK-LABEL: (func (;9;)
   // CHECK-NOT: f32.add
   // CHECK: (export "stack" (func 0))
   wasm.func @valuesWithoutUseAreLeftOut(%f: f32) {
