@@ -57,8 +57,7 @@ public:
     next_ = section.offset;
   }
 
-  Result<BlockRef> read(std::uint32_t limit = kMaxBlockBytes) {
-    BlockRef block;
+  Result<void> read(BlockRef &block, std::uint32_t limit = kMaxBlockBytes) {
     block.offset = alignUp(next_);
     block.storedLength = in_.u32();
     block.rawLength = in_.u32();
@@ -71,7 +70,7 @@ public:
     if (block.end() > section_.end())
       return makeError(ErrorId::PackSectionLength, section_.offset, section_.length, block.end() - section_.offset);
     next_ = block.end();
-    return block;
+    return {};
   }
 
   Result<void> leave() const {
@@ -87,17 +86,15 @@ private:
   std::uint64_t next_ = 0;
 };
 
-Result<std::optional<Router>> parseRouter(const Header &header, std::span<const std::uint8_t> bytes) {
+Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> bytes, std::optional<Router> &result) {
   const std::size_t at = kHeaderBytes;
   if (bytes[0] > 1)
     return makeError(ErrorId::PackRouterField, at, bytes[0], 1);
-  if (bytes[0] == 0) {
-    KIMIC_TRY(checkZero(bytes, at));
-    return std::optional<Router>();
-  }
+  if (bytes[0] == 0)
+    return checkZero(bytes, at);
   ByteReader in(bytes.subspan(1));
   std::uint8_t head = in.u8(), strategy = in.u8(), merge = in.u8();
-  Router router;
+  Router &router = result.emplace();
   router.head = static_cast<Head>(head);
   router.strategy = static_cast<Strategy>(strategy);
   router.merge = static_cast<Merge>(merge);
@@ -122,8 +119,7 @@ Result<std::optional<Router>> parseRouter(const Header &header, std::span<const 
   std::uint32_t temperature = ByteReader(bytes.subspan(16)).u32();
   if (temperature == 0 || temperature >= kInfinity) // negative numbers have the top bit set
     return makeError(ErrorId::PackRouterField, at + 16, temperature, kInfinity - 1);
-  KIMIC_TRY(checkZero(bytes.subspan(20), at + 20));
-  return std::optional<Router>(router);
+  return checkZero(bytes.subspan(20), at + 20);
 }
 
 } // namespace
@@ -216,29 +212,26 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   ByteReader in(bytes);
   constexpr std::size_t kRouterBytes = kRootFixedBytes - kBlockRowBytes;
   Root root;
-  KIMIC_ASSIGN(root.router, parseRouter(header, in.take(kRouterBytes)));
+  KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root.router));
 
   RowReader rows(in, kHeaderBytes);
   rows.enter(header.meta);
-  KIMIC_ASSIGN(root.meta, rows.read(kMaxMetaBytes));
+  KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.leaves);
-  root.leaves.reserve(header.leafCount());
-  for (std::uint32_t leaf = 0; leaf < header.leafCount(); ++leaf) {
-    KIMIC_ASSIGN(BlockRef block, rows.read());
-    root.leaves.push_back(block);
-  }
+  root.leaves.resize(header.leafCount());
+  for (BlockRef &leaf : root.leaves)
+    KIMIC_TRY(rows.read(leaf));
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.kernelBlocks);
   root.groups.resize(header.groupCount());
   for (KernelGroup &group : root.groups) {
-    KIMIC_ASSIGN(group.signatures, rows.read());
+    KIMIC_TRY(rows.read(group.signatures));
     for (unsigned index = kVariantCount; index-- > 0;)
-      if (header.hasVariant(variantAt(index))) {
-        KIMIC_ASSIGN(group.modules[index], rows.read());
-      }
+      if (header.hasVariant(variantAt(index)))
+        KIMIC_TRY(rows.read(group.modules[index]));
   }
   KIMIC_TRY(rows.leave());
   return root;
