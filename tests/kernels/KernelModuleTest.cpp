@@ -90,11 +90,13 @@ TEST(KernelModule, NamesTheFunctionOfAnInvalidSignature) {
 }
 
 TEST(KernelModule, RefusesCodePastTheLimitOfTheAbi) {
-  // A cascade of 1000 neurons, each a layer of its own.
-  quant::Signature cascade;
-  cascade.inputs = 2;
-  cascade.layers.assign(1000, {quant::WeightFormat::Int8, 0, {{Activation::SigmoidSymmetric, false, 1}}});
-  auto module = emitKernelModule(std::span(&cascade, 1), abi::Variant::Simd128);
+  // 20000 neurons in turns of two functions: each is a group with code of its own.
+  quant::Signature patchwork;
+  patchwork.inputs = 2;
+  patchwork.layers.resize(1);
+  for (unsigned i = 0; i < 20000; ++i)
+    patchwork.layers[0].groups.push_back({i % 2 ? Activation::Sin : Activation::SigmoidSymmetric, false, 1});
+  auto module = emitKernelModule(std::span(&patchwork, 1), abi::Variant::Simd128);
   ASSERT_FALSE(module.ok());
   EXPECT_EQ(module.error().id, ErrorId::KernelNotCompiled);
   EXPECT_EQ(module.error().key, "kernel module");

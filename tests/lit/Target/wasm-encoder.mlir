@@ -153,17 +153,17 @@ wasm.module memory "env" "memory" min 2 {
 
   // %b may be computed at its first use, behind the first get of %a, only if that leaves %a's tee before it.
   // CHECK-LABEL: (func (;8;)
-  // CHECK-NEXT: (local i32 i32)
+  // CHECK-NEXT: (local i32)
   // CHECK-NEXT: local.get 0
   // CHECK-NEXT: i32.load
-  // CHECK-NEXT: local.tee 1
+  // CHECK-NEXT: local.tee 0
   // CHECK-NEXT: i32.const 7
   // CHECK-NEXT: i32.add
-  // CHECK-NEXT: local.set 2
+  // CHECK-NEXT: local.set 1
+  // CHECK-NEXT: local.get 0
   // CHECK-NEXT: local.get 1
-  // CHECK-NEXT: local.get 2
   // CHECK-NEXT: i32.sub
-  // CHECK-NEXT: local.get 2
+  // CHECK-NEXT: local.get 1
   // CHECK-NEXT: i32.mul)
   wasm.func @teesComeFirst(%p: i32) -> i32 {
     %seven = wasm.i32.const 7
