@@ -116,9 +116,7 @@ public:
   VectorOps(CodeBuilder &code, mlir::Value params, const quant::Layout &layout)
       : code(code), params(params), layout(layout), home(code.getInsertionBlock()) {}
 
-  V constant(quant::ConstantTable table, unsigned index) {
-    return splatOf(layout.constantsOffset(table) + 4 * index);
-  }
+  V constant(quant::ConstantTable table, unsigned index) { return splatOf(layout.constantsOffset(table) + 4 * index); }
   V literal(float value) { return {literalSplat(llvm::bit_cast<std::int32_t>(value))}; }
   I integer(std::int32_t value) { return {literalSplat(value)}; }
   V add(V a, V b) { return {code.emit<wasm::F32x4AddOp>(a.vector, b.vector)}; }

@@ -198,8 +198,8 @@ private:
 
   /// Sums of one block of `outputs` outputs; returns the address of the next block.
   ///
-  /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c is
-  /// A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Blocks").
+  /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c
+  /// is A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Blocks").
   Value accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct,
                         Value sums, std::uint32_t sumsOffset) {
     std::uint32_t groups = outputs / kGroupOutputs;
@@ -292,10 +292,11 @@ private:
     ScalarOps ops(code, params, layout);
     Value lo = code.load<F32LoadOp>(params, layout.inputBoundsOffset);
     Value hi = code.load<F32LoadOp>(params, layout.inputBoundsOffset + 4);
-    code.repeat(signature.inputs, {{params, 4}, {scratch, 2}, {x, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-      Value v = ops.mul(code.load<F32LoadOp>(at[2], 0), code.load<F32LoadOp>(at[0], layout.inputScaleOffset));
-      storeCode(quant::roundToCode(ops, quant::clamp(ops, lo, hi, v)), at[1], layout.codesOffset);
-    });
+    code.repeat(
+        signature.inputs, {{params, 4}, {scratch, 2}, {x, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+          Value v = ops.mul(code.load<F32LoadOp>(at[2], 0), code.load<F32LoadOp>(at[0], layout.inputScaleOffset));
+          storeCode(quant::roundToCode(ops, quant::clamp(ops, lo, hi, v)), at[1], layout.codesOffset);
+        });
   }
 
   /// sat16 and store.
@@ -308,9 +309,10 @@ private:
   }
 
   void accumulate(const LayerLayout &layer, Value codes) override {
-    auto total = code.repeat(layer.fanIn, {{codes, 2}}, {code.i32(0)}, [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
-      sum[0] = code.emit<I32AddOp>(sum[0], code.load<I32Load16SOp>(at[0], 0, 1));
-    });
+    auto total =
+        code.repeat(layer.fanIn, {{codes, 2}}, {code.i32(0)}, [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
+          sum[0] = code.emit<I32AddOp>(sum[0], code.load<I32Load16SOp>(at[0], 0, 1));
+        });
     Value correct = code.emit<I32MulOp>(total[0], code.i32(-128));
 
     Value block = code.advance(params, layer.blocksOffset);
@@ -367,27 +369,27 @@ private:
   void activate(const Run &run, Value y) override {
     ScalarOps ops(code, params, layout);
     const LayerLayout &layer = run.layer;
-    code.repeat(run.group.count, {{params, 4}, {run.isLast ? y : scratch, run.isLast ? 4u : 2u}, {scratch, 4}}, {},
-                [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                  auto array = [&](std::uint32_t offset) { return code.load<F32LoadOp>(at[0], offset + 4 * run.first); };
-                  Value acc = code.load<I32LoadOp>(at[2], layout.accumulatorsOffset + 4 * run.first);
-                  Value t = ops.mul(code.emit<F32ConvertI32SOp>(acc), array(layer.multiplierOffset));
-                  if (run.group.clamped)
-                    t = clampToLimit(ops, array(layer.limitOffset), t);
-                  if (!run.isLast) {
-                    Value v = quant::evaluateCode(ops, run.group.function, t);
-                    if (hasBounds(run))
-                      v = quant::clamp(ops, code.load<F32LoadOp>(params, layer.boundsOffset),
-                                       code.load<F32LoadOp>(params, layer.boundsOffset + 4), v);
-                    storeCode(quant::roundToCode(ops, v), at[1],
-                              layout.codesOffset + 2 * (layer.codesBegin + run.first));
-                    return;
-                  }
-                  Value v = quant::evaluateOutput(ops, run.group.function, t);
-                  if (signature.outputAffine)
-                    v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
-                  code.store<F32StoreOp>(at[1], 4 * run.first, v);
-                });
+    code.repeat(
+        run.group.count, {{params, 4}, {run.isLast ? y : scratch, run.isLast ? 4u : 2u}, {scratch, 4}}, {},
+        [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+          auto array = [&](std::uint32_t offset) { return code.load<F32LoadOp>(at[0], offset + 4 * run.first); };
+          Value acc = code.load<I32LoadOp>(at[2], layout.accumulatorsOffset + 4 * run.first);
+          Value t = ops.mul(code.emit<F32ConvertI32SOp>(acc), array(layer.multiplierOffset));
+          if (run.group.clamped)
+            t = clampToLimit(ops, array(layer.limitOffset), t);
+          if (!run.isLast) {
+            Value v = quant::evaluateCode(ops, run.group.function, t);
+            if (hasBounds(run))
+              v = quant::clamp(ops, code.load<F32LoadOp>(params, layer.boundsOffset),
+                               code.load<F32LoadOp>(params, layer.boundsOffset + 4), v);
+            storeCode(quant::roundToCode(ops, v), at[1], layout.codesOffset + 2 * (layer.codesBegin + run.first));
+            return;
+          }
+          Value v = quant::evaluateOutput(ops, run.group.function, t);
+          if (signature.outputAffine)
+            v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
+          code.store<F32StoreOp>(at[1], 4 * run.first, v);
+        });
   }
 };
 

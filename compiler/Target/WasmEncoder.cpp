@@ -13,7 +13,14 @@ namespace {
 
 enum : std::uint8_t { kLoop = 0x03, kEnd = 0x0B, kBrIf = 0x0D, kLocalGet = 0x20, kLocalSet = 0x21, kLocalTee = 0x22 };
 enum : std::uint8_t { kEmptyBlock = 0x40, kFunctionType = 0x60 };
-enum : std::uint8_t { kCustomSection = 0, kTypeSection, kImportSection, kFunctionSection, kExportSection = 7, kCodeSection = 10 };
+enum : std::uint8_t {
+  kCustomSection = 0,
+  kTypeSection,
+  kImportSection,
+  kFunctionSection,
+  kExportSection = 7,
+  kCodeSection = 10
+};
 enum : std::uint8_t { kFunctionKind = 0, kMemoryKind = 2 };
 
 /// Types in the order in which a function declares its locals.
@@ -84,7 +91,7 @@ private:
 
   struct ValueInfo {
     ValueType type;
-    unsigned loop;       ///< innermost loop around the definition
+    unsigned loop; ///< innermost loop around the definition
     unsigned definition = 0;
     unsigned lastUse = 0; ///< extended to the end of loops that do not contain the definition
     unsigned parent;      ///< union-find: values that share a local
@@ -210,8 +217,8 @@ private:
     steps.push_back({Step::Get, ids.lookup(value)});
   }
 
-  /// Moves the roots right before `begin` to their first use in the code from `begin` on, as tees. What they move across
-  /// are loads and pure instructions that do not need what they compute. Returns where the code begins then.
+  /// Moves the roots right before `begin` to their first use in the code from `begin` on, as tees. What they move
+  /// across are loads and pure instructions that do not need what they compute. Returns where the code begins then.
   unsigned sinkInto(unsigned begin, SmallVectorImpl<Root> &emitted) {
     while (!emitted.empty()) {
       Root root = emitted.back();
@@ -235,8 +242,8 @@ private:
                          std::vector<Step>::iterator end) {
     return std::any_of(middle, end, [&](const Step &step) {
       return step.kind == Step::Get && std::any_of(begin, middle, [&](const Step &tee) {
-        return tee.kind == Step::Tee && tee.value == step.value;
-      });
+               return tee.kind == Step::Tee && tee.value == step.value;
+             });
     });
   }
 

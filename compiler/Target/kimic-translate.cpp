@@ -26,7 +26,8 @@ static LogicalResult toWasm(Operation *op, llvm::raw_ostream &output) {
 
 int main(int argc, char **argv) {
   TranslateFromMLIRRegistration registration(
-      "mlir-to-wasm", "encode the one wasm.module", [](Operation *op, llvm::raw_ostream &output) { return toWasm(op, output); },
+      "mlir-to-wasm", "encode the one wasm.module",
+      [](Operation *op, llvm::raw_ostream &output) { return toWasm(op, output); },
       [](DialectRegistry &registry) { registry.insert<kimic::wasm::WasmDialect>(); });
   return failed(mlirTranslateMain(argc, argv, "kimic's translation driver\n"));
 }

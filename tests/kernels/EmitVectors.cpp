@@ -45,7 +45,8 @@ private:
 /// Inputs that reach every part of the input quantization: ordinary ones, ties, saturation, NaN and infinities.
 std::vector<float> makeInputs(ExpertGenerator &generator, std::size_t count) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const float special[] = {0.0f,       -0.0f, 0.5f,      1.5f,   1e-30f, 1e30f, -1e30f, std::numeric_limits<float>::quiet_NaN(),
+  const float special[] = {0.0f,       -0.0f,     0.5f,    1.5f,
+                           1e-30f,     1e30f,     -1e30f,  std::numeric_limits<float>::quiet_NaN(),
                            -kInfinity, kInfinity, -1e-42f, 32768.0f};
   bool isSpecial = generator.chance(3);
   std::vector<float> x(count);
@@ -139,7 +140,8 @@ private:
     std::vector<float> y(std::size_t{one.rows} * signature.outputs());
     reference::run(signature, layout, params.data()->bytes, one.x.data(), y.data(), scratch.data()->bytes, one.rows);
 
-    for (std::uint32_t word : {signature.inputs, signature.outputs(), one.rows, layout.parameterBytes, layout.scratchBytes})
+    for (std::uint32_t word :
+         {signature.inputs, signature.outputs(), one.rows, layout.parameterBytes, layout.scratchBytes})
       body.u32(word);
     body.append(block.data(), block.size());
     body.append(one.x.data(), one.x.size() * 4);

@@ -1,6 +1,6 @@
 // What emitKernelModule promises besides the numbers, which runVectors.mjs checks.
-#include "compiler/Dialect/Wasm/ByteWriter.h"
 #include "compiler/Target/KernelModule.h"
+#include "compiler/Dialect/Wasm/ByteWriter.h"
 #include "formats/abi/KernelVerifier.h"
 #include "tests/support/RandomExpert.h"
 
