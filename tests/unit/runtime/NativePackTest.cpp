@@ -1,0 +1,125 @@
+#include "runtime/native/NativePack.h"
+
+#include "formats/reference/Reference.h"
+#include "tests/support/TestPack.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+namespace kimic::runtime {
+namespace {
+
+using kimic::testing::constantExpert;
+using kimic::testing::ExpertGenerator;
+using kimic::testing::RandomExpert;
+using kimic::testing::TestPack;
+
+struct Aligned {
+  alignas(16) std::uint8_t bytes[16];
+};
+
+std::vector<float> reference(const RandomExpert &expert, const std::vector<float> &x, std::uint32_t rows) {
+  Result<quant::Layout> layout = quant::layoutOf(expert.signature);
+  EXPECT_TRUE(layout.ok());
+  std::vector<std::uint8_t> block = packParameters(expert.signature, *layout, expert.parameters);
+  std::vector<Aligned> params(block.size() / 16 + 1), scratch(layout->scratchBytes / 16 + 1);
+  std::memcpy(params.data(), block.data(), block.size());
+  std::vector<float> y(rows * expert.signature.outputs());
+  reference::run(expert.signature, *layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
+  return y;
+}
+
+TEST(NativePack, RunsEveryExpertAsTheReferenceDoes) {
+  TestPack pack;
+  ExpertGenerator generator(11);
+  for (int i = 0; i < 100; ++i)
+    pack.add(generator.expert());
+  Result<NativePack> opened = NativePack::open(pack.bytes());
+  ASSERT_TRUE(opened.ok());
+  for (std::uint32_t expert = 0; expert < 100; ++expert) {
+    std::uint32_t rows = 1 + expert % 3;
+    std::vector<float> x(rows * pack.experts[expert].signature.inputs);
+    for (float &value : x)
+      value = generator.real(-2, 2);
+    Result<std::vector<float>> y = opened->run(expert, x, rows);
+    ASSERT_TRUE(y.ok());
+    std::vector<float> expected = reference(pack.experts[expert], x, rows);
+    ASSERT_EQ(y->size(), expected.size());
+    EXPECT_EQ(std::memcmp(y->data(), expected.data(), expected.size() * sizeof(float)), 0) << expert;
+  }
+}
+
+TestPack routed() {
+  TestPack pack;
+  pack.add(constantExpert(2, {10}));
+  pack.add(constantExpert(2, {20}));
+  pack.addRouter(constantExpert(2, {3, 3}), 2, pack::Merge::Average);
+  return pack;
+}
+
+TEST(NativePack, RoutesRunsAndMerges) {
+  Result<NativePack> opened = NativePack::open(routed().bytes());
+  ASSERT_TRUE(opened.ok());
+  EXPECT_EQ(opened->info().routerExpert, 2u);
+  float x[2] = {1, 2};
+  Result<NativePack::RoutedRun> both = opened->runRouted(x);
+  ASSERT_TRUE(both.ok());
+  EXPECT_EQ(both->y, std::vector<float>{15});
+  EXPECT_EQ(both->route.scores, (std::vector<float>{0.5f, 0.5f}));
+  Result<NativePack::RoutedRun> one = opened->runRouted(x, 1);
+  ASSERT_TRUE(one.ok());
+  EXPECT_EQ(one->y, std::vector<float>{10});
+  Result<NativePack::Route> tooMany = opened->route(x, 3);
+  ASSERT_FALSE(tooMany.ok());
+  EXPECT_EQ(tooMany.error(), makeError(ErrorId::TooManyChoices, 3, 2));
+}
+
+TEST(NativePack, RefusesInputsOfTheWrongLength) {
+  Result<NativePack> opened = NativePack::open(routed().bytes());
+  ASSERT_TRUE(opened.ok());
+  float x[3] = {};
+  EXPECT_EQ(opened->run(0, x, 1).error(), makeError(ErrorId::InputLength, 3, 1, 2));
+  EXPECT_EQ(opened->route(x).error().id, ErrorId::InputLength);
+  EXPECT_EQ(opened->run(9, x, 1).error().id, ErrorId::UnknownExpert);
+  EXPECT_EQ(opened->run(0, std::span<const float>(), 0).error().id, ErrorId::NothingToRun);
+}
+
+TEST(NativePack, ReadsFilesOnDemand) {
+  TestPack pack = routed();
+  pack.contents.meta = R"({"name":"routed"})";
+  std::vector<std::uint8_t> bytes = pack.bytes();
+  std::string path = ::testing::TempDir() + "native_pack_test.kpk";
+  std::FILE *file = std::fopen(path.c_str(), "wb");
+  ASSERT_NE(file, nullptr);
+  ASSERT_EQ(std::fwrite(bytes.data(), 1, bytes.size(), file), bytes.size());
+  std::fclose(file);
+  Result<NativePack> opened = NativePack::openFile(path);
+  ASSERT_TRUE(opened.ok());
+  float x[2] = {};
+  EXPECT_EQ(*opened->run(1, x, 1), std::vector<float>{20});
+  EXPECT_EQ(*opened->metadata(), R"({"name":"routed"})");
+  std::filesystem::remove(path);
+}
+
+TEST(NativePack, SaysWhyAFileDoesNotOpen) {
+  EXPECT_EQ(NativePack::openFile("/nowhere/at/all.kpk").error().id, ErrorId::FileNotFound);
+  EXPECT_EQ(NativePack::openFile(::testing::TempDir()).error().id, ErrorId::FileUnreadable);
+}
+
+TEST(NativePack, WorksUnderASmallCap) {
+  TestPack pack;
+  for (std::int32_t i = 0; i < 8; ++i)
+    pack.add(constantExpert(128, std::vector<std::int32_t>(128, i)));
+  Result<NativePack> opened = NativePack::open(pack.bytes(), {KIMIC_MINIMUM_ARENA});
+  ASSERT_TRUE(opened.ok());
+  std::vector<float> x(128);
+  for (std::uint32_t i = 0; i < 80; ++i)
+    ASSERT_EQ((*opened->run(i % 8, x, 1))[0], static_cast<float>(i % 8));
+  EXPECT_GT(opened->stats().evictions, 0u);
+}
+
+} // namespace
+} // namespace kimic::runtime

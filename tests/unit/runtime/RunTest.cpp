@@ -1,0 +1,168 @@
+// Running experts, routing and merging, with numbers on the page.
+#include "runtime/include/kimic/Runtime.h"
+#include "tests/support/FakeHost.h"
+#include "tests/support/TestPack.h"
+
+#include <gtest/gtest.h>
+
+namespace kimic::runtime {
+namespace {
+
+using kimic::testing::constantExpert;
+using kimic::testing::FakeHost;
+using kimic::testing::TestPack;
+
+// Four experts that answer {1, -1}, {2, -2}, {4, -4}, {8, -8} behind a router with fixed logits.
+TestPack routedPack(const std::vector<std::int32_t> &logits, std::uint32_t topK, pack::Merge merge,
+                    float temperature = 1) {
+  TestPack pack;
+  for (std::int32_t value : {1, 2, 4, 8})
+    pack.add(constantExpert(3, {value, -value}));
+  pack.addRouter(constantExpert(3, logits), topK, merge, temperature);
+  return pack;
+}
+
+struct RoutedHost : FakeHost {
+  explicit RoutedHost(TestPack pack) : FakeHost(pack.bytes()) {
+    EXPECT_EQ(open(), KIMIC_OK);
+    for (std::uint32_t expert = 0; expert < pack.contents.experts.size(); ++expert)
+      EXPECT_EQ(load(expert), KIMIC_OK);
+  }
+  std::vector<KimicChoice> route(std::uint32_t count = 0) {
+    std::vector<KimicChoice> choices(4);
+    std::uint32_t chosen = 0;
+    EXPECT_EQ(kimic_route(runtime, x, count, choices.data(), &chosen, nullptr), KIMIC_OK);
+    choices.resize(chosen);
+    return choices;
+  }
+  std::vector<float> merge(const std::vector<KimicChoice> &choices, std::uint32_t how) {
+    std::vector<float> y(2, 99);
+    EXPECT_EQ(kimic_run_chosen(runtime, choices.data(), static_cast<std::uint32_t>(choices.size()), how, x, y.data()),
+              KIMIC_OK);
+    return y;
+  }
+  float x[3] = {0.5f, -1, 2};
+};
+
+TEST(Run, ComputesEveryRow) {
+  // y = x0 * 3 + x1 * -2 + 5: input scale 1, one linear output.
+  kimic::testing::RandomExpert expert = constantExpert(2, {5});
+  expert.parameters.layers[0].weights = {3, -2};
+  TestPack pack;
+  pack.add(expert);
+  FakeHost host(pack.bytes());
+  ASSERT_EQ(host.open(), KIMIC_OK);
+  ASSERT_EQ(host.load(0), KIMIC_OK);
+  float x[6] = {1, 2, 10, 0, -4, 7}, y[3];
+  ASSERT_EQ(kimic_run(host.runtime, 0, x, 3, y), KIMIC_OK);
+  EXPECT_EQ(y[0], 4.0f);
+  EXPECT_EQ(y[1], 35.0f);
+  EXPECT_EQ(y[2], -21.0f);
+  EXPECT_EQ(kimic_run(host.runtime, 0, x, 0, y), static_cast<int>(ErrorId::NothingToRun));
+}
+
+TEST(Run, DoesNotAllocate) {
+  RoutedHost host(routedPack({1, 2, 3, 4}, 2, pack::Merge::Weighted));
+  std::uint64_t used = host.stats().arenaUsed, peak = host.stats().arenaPeak;
+  for (int i = 0; i < 100; ++i)
+    host.merge(host.route(), KIMIC_MERGE_WEIGHTED);
+  EXPECT_EQ(host.stats().arenaUsed, used);
+  EXPECT_EQ(host.stats().arenaPeak, peak);
+}
+
+TEST(Run, TellsTheShapeOfAnExpert) {
+  RoutedHost host(routedPack({1, 2, 3, 4}, 2, pack::Merge::Weighted));
+  KimicExpertInfo info;
+  ASSERT_EQ(kimic_expert_info(host.runtime, 4, &info), KIMIC_OK);
+  EXPECT_EQ(info.inputs, 3u);
+  EXPECT_EQ(info.outputs, 4u);
+  EXPECT_EQ(info.kernel, 1u);
+}
+
+TEST(Route, ChoosesAsManyAsThePackOrTheCallSays) {
+  RoutedHost host(routedPack({1, 4, 2, 3}, 2, pack::Merge::Average));
+  std::vector<KimicChoice> choices = host.route();
+  ASSERT_EQ(choices.size(), 2u);
+  EXPECT_EQ(choices[0].expert, 1u);
+  EXPECT_EQ(choices[1].expert, 3u);
+  EXPECT_EQ(host.route(3).size(), 3u);
+  EXPECT_EQ(host.route(4)[3].expert, 0u);
+}
+
+TEST(Route, GivesScoresOfAllExpertsOnRequest) {
+  RoutedHost host(routedPack({5, 5, 5, 5}, 1, pack::Merge::Average));
+  KimicChoice choice;
+  std::uint32_t chosen;
+  float scores[4];
+  ASSERT_EQ(kimic_route(host.runtime, host.x, 0, &choice, &chosen, scores), KIMIC_OK);
+  EXPECT_EQ(choice.expert, 0u);
+  for (float score : scores)
+    EXPECT_EQ(score, 0.25f);
+}
+
+TEST(Route, UsesThePacksTemperature) {
+  RoutedHost hot(routedPack({2, 0, 0, 0}, 1, pack::Merge::Average, 2.0f));
+  RoutedHost cold(routedPack({1, 0, 0, 0}, 1, pack::Merge::Average, 1.0f));
+  EXPECT_EQ(hot.route()[0].score, cold.route()[0].score);
+  EXPECT_EQ(cold.route()[0].score, 0.475366890f); // e / (e + 3)
+}
+
+TEST(Route, RefusesWhatItCannotChoose) {
+  RoutedHost host(routedPack({1, 2, 3, 4}, 2, pack::Merge::Average));
+  KimicChoice choices[8];
+  std::uint32_t chosen;
+  EXPECT_EQ(kimic_route(host.runtime, host.x, 5, choices, &chosen, nullptr), static_cast<int>(ErrorId::TooManyChoices));
+  ASSERT_EQ(kimic_evict(host.runtime, 4), KIMIC_OK);
+  EXPECT_EQ(kimic_route(host.runtime, host.x, 1, choices, &chosen, nullptr),
+            static_cast<int>(ErrorId::ExpertNotResident));
+  TestPack unrouted;
+  unrouted.add(constantExpert(1, {1}));
+  FakeHost other(unrouted.bytes());
+  ASSERT_EQ(other.open(), KIMIC_OK);
+  EXPECT_EQ(kimic_route(other.runtime, host.x, 1, choices, &chosen, nullptr),
+            static_cast<int>(ErrorId::PackHasNoRouter));
+}
+
+TEST(Merge, AveragesTheChosen) {
+  RoutedHost host(routedPack({1, 4, 2, 3}, 2, pack::Merge::Average));
+  EXPECT_EQ(host.merge(host.route(), KIMIC_MERGE_AVERAGE), (std::vector<float>{5, -5})); // (2 + 8) / 2
+  EXPECT_EQ(host.merge(host.route(3), KIMIC_MERGE_AVERAGE),
+            (std::vector<float>{static_cast<float>(14.0 / 3), static_cast<float>(-14.0 / 3)}));
+}
+
+TEST(Merge, WeighsTheChosen) {
+  RoutedHost host(routedPack({1, 4, 2, 3}, 2, pack::Merge::Weighted));
+  // Shares 1 / (1 + e^-1) and 1 / (1 + e), in f32, of 2 and 8.
+  double expected = double(0.7310585786f) * 2 + double(0.2689414214f) * 8;
+  EXPECT_EQ(host.merge(host.route(), KIMIC_MERGE_WEIGHTED),
+            (std::vector<float>{static_cast<float>(expected), static_cast<float>(-expected)}));
+}
+
+TEST(Merge, TakesTheBestOfTheChosen) {
+  RoutedHost host(routedPack({1, 4, 2, 3}, 2, pack::Merge::Best));
+  EXPECT_EQ(host.merge(host.route(), KIMIC_MERGE_BEST), (std::vector<float>{2, -2}));
+  std::vector<KimicChoice> reversed = host.route();
+  std::swap(reversed[0], reversed[1]);
+  EXPECT_EQ(host.merge(reversed, KIMIC_MERGE_BEST), (std::vector<float>{2, -2}));
+}
+
+TEST(Merge, RefusesExpertsOfDifferentShapes) {
+  TestPack pack;
+  pack.add(constantExpert(3, {1, 2}));
+  pack.add(constantExpert(3, {1}));
+  pack.add(constantExpert(2, {1, 2}));
+  RoutedHost host(pack);
+  KimicChoice outputs[2] = {{0, 0.5f, 0.5f}, {1, 0.5f, 0.5f}}, inputs[2] = {{0, 0.5f, 0.5f}, {2, 0.5f, 0.5f}};
+  float y[2];
+  EXPECT_EQ(kimic_run_chosen(host.runtime, outputs, 2, KIMIC_MERGE_AVERAGE, host.x, y),
+            static_cast<int>(ErrorId::OutputsDiffer));
+  EXPECT_EQ(host.lastError(), makeError(ErrorId::OutputsDiffer, 1, 1, 2));
+  EXPECT_EQ(kimic_run_chosen(host.runtime, inputs, 2, KIMIC_MERGE_AVERAGE, host.x, y),
+            static_cast<int>(ErrorId::InputsDiffer));
+  EXPECT_EQ(kimic_run_chosen(host.runtime, inputs, 0, KIMIC_MERGE_AVERAGE, host.x, y),
+            static_cast<int>(ErrorId::NothingToRun));
+  EXPECT_EQ(kimic_run_chosen(host.runtime, inputs, 1, 3, host.x, y), static_cast<int>(ErrorId::UnknownMerge));
+}
+
+} // namespace
+} // namespace kimic::runtime
