@@ -38,10 +38,11 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
 Result<void> decodeBlock(const BlockRef &block, std::span<const std::uint8_t> stored, std::span<std::uint8_t> output);
 
 /// Reads leaf number `leaf` from its raw bytes. Every data block of the result lies within header.data, is aligned and
-/// within the limits, and every kernel exists.
+/// within the limits, and every kernel exists. REQUIRES: leaf < header.leafCount().
 Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const std::uint8_t> raw);
 
 /// Reads the signatures of kernel group number `group` from the raw bytes of its block: one valid signature per kernel.
+/// REQUIRES: group < header.groupCount().
 Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std::uint32_t group,
                                                       std::span<const std::uint8_t> raw);
 

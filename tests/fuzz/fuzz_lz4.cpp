@@ -1,7 +1,7 @@
 // LZ4 blocks: our decoder against liblz4's, on any bytes; and our encoder against our decoder.
 //
-// Input: u16 raw length, at least 1, then the block. Both decoders must accept the same blocks with the same output, but for
-// offset 0, which liblz4 lets pass.
+// Input: u16 raw length, at least 1, then the block. Both decoders must accept the same blocks with the same output, but
+// for offset 0, which liblz4 lets pass.
 #include "formats/pack/Lz4Block.h"
 
 #include <cstdlib>

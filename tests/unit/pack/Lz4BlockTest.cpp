@@ -138,6 +138,10 @@ TEST(Lz4Block, RefusesLiteralsPastTheBlock) { EXPECT_EQ(errorOf({0x30, 'a', 'b'}
 
 TEST(Lz4Block, RefusesALengthThatDoesNotEnd) { EXPECT_EQ(errorOf({0xf0, 255, 255}, 600), ErrorId::PackLz4Truncated); }
 
+TEST(Lz4Block, RefusesAMatchLengthThatDoesNotEnd) {
+  EXPECT_EQ(errorOf({0x2f, 'a', 'b', 2, 0, 255}, 600), ErrorId::PackLz4Truncated);
+}
+
 TEST(Lz4Block, RefusesHalfAnOffset) { EXPECT_EQ(errorOf({0x26, 'a', 'b', 2}, 17), ErrorId::PackLz4Truncated); }
 
 TEST(Lz4Block, RefusesABlockThatEndsWithAMatch) {

@@ -1,5 +1,6 @@
 #include "formats/pack/PackText.h"
 #include "formats/quant/Signature.h"
+#include "tests/support/BadPack.h"
 
 #include <gtest/gtest.h>
 
@@ -57,14 +58,37 @@ TEST(PackText, NamesTheLineOfAMistake) {
             "*COUNT");
 }
 
+TEST(PackText, ListsTheBlocksOfAPack) {
+  std::string problem;
+  std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, "routed", problem);
+  ASSERT_TRUE(file) << problem;
+  EXPECT_EQ(printLayout(*file).value(), R"(    offset    stored       raw codec  sha256           block
+         0       256       256 stored e353c4a08d937513 header
+       256       252       252 stored 86c0b99089749fe5 root
+       512       149       176 lz4    10d2e0ab5f6ae83c leaf 0
+       704        98       116 lz4    7b2c011923286e93 metadata
+       832        35        35 stored 8f68a80796ae1b79 signatures 0
+       896        75        75 stored c14c3e6192c53d79 module simd128 0
+      1024        73        73 stored f79db5dc5039c1ad module scalar 0
+      1152        23       384 lz4    0b1dbde90f797b16 data of expert 0 and 1 more
+      1216       384       384 stored ebb8245c60e35a37 data of expert 2
+      1600        22       128 lz4    b3093a5c2c72d427 data of expert 3
+)");
+}
+
+TEST(PackText, ListsNothingOfABrokenPack) {
+  EXPECT_EQ(printLayout({}).error(), makeError(ErrorId::PackTruncated, 0, 256));
+}
+
 class BadText : public testing::TestWithParam<std::string> {};
 TEST_P(BadText, IsRefused) { EXPECT_EQ(errorOf(GetParam()).id, ErrorId::PackTextSyntax); }
 INSTANTIATE_TEST_SUITE_P(Lines, BadText,
-                         testing::Values("x\n", "group 63\n", "group\n", "kernel\n", "kernel 1 |\n", "kernel 1 0\n",
-                                         "kernel 1 | 0 linear\n", "kernel 1 | 0 lin*1\n", "kernel 1 | 0 linear*1:x\n",
-                                         "kernel 0 | 0 linear*1\n", "module\n", "module fast 00\n", "expert kernel=x\n",
-                                         "expert size=1\n", "expert 0\n", "expert 00*\n", "expert 00*99999999\n",
-                                         "expert kernel=0 kernel=1\n", "router head=hard\n", "router top-k=2 00\n",
+                         testing::Values("x\n", "group 63\n", "group\n", "kernel\n", "kernel 1 |\n", "kernel 1 | x\n",
+                                         "kernel 1 0\n", "kernel 1 | 0 linear\n", "kernel 1 | 0 lin*1\n",
+                                         "kernel 1 | 0 linear*1:x\n", "kernel 0 | 0 linear*1\n", "module\n",
+                                         "module fast 00\n", "expert kernel=x\n", "expert size=1\n", "expert 0\n",
+                                         "expert 00*\n", "expert 00*99999999\n", "expert kernel=0 kernel=1\n",
+                                         "router head=hard\n", "router top-k=2 00\n",
                                          "router expert=1\nrouter expert=1\n"));
 
 } // namespace
