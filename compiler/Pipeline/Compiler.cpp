@@ -102,8 +102,13 @@ Diagnostic budgetError(const Job &job, const std::string &file, const char *limi
   diagnostic.file = file;
   diagnostic.line = job.entry->line;
   diagnostic.key = job.path + ".accuracy." + limit;
-  diagnostic.found = std::to_string(found);
-  diagnostic.expected = (isUpperLimit ? "at most " : "at least ") + std::to_string(allowed);
+  auto text = [](double number) {
+    char digits[32];
+    std::snprintf(digits, sizeof digits, "%.6g", number);
+    return std::string(digits);
+  };
+  diagnostic.found = text(found) + " (" + job.expert->id + ")";
+  diagnostic.expected = (isUpperLimit ? "at most " : "at least ") + text(allowed);
   return diagnostic;
 }
 
@@ -113,13 +118,13 @@ std::optional<Diagnostic> missedBudget(const Job &job, const std::string &file, 
     return std::nullopt;
   const manifest::AccuracyBudget &budget = job.expert->accuracy;
   if (budget.maxError && !(report.maxError <= *budget.maxError))
-    return budgetError(job, file, "maxError", report.maxError, *budget.maxError, true);
+    return budgetError(job, file, "max_error", report.maxError, *budget.maxError, true);
   if (budget.minSqnrDb && !(report.sqnrDb >= *budget.minSqnrDb))
-    return budgetError(job, file, "minSqnrDb", report.sqnrDb, *budget.minSqnrDb, false);
+    return budgetError(job, file, "min_sqnr_db", report.sqnrDb, *budget.minSqnrDb, false);
   if (budget.minAgreement && report.agreement && *report.agreement < *budget.minAgreement)
-    return budgetError(job, file, "minAgreement", *report.agreement, *budget.minAgreement, false);
+    return budgetError(job, file, "min_agreement", *report.agreement, *budget.minAgreement, false);
   if (budget.maxDrop && report.floatAccuracy && *report.floatAccuracy - *report.compiledAccuracy > *budget.maxDrop)
-    return budgetError(job, file, "maxDrop", *report.floatAccuracy - *report.compiledAccuracy, *budget.maxDrop, true);
+    return budgetError(job, file, "max_drop", *report.floatAccuracy - *report.compiledAccuracy, *budget.maxDrop, true);
   return std::nullopt;
 }
 

@@ -34,9 +34,6 @@ public:
     module = ModuleOp::create(UnknownLoc::get(&context));
   }
 
-  MLIRContext context;
-  OwningOpRef<ModuleOp> module;
-
   kimic::Diagnostic error(ErrorId id) const {
     kimic::Diagnostic diagnostic;
     diagnostic.id = id;
@@ -55,6 +52,12 @@ public:
 private:
   std::string key;
   std::string firstError;
+
+public:
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+
+private:
   ScopedDiagnosticHandler handler;
 };
 } // namespace

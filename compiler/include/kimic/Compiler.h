@@ -43,11 +43,11 @@ struct CompileOptions {
   unsigned jobs = 1; ///< threads; 0: as many as the machine has processors
   /// Stops after that phase: the output then has its IR instead of a pack. After Encode, as after Archive, there is no
   /// IR.
-  std::optional<Phase> stopAfter;
-  std::string irTreeDir;          ///< if not empty: IR after every phase is written to DIR/EXPERT/N-PHASE.mlir
+  std::optional<Phase> stopAfter = {};
+  std::string irTreeDir = {};        ///< if not empty: IR after every phase is written to DIR/EXPERT/N-PHASE.mlir
   bool applyScaling = true;       ///< networks with scaling parameters take unscaled inputs and give unscaled outputs
   bool enforceBudgets = true;     ///< an expert that misses its accuracy budget is an error, else a warning
-  std::function<void(const Progress &)> progress;
+  std::function<void(const Progress &)> progress = {};
   const std::atomic<bool> *cancelled = nullptr; ///< polled between experts and phases
 };
 

@@ -1,0 +1,383 @@
+// The facade, from networks to packs: shapes, accuracy, determinism, errors.
+#include "kimic/Compiler.h"
+
+#include "compiler/Pipeline/Measure.h"
+#include "compiler/Pipeline/Pipeline.h"
+#include "formats/fann/Evaluator.h"
+#include "formats/pack/PackReader.h"
+#include "formats/pack/PackVerify.h"
+#include "formats/pack/PackWriter.h"
+#include "tests/unit/compiler/TestNetworks.h"
+
+#include <filesystem>
+#include <gmock/gmock.h>
+
+using namespace kimic;
+using namespace kimic::test;
+using ::testing::HasSubstr;
+
+namespace {
+
+manifest::ExpertSet setOf(std::vector<manifest::Expert> experts) {
+  manifest::ExpertSet set;
+  set.name = "test";
+  set.experts = std::move(experts);
+  return set;
+}
+
+/// SQNR in dB of the compiled network against the float one, on rows in the calibrated range.
+double sqnrOf(const fann::Network &network) {
+  Matrix calibration = randomRows(100, network.numInputs, 7);
+  auto compiled = compileExpert("e", network, calibration, {});
+  EXPECT_TRUE(compiled.ok()) << compiled.error().message();
+  if (!compiled.ok())
+    return 0;
+  ExpertReport report;
+  Matrix inputs = randomRows(50, network.numInputs, 11);
+  measure(*compiled, {network, inputs, nullptr, manifest::Task::Regression, false, true}, report);
+  return report.sqnrDb;
+}
+
+//===--------------------------------------------------------------------===//
+// Accuracy
+//===--------------------------------------------------------------------===//
+
+/// Hidden and output functions: all that are continuous, so that a small error stays one.
+class ContinuousFunction : public ::testing::TestWithParam<unsigned> {};
+
+TEST_P(ContinuousFunction, CompiledNetworkIsNearTheFloatOne) {
+  auto function = static_cast<Activation>(GetParam());
+  for (auto type : {fann::NetworkType::Layered, fann::NetworkType::Shortcut})
+    EXPECT_GE(sqnrOf(makeNetwork({.type = type, .sizes = {9, 17, 10, 3}, .functions = {function}, .output = function,
+                                  .gain = 1},
+                                 GetParam())),
+              30)
+        << nameOf(function);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ContinuousFunction, ::testing::Values(0, 3, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
+                         [](const auto &info) { return std::string(nameOf(static_cast<Activation>(info.param))); });
+
+/// Functions with jumps: nearly all outputs agree, some may fall on the other side.
+class SteppedFunction : public ::testing::TestWithParam<unsigned> {};
+
+TEST_P(SteppedFunction, MostOutputsOfTheCompiledNetworkAreNearTheFloatOnes) {
+  auto function = static_cast<Activation>(GetParam());
+  fann::Network network = makeNetwork({.sizes = {5, 8, 4}, .functions = {function}, .output = function}, 3);
+  auto compiled = compileExpert("e", network, randomRows(100, 5, 7), {});
+  ASSERT_TRUE(compiled.ok()) << compiled.error().message();
+  Matrix inputs = randomRows(500, 5, 11);
+  Matrix expected = fann::evaluate(network, inputs);
+  Matrix actual = runCompiled(compiled->signature, compiled->parameters, inputs);
+  std::size_t far = 0;
+  for (std::size_t i = 0; i < expected.values.size(); ++i)
+    far += std::fabs(expected.values[i] - actual.values[i]) > 0.05f;
+  EXPECT_LE(far, expected.values.size() / 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SteppedFunction, ::testing::Values(1, 2, 4, 6, 9),
+                         [](const auto &info) { return std::string(nameOf(static_cast<Activation>(info.param))); });
+
+TEST(Compiler, NetworksOfManyShapesAreNearTheFloatOnes) {
+  Random random(17);
+  for (unsigned i = 0; i < 60; ++i) {
+    NetworkShape shape;
+    shape.type = i % 3 == 0 ? fann::NetworkType::Shortcut : fann::NetworkType::Layered;
+    shape.connectionRate = i % 4 == 1 ? 0.5f : 1;
+    std::size_t layers = 1 + random.below(12);
+    std::uint32_t widest = i % 5 == 0 ? 300 : 40;
+    shape.sizes.assign(1, 1 + random.below(widest));
+    for (std::size_t l = 0; l < layers; ++l)
+      shape.sizes.push_back(1 + random.below(widest));
+    shape.functions = {Activation::SigmoidSymmetric, Activation::Sigmoid, Activation::ElliotSymmetric};
+    shape.output = i % 2 ? Activation::Linear : Activation::SigmoidSymmetric;
+    shape.gain = 0.7f;
+    std::string sizes;
+    for (std::uint32_t size : shape.sizes)
+      sizes += std::to_string(size) + " ";
+    EXPECT_GE(sqnrOf(makeNetwork(shape, i)), 25) << "network " << i << ": " << sizes;
+  }
+}
+
+TEST(Compiler, CascadeOfOneNeuronLayersIsNearTheFloatOne) {
+  NetworkShape shape{.type = fann::NetworkType::Shortcut, .sizes = {6}, .gain = 1};
+  shape.sizes.insert(shape.sizes.end(), 40, 1);
+  shape.sizes.push_back(3);
+  EXPECT_GE(sqnrOf(makeNetwork(shape, 1)), 30);
+}
+
+TEST(Compiler, NoHiddenLayerIsNearTheFloatOne) {
+  EXPECT_GE(sqnrOf(makeNetwork({.sizes = {300, 1}, .gain = 1}, 1)), 30);
+}
+
+TEST(Compiler, SaturatedNetworkHitsTheClampLikeFann) {
+  // Sums of thousands: linear outputs are clamped to 150 / steepness.
+  fann::Network network = makeNetwork({.sizes = {4, 3}, .output = Activation::Linear, .gain = 5000}, 1);
+  auto compiled = compileExpert("e", network, randomRows(100, 4, 7), {});
+  ASSERT_TRUE(compiled.ok());
+  EXPECT_TRUE(compiled->signature.layers[0].groups[0].clamped);
+  Matrix inputs = randomRows(50, 4, 11);
+  Matrix expected = fann::evaluate(network, inputs);
+  Matrix actual = runCompiled(compiled->signature, compiled->parameters, inputs);
+  std::size_t clamped = 0;
+  for (std::size_t i = 0; i < expected.values.size(); ++i) {
+    EXPECT_NEAR(actual.values[i], expected.values[i], 30); // of sums of thousands
+    clamped += std::fabs(expected.values[i]) == 300 && actual.values[i] == expected.values[i];
+  }
+  EXPECT_GE(clamped, expected.values.size() * 9 / 10);
+}
+
+TEST(Compiler, InputsFarOutsideOfTheCalibratedRangeGiveNumbers) {
+  fann::Network network = makeNetwork({.sizes = {4, 9, 3}, .functions = {Activation::LinearPieceRect}}, 1);
+  auto compiled = compileExpert("e", network, randomRows(100, 4, 7), {});
+  ASSERT_TRUE(compiled.ok());
+  Matrix inputs{2, 4, {1e30f, -1e30f, INFINITY, -INFINITY, NAN, 0, 1e10f, -NAN}};
+  for (float y : runCompiled(compiled->signature, compiled->parameters, inputs).values)
+    EXPECT_TRUE(std::isfinite(y));
+}
+
+//===--------------------------------------------------------------------===//
+// Packs
+//===--------------------------------------------------------------------===//
+
+manifest::ExpertSet threeExperts() {
+  return setOf({makeExpert("a", makeNetwork({.sizes = {4, 8, 2}}, 1)), makeExpert("b", makeNetwork({.sizes = {3, 5, 1}}, 2)),
+                makeExpert("c", makeNetwork({.sizes = {4, 8, 2}}, 3))});
+}
+
+TEST(Compiler, PackIsValid) {
+  auto output = compile(threeExperts());
+  ASSERT_TRUE(output.ok()) << output.error().message();
+  EXPECT_TRUE(pack::verifyPack(output->pack).ok());
+}
+
+TEST(Compiler, ExpertsOfOneShapeShareAKernel) {
+  auto output = compile(threeExperts());
+  ASSERT_TRUE(output.ok());
+  ASSERT_EQ(output->report.kernels.size(), 2u);
+  EXPECT_EQ(output->report.kernels[0].experts, 2u);
+  EXPECT_EQ(output->report.experts[2].kernelId, 0u);
+}
+
+TEST(Compiler, PackBytesDoNotDependOnTheNumberOfThreads) {
+  std::vector<manifest::Expert> experts;
+  for (unsigned i = 0; i < 20; ++i)
+    experts.push_back(makeExpert("e" + std::to_string(i), makeNetwork({.sizes = {3, 1 + i % 7, 2}}, i)));
+  manifest::ExpertSet set = setOf(std::move(experts));
+  auto one = compile(set, {.jobs = 1}), many = compile(set, {.jobs = 7});
+  ASSERT_TRUE(one.ok() && many.ok());
+  EXPECT_EQ(one->pack, many->pack);
+  EXPECT_EQ(toJson(one->report), toJson(many->report));
+}
+
+TEST(Compiler, PackedParametersComputeWhatTheReportMeasured) {
+  manifest::ExpertSet set = threeExperts();
+  auto output = compile(set);
+  ASSERT_TRUE(output.ok());
+  auto contents = pack::readContents(output->pack);
+  ASSERT_TRUE(contents.ok());
+  auto signature = quant::decodeSignature(contents->signatures[contents->experts[1].kernel]);
+  ASSERT_TRUE(signature.ok());
+  Matrix actual = runCompiled(*signature, contents->experts[1].parameters, *set.experts[1].calibration);
+  Matrix expected = fann::evaluate(set.experts[1].network, *set.experts[1].calibration);
+  double largest = 0;
+  for (std::size_t i = 0; i < actual.values.size(); ++i)
+    largest = std::max<double>(largest, std::fabs(static_cast<double>(actual.values[i]) - expected.values[i]));
+  EXPECT_EQ(largest, output->report.experts[1].maxError);
+}
+
+manifest::ExpertSet routedExperts() {
+  manifest::ExpertSet set = threeExperts();
+  set.router.emplace();
+  set.router->experts = {2, 0};
+  set.router->network = makeNetwork({.sizes = {4, 6, 2}}, 9);
+  set.router->calibration = std::make_shared<const Matrix>(randomRows(50, 4, 1));
+  return set;
+}
+
+TEST(Compiler, RoutedExpertsComeFirstAndTheRouterLast) {
+  auto output = compile(routedExperts());
+  ASSERT_TRUE(output.ok()) << output.error().message();
+  std::vector<std::string> ids;
+  for (const ExpertReport &expert : output->report.experts)
+    ids.push_back(expert.id);
+  EXPECT_THAT(ids, ::testing::ElementsAre("c", "a", "b", "router"));
+}
+
+TEST(Compiler, RouterRecordNamesItsExpert) {
+  auto output = compile(routedExperts());
+  ASSERT_TRUE(output.ok());
+  auto contents = pack::readContents(output->pack);
+  ASSERT_TRUE(contents.ok());
+  ASSERT_TRUE(contents->router);
+  EXPECT_EQ(contents->router->expert, 3u);
+  EXPECT_EQ(contents->router->routed, 2u);
+}
+
+TEST(Compiler, MetadataNameTheExpertsByTheirNumbers) {
+  auto output = compile(routedExperts());
+  ASSERT_TRUE(output.ok());
+  auto contents = pack::readContents(output->pack);
+  ASSERT_TRUE(contents.ok());
+  EXPECT_THAT(contents->meta, HasSubstr(R"("experts":[{"id":"c","name":"c","domain":"Reasoning")"));
+}
+
+//===--------------------------------------------------------------------===//
+// Reports
+//===--------------------------------------------------------------------===//
+
+TEST(Compiler, AccuracyIsThatOfTheTestData) {
+  manifest::Expert expert = makeExpert("e", makeNetwork({.sizes = {2, 4, 3}}, 1));
+  auto test = std::make_shared<FannData>();
+  test->inputs = randomRows(100, 2, 5);
+  Matrix answers = fann::evaluate(expert.network, test->inputs);
+  test->outputs = Matrix{100, 3, std::vector<float>(300, -1)};
+  for (std::size_t r = 0; r < 100; ++r) // half of the rows have the class that the network gives them
+    test->outputs.row(r)[(std::max_element(answers.row(r).begin(), answers.row(r).end()) - answers.row(r).begin() +
+                          static_cast<std::ptrdiff_t>(r % 2)) % 3] = 1;
+  expert.test = test;
+  auto output = compile(setOf({expert}));
+  ASSERT_TRUE(output.ok());
+  const ExpertReport &report = output->report.experts[0];
+  EXPECT_TRUE(report.onTestData);
+  EXPECT_EQ(report.floatAccuracy, 0.5);
+  EXPECT_GE(report.agreement, 0.95);
+}
+
+TEST(Compiler, WithoutDataTheInputRangeIsUsed) {
+  manifest::Expert expert = makeExpert("e", makeNetwork({}, 1));
+  expert.calibration = nullptr;
+  expert.inputRange = {{-3, 3}};
+  auto output = compile(setOf({expert}));
+  ASSERT_TRUE(output.ok());
+  EXPECT_EQ(output->report.experts[0].calibration, CalibrationSource::InputRange);
+}
+
+TEST(Compiler, WithoutAnythingTheAssumptionIsAWarning) {
+  manifest::Expert expert = makeExpert("e", makeNetwork({}, 1));
+  expert.calibration = nullptr;
+  auto output = compile(setOf({expert}));
+  ASSERT_TRUE(output.ok());
+  EXPECT_THAT(output->report.experts[0].warnings,
+              ::testing::ElementsAre("there is no data and no input range: inputs are assumed to lie in [-1, 1]"));
+}
+
+TEST(Compiler, ProgressReachesTheTotal) {
+  Progress last;
+  CompileOptions options;
+  options.jobs = 2;
+  options.progress = [&](const Progress &progress) {
+    if (progress.step == Progress::Step::Experts)
+      last = progress;
+  };
+  ASSERT_TRUE(compile(threeExperts(), options).ok());
+  EXPECT_EQ(last.done, 3u);
+  EXPECT_EQ(last.total, 3u);
+}
+
+//===--------------------------------------------------------------------===//
+// Stopping
+//===--------------------------------------------------------------------===//
+
+class StopAfter : public ::testing::TestWithParam<std::pair<Phase, const char *>> {};
+
+TEST_P(StopAfter, GivesTheIrOfThePhase) {
+  CompileOptions options;
+  options.stopAfter = GetParam().first;
+  auto output = compile(threeExperts(), options);
+  ASSERT_TRUE(output.ok()) << output.error().message();
+  EXPECT_TRUE(output->pack.empty());
+  EXPECT_THAT(output->ir, HasSubstr(GetParam().second));
+}
+
+INSTANTIATE_TEST_SUITE_P(Phases, StopAfter,
+                         ::testing::Values(std::pair(Phase::Import, "steepness("), std::pair(Phase::Normalize, "limit("),
+                                           std::pair(Phase::Calibrate, "range("),
+                                           std::pair(Phase::Quantize, "qexpert.quantize"),
+                                           std::pair(Phase::Pack, "qexpert.expert @a signature("),
+                                           std::pair(Phase::Outline, "qexpert.kernel"),
+                                           std::pair(Phase::Lower, "wasm.func")),
+                         [](const auto &info) { return std::string(nameOf(info.param.first)); });
+
+TEST(Compiler, IrTreeHasAFilePerExpertAndPhase) {
+  std::string folder = ::testing::TempDir() + "kimic-ir-tree";
+  std::filesystem::remove_all(folder);
+  CompileOptions options;
+  options.irTreeDir = folder;
+  ASSERT_TRUE(compile(threeExperts(), options).ok());
+  EXPECT_TRUE(std::filesystem::exists(folder + "/b/1-import.mlir"));
+  EXPECT_TRUE(std::filesystem::exists(folder + "/b/6-outline.mlir"));
+  EXPECT_TRUE(std::filesystem::exists(folder + "/kernels/7-lower-simd128.mlir"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Compiler, IrTreeThatCannotBeWrittenIsAnError) {
+  CompileOptions options;
+  options.irTreeDir = "/dev/null/tree";
+  auto output = compile(threeExperts(), options);
+  ASSERT_FALSE(output.ok());
+  EXPECT_EQ(output.error().id, ErrorId::IrTreeNotWritable);
+}
+
+TEST(Compiler, CancelledCompilationIsAnError) {
+  std::atomic<bool> cancelled = true;
+  CompileOptions options;
+  options.cancelled = &cancelled;
+  auto output = compile(threeExperts(), options);
+  ASSERT_FALSE(output.ok());
+  EXPECT_EQ(output.error().id, ErrorId::CompilationCancelled);
+}
+
+TEST(Compiler, PhasesAreFoundByName) {
+  for (Phase phase : allPhases())
+    EXPECT_EQ(phaseNamed(nameOf(phase)), phase);
+  EXPECT_EQ(phaseNamed("link"), std::nullopt);
+}
+
+//===--------------------------------------------------------------------===//
+// Errors
+//===--------------------------------------------------------------------===//
+
+TEST(Compiler, NetworkThatOverflowsIsRefusedByName) {
+  manifest::ExpertSet set = threeExperts();
+  for (fann::Connection &connection : set.experts[1].network.connections)
+    connection.weight = 3e38f;
+  auto output = compile(set);
+  ASSERT_FALSE(output.ok());
+  EXPECT_EQ(output.error().id, ErrorId::ExpertNotCompilable);
+  EXPECT_EQ(output.error().key, "b");
+  EXPECT_THAT(output.error().found, HasSubstr("leaves float32"));
+}
+
+TEST(Compiler, FirstErrorIsTheSameForEveryNumberOfThreads) {
+  manifest::ExpertSet set = threeExperts();
+  for (std::size_t i : {0, 2})
+    for (fann::Connection &connection : set.experts[i].network.connections)
+      connection.weight = 3e38f;
+  for (unsigned jobs : {1u, 3u}) {
+    auto output = compile(set, {.jobs = jobs});
+    ASSERT_FALSE(output.ok());
+    EXPECT_EQ(output.error().key, "a");
+  }
+}
+
+TEST(Compiler, MissedBudgetIsAnErrorWithTheJsonPath) {
+  manifest::ExpertSet set = threeExperts();
+  set.experts[1].accuracy.maxError = 1e-7f;
+  auto output = compile(set);
+  ASSERT_FALSE(output.ok());
+  EXPECT_EQ(output.error().id, ErrorId::AccuracyBudgetMissed);
+  EXPECT_EQ(output.error().key, "experts[1].accuracy.maxError");
+}
+
+TEST(Compiler, MissedBudgetIsAWarningOnRequest) {
+  manifest::ExpertSet set = threeExperts();
+  set.experts[1].accuracy.maxError = 1e-7f;
+  CompileOptions options;
+  options.enforceBudgets = false;
+  auto output = compile(set, options);
+  ASSERT_TRUE(output.ok());
+  EXPECT_THAT(output->report.experts[1].warnings, ::testing::ElementsAre(HasSubstr("misses its accuracy budget")));
+}
+
+} // namespace
