@@ -77,29 +77,36 @@ function runKernel(kernel, memory, test) {
   return null;
 }
 
-export async function checkVectors(bytes) {
+const VARIANTS = ['scalar', 'simd128'];
+
+/** The groups of a vectors.bin: [{ modules: { scalar, simd128 }, tests: [{ inputs, outputs, rows, ... }] }]. */
+export function readVectors(bytes) {
   const reader = new Reader(bytes);
   if (reader.u32() !== 0x4345564b) throw new Error('these are no kernel vectors');
-  const groups = reader.u32();
-  const variants = ['scalar', 'simd128'].map((variant) => ({ variant, kernels: 0, rows: 0, outputs: 0 }));
-  const failures = [];
-  let kernels = 0;
-  const memory = new WebAssembly.Memory({ initial: 16 });
-  for (let group = 0; group < groups; group++) {
-    const count = reader.u32();
-    const modules = variants.map(() => reader.block(reader.u32()));
-    const tests = [];
-    for (let i = 0; i < count; i++) {
-      const [inputs, outputs, rows, parameterBytes, scratchBytes] = [0, 0, 0, 0, 0].map(() => reader.u32());
+  return Array.from({ length: reader.u32() }, () => {
+    const kernels = reader.u32();
+    const modules = Object.fromEntries(VARIANTS.map((variant) => [variant, reader.block(reader.u32())]));
+    const tests = Array.from({ length: kernels }, () => {
+      const [inputs, outputs, rows, parameterBytes, scratchBytes] = Array.from({ length: 5 }, () => reader.u32());
       const params = reader.block(parameterBytes);
       const x = reader.block(4 * rows * inputs);
       const y = reader.block(4 * rows * outputs);
-      tests.push({ outputs, rows, scratchBytes, params, x, y });
-    }
-    kernels += count;
-    for (const [v, result] of variants.entries()) {
-      if (result.variant === 'simd128' && !WebAssembly.validate(modules[v])) continue;
-      const { instance } = await WebAssembly.instantiate(modules[v], { env: { memory } });
+      return { inputs, outputs, rows, scratchBytes, params, x, y };
+    });
+    return { modules, tests };
+  });
+}
+
+export async function checkVectors(bytes) {
+  const groups = readVectors(bytes);
+  const results = VARIANTS.map((variant) => ({ variant, kernels: 0, rows: 0, outputs: 0 }));
+  const failures = [];
+  const memory = new WebAssembly.Memory({ initial: 16 });
+  for (const [group, { modules, tests }] of groups.entries()) {
+    for (const result of results) {
+      const module = modules[result.variant];
+      if (result.variant === 'simd128' && !WebAssembly.validate(module)) continue;
+      const { instance } = await WebAssembly.instantiate(module, { env: { memory } });
       tests.forEach((test, i) => {
         const failure = runKernel(instance.exports[`k${i}`], memory, test);
         if (failure && failures.length < MAX_FAILURES)
@@ -110,5 +117,6 @@ export async function checkVectors(bytes) {
       });
     }
   }
-  return { kernels, variants: variants.filter((result) => result.kernels > 0), failures };
+  const kernels = groups.reduce((sum, { tests }) => sum + tests.length, 0);
+  return { kernels, variants: results.filter((result) => result.kernels > 0), failures };
 }
