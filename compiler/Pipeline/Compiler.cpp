@@ -14,6 +14,7 @@
 #include "formats/quant/Layout.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <mutex>
 #include <thread>

@@ -3,27 +3,31 @@
 #include "formats/manifest/Json.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace kimic::manifest {
 
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
-/// Levenshtein's distance in half edits.
+/// Edits that make b of a, counted in halves: a letter inserted, deleted, replaced, or swapped with the next (optimal
+/// string alignment).
 static std::size_t halfEdits(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
+  std::vector<std::size_t> beforePrevious, previous(b.size() + 1), current(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j)
-    row[j] = 2 * j;
+    previous[j] = 2 * j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = 2 * i;
+    current[0] = 2 * i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
       std::size_t replace = a[i - 1] == b[j - 1] ? 0 : lower(a[i - 1]) == lower(b[j - 1]) ? 1 : 2;
-      std::size_t best = std::min({row[j] + 2, row[j - 1] + 2, diagonal + replace});
-      diagonal = row[j];
-      row[j] = best;
+      current[j] = std::min({previous[j] + 2, current[j - 1] + 2, previous[j - 1] + replace});
+      bool isSwapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (isSwapped)
+        current[j] = std::min(current[j], beforePrevious[j - 2] + 2);
     }
+    beforePrevious = previous;
+    std::swap(previous, current);
   }
-  return row[b.size()];
+  return previous[b.size()];
 }
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view> &candidates) {

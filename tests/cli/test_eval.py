@@ -84,9 +84,9 @@ def test_scaling_parameters_apply_on_request(kimic, tmp_path):
 
 def test_numbers_are_the_shortest_that_read_back(kimic, tmp_path):
     (tmp_path / "i.net").write_text(fann_text([np.array([[1, 0]], np.float32)], activation=0, steepness=1))
-    (tmp_path / "x.data").write_text("4 1 1\n0.1\n0\n16777216\n0\n1e-7\n0\n-0.333333333\n0\n")
-    assert kimic("eval", "i.net", "--data", "x.data").stdout.split() == ["0.1", "16777216", "1e-07", "-0.33333334"]
-    assert '"outputs": [\n    [0.1],\n    [16777216.0],\n    [1e-07],\n    [-0.33333334]\n  ]' in kimic(
+    (tmp_path / "x.data").write_text("4 1 1\n0.1\n0\n149\n0\n1e-7\n0\n-0.333333333\n0\n")
+    assert kimic("eval", "i.net", "--data", "x.data").stdout.split() == ["0.1", "149", "1e-07", "-0.33333334"]
+    assert '"outputs": [\n    [0.1],\n    [149.0],\n    [1e-07],\n    [-0.33333334]\n  ]' in kimic(
         "eval", "i.net", "--data", "x.data", "--json").stdout
 
 

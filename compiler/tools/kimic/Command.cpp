@@ -45,8 +45,7 @@ void addOutputOptions(CLI::App &command, Context &context) {
   command
       .add_option("--progress", context.console.progressStyle,
                   "How to show progress: auto (a bar on a terminal, lines elsewhere), bar, plain or none")
-      ->transform(CLI::Transformer(kStyles).description(""))
-      ->check(CLI::IsMember(kStyles).description(""))
+      ->transform(CLI::CheckedTransformer(kStyles).description(""))
       ->type_name("STYLE");
 }
 

@@ -199,6 +199,7 @@ std::string phaseHelp() {
 void addCompile(CLI::App &app, Context &context) {
   CLI::App *command = app.add_subcommand("compile", "Compile an expert set into a pack");
   auto arguments = std::make_shared<CompileArguments>();
+  arguments->options.jobs = 0; // as many as processors
   command->add_option("MANIFEST", arguments->manifest, "The set's experts.json, or its folder")->required();
   command->add_option("-o,--output", arguments->output, "Pack to write; with --stop-after: IR to write, else stdout")
       ->type_name("FILE");

@@ -74,10 +74,22 @@ ColdStart coldStartOf(const PackFile &pack) {
 std::string shapeOf(const quant::Signature &signature) {
   std::string out = std::to_string(signature.inputs);
   std::uint32_t previous = signature.inputs;
-  for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+  for (std::size_t l = 0; l < signature.layers.size();) {
     std::uint32_t outputs = signature.layers[l].outputs();
-    out += (signature.fanIn(l) == previous ? "-" : "+") + std::to_string(outputs);
+    bool readsAll = signature.fanIn(l) != previous;
+    std::size_t end = l + 1; // of the run of equal layers
+    while (end < signature.layers.size() && signature.layers[end].outputs() == outputs &&
+           (signature.fanIn(end) != outputs) == readsAll)
+      ++end;
+    std::string layer = (readsAll ? "+" : "-") + std::to_string(outputs);
+    if (end - l > 3) {
+      out += fmt::format("{}x{}", layer, end - l);
+    } else {
+      for (std::size_t i = l; i < end; ++i)
+        out += layer;
+    }
     previous = outputs;
+    l = end;
   }
   return out;
 }

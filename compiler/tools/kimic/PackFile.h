@@ -44,7 +44,8 @@ struct ColdStart {
 };
 ColdStart coldStartOf(const PackFile &pack);
 
-/// "64-32-10"; "2+1+1" where a layer reads all values before it, not only the previous layer's.
+/// "64-32-10"; "2-1+1x22+2" where layers read all values before them, not only the previous layer's, here 22 of one
+/// neuron each.
 std::string shapeOf(const quant::Signature &signature);
 
 /// Names of the activation functions, each once, in order of appearance.

@@ -7,7 +7,7 @@ namespace {
 
 TEST(Spelling, FindsAWordWithOneWrongLetter) { EXPECT_EQ(nearest("iris", {"wine", "irid", "digits"}), "irid"); }
 
-TEST(Spelling, FindsSwappedLetters) { EXPECT_EQ(nearest("doamin", {"id", "domain", "name"}), "domain"); }
+TEST(Spelling, CountsSwappedLettersAsOneEdit) { EXPECT_EQ(nearest("wnie", {"wine", "wind"}), "wine"); }
 
 TEST(Spelling, PrefersTheSameWordInAnotherCase) { EXPECT_EQ(nearest("Wine", {"Wind", "wine"}), "wine"); }
 
