@@ -73,10 +73,10 @@ expert.define @wide(%x: tensor<600xf32>) -> tensor<1xf32> range(dense<1.0> : ten
   expert.yield %y : tensor<1xf32>
 }
 
-// At 4000 weights even the calibrated range is too much: the row gets a coarser scale, and so smaller weights.
+// At 4000 weights even the calibrated range is too much: the row gets a coarser scale, 127 / 1.0625^11 = 65.2.
 // CHECK-LABEL: qexpert.define @wider
 // CHECK: bounds [-8.192000e+03, 8.192000e+03]
-// CHECK: weights(dense<64> : tensor<1x4000xi8>)
+// CHECK: weights(dense<65> : tensor<1x4000xi8>)
 expert.define @wider(%x: tensor<4000xf32>) -> tensor<1xf32> range(dense<1.0> : tensor<4000x2xf32>) {
   %s = expert.linear %x weights(dense<1.0> : tensor<1x4000xf32>) bias(dense<0.0> : tensor<1xf32>)
          range(dense<[[-4000.0, 4000.0]]> : tensor<1x2xf32>) : tensor<4000xf32> -> tensor<1xf32>

@@ -367,7 +367,7 @@ TEST(Compiler, MissedBudgetIsAnErrorWithTheJsonPath) {
   auto output = compile(set);
   ASSERT_FALSE(output.ok());
   EXPECT_EQ(output.error().id, ErrorId::AccuracyBudgetMissed);
-  EXPECT_EQ(output.error().key, "experts[1].accuracy.maxError");
+  EXPECT_EQ(output.error().key, "experts[1].accuracy.max_error");
 }
 
 TEST(Compiler, MissedBudgetIsAWarningOnRequest) {

@@ -1,0 +1,228 @@
+"""Compiles small trained networks ("experts") into one pack for the web, and runs packs with the browser's bits.
+
+    >>> import kimic
+    >>> pack = kimic.compile("experts.json")
+    >>> pack.save("experts.kpk")
+    >>> y = pack.run(x, expert="digits")        # float32, the very bits that browsers compute
+
+Errors are `kimic.Error`, with kimic's own message, `number`, `name` and `kind`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional, Sequence, Union
+
+import numpy as np
+
+from . import _kimic
+from ._kimic import Error
+
+__all__ = ["Choice", "Error", "Expert", "Layer", "Pack", "Route", "compile", "open"]
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+
+def _floats(values: Any) -> np.ndarray:
+    """`values` as row-major float32; the array itself if it is that already."""
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+@dataclass
+class Layer:
+    """One fully connected layer, in FANN's terms: y = activation(steepness * (weights @ x + bias)).
+
+    `activation` is a name such as "sigmoid_symmetric" (tanh), "sigmoid" (1 / (1 + exp(-2t))), "linear" or
+    "linear_piece_rect" (ReLU). As in FANN, t is clamped to +-150/steepness.
+    """
+
+    weights: Any  #: outputs x inputs
+    bias: Any  #: outputs
+    activation: str = "sigmoid_symmetric"
+    steepness: float = 1.0
+
+
+@dataclass
+class Expert:
+    """A network with what kimic knows about it.
+
+    `network` is the path of a FANN or ruv-FANN file, or a sequence of Layer. `calibration` (rows x inputs) is typical
+    data for choosing number ranges; without it state `input_range`, one (lo, hi) or one for each input. `test` is a
+    pair of arrays, inputs and targets, on which accuracy is reported.
+    """
+
+    id: str
+    network: Union[str, "os.PathLike[str]", Sequence[Layer]]
+    calibration: Any = None
+    test: Optional[tuple[Any, Any]] = None
+    input_range: Sequence[tuple[float, float]] = ()
+    domain: str = "Reasoning"
+    name: str = ""
+    specialization: str = ""
+    task: str = ""
+    labels: Sequence[str] = field(default_factory=tuple)
+    confidence_threshold: float = 0.0
+
+    def _spec(self) -> _kimic.ExpertSpec:
+        if not _ID.fullmatch(self.id) or self.id == "router":
+            raise ValueError(f"expert id {self.id!r}: expected at most 64 letters, digits, '_', '.' and '-', not 'router'")
+        spec = _kimic.ExpertSpec()
+        spec.id, spec.name, spec.domain = self.id, self.name, self.domain
+        spec.specialization, spec.task, spec.labels = self.specialization, self.task, list(self.labels)
+        spec.confidence_threshold = self.confidence_threshold
+        if not 0 <= self.confidence_threshold <= 1:
+            raise ValueError(f"expert {self.id!r}: confidence_threshold {self.confidence_threshold} is not in 0..1")
+        if isinstance(self.network, (str, os.PathLike)):
+            spec.file = os.fspath(self.network)
+        else:
+            spec.layers = [
+                _kimic.Layer(_floats(layer.weights), _floats(layer.bias), layer.activation, layer.steepness)
+                for layer in self.network
+            ]
+        if self.calibration is not None:
+            spec.calibration = _floats(self.calibration)
+        if self.test is not None:
+            spec.test_inputs, spec.test_targets = _floats(self.test[0]), _floats(self.test[1])
+        spec.input_range = [(float(lo), float(hi)) for lo, hi in self.input_range]
+        return spec
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One expert that the router chose."""
+
+    expert: str
+    number: int  #: in the pack
+    score: float  #: its probability among all routed experts
+    weight: float  #: its share among the chosen
+
+
+@dataclass(frozen=True)
+class Route:
+    choices: tuple[Choice, ...]  #: best first
+    scores: np.ndarray  #: probability of every routed expert, by number
+
+
+class Pack:
+    """A pack, in memory or in a file. Threads may share it; they take turns."""
+
+    def __init__(self, native: _kimic.Pack, *, content: Optional[bytes] = None, path: Optional[str] = None,
+                 report: Optional[dict] = None) -> None:
+        self._native = native
+        self._content = content
+        self._path = path
+        self._report = report
+        text = native.metadata()
+        self.metadata: dict = json.loads(text) if text else {}
+        self.info: dict = native.info()
+        names = [entry.get("id", f"#{i}") for i, entry in enumerate(self.metadata.get("experts", []))]
+        self.experts: list[str] = names + [f"#{i}" for i in range(len(names), self.info["experts"])]
+        self._numbers = {name: i for i, name in enumerate(self.experts)}
+
+    @property
+    def report(self) -> dict:
+        """What compiling it measured; of a pack that was opened, what its metadata kept of that."""
+        return self._report if self._report is not None else self.metadata.get("report", {})
+
+    def _number(self, expert: Union[str, int]) -> int:
+        if isinstance(expert, str):
+            if expert not in self._numbers:
+                raise KeyError(f"the pack has no expert {expert!r}; it has {', '.join(self.experts)}")
+            return self._numbers[expert]
+        return int(expert)
+
+    def expert_info(self, expert: Union[str, int]) -> dict:
+        """Inputs, outputs, parameter bytes, kernel, domain and confidence threshold."""
+        return self._native.expert_info(self._number(expert))
+
+    def run(self, x: Any, expert: Union[str, int, None] = None) -> np.ndarray:
+        """Outputs for `x`: one row (inputs) or many (rows x inputs), in float32.
+
+        With `expert` that expert runs; without, the pack's router chooses for every row and the answers of the chosen
+        are merged as the pack says. A pack of a single expert needs neither.
+        """
+        rows = _floats(x)
+        is_row = rows.ndim == 1
+        if is_row:
+            rows = rows.reshape(1, -1)
+        if expert is None and self.info["router"] is not None:
+            y = np.stack([self._native.run_routed(row.reshape(1, -1), 0)[0] for row in rows])
+        elif expert is None and self.info["experts"] != 1:
+            raise ValueError(f"the pack has no router: name one of its experts ({', '.join(self.experts)})")
+        else:
+            y = self._native.run(0 if expert is None else self._number(expert), rows)
+        return y[0] if is_row else y
+
+    def route(self, x: Any, top_k: int = 0) -> Route:
+        """The experts that the router chooses for one row of inputs; `top_k` 0 means as many as the pack says."""
+        choices, scores = self._native.route(_floats(x).reshape(1, -1), top_k)
+        return Route(tuple(Choice(self.experts[n], n, score, weight) for n, score, weight in choices), scores)
+
+    def to_bytes(self) -> bytes:
+        """The pack itself."""
+        if self._content is not None:
+            return self._content
+        assert self._path is not None
+        with builtins.open(self._path, "rb") as file:
+            return file.read()
+
+    def save(self, path: Union[str, "os.PathLike[str]"]) -> None:
+        """Writes the pack; a file that exists is replaced in one step, or not at all."""
+        target = os.path.abspath(os.fspath(path))
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".kimic-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self.to_bytes())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def __repr__(self) -> str:
+        return f"<kimic.Pack: {self.info['experts']} experts, {self.info['kernels']} kernels, {self.info['bytes']} bytes>"
+
+
+def compile(
+    source: Union[str, "os.PathLike[str]", Sequence[Expert]],
+    *,
+    name: str = "experts",
+    jobs: int = 0,
+    strict: bool = False,
+    apply_scaling: bool = True,
+    enforce_budgets: bool = True,
+    progress: Optional[Callable[[str, int, int], None]] = None,
+) -> Pack:
+    """Compiles a manifest (its path, or its folder) or a sequence of Expert.
+
+    `jobs` are threads (0: one per processor); the result does not depend on them. `progress(step, done, total)` is
+    called as experts, kernels and the pack are finished; an exception in it, or Ctrl-C, cancels.
+    """
+    options = dict(strict=strict, jobs=jobs, apply_scaling=apply_scaling, enforce_budgets=enforce_budgets,
+                   progress=progress)
+    if isinstance(source, (str, os.PathLike)):
+        content, report = _kimic.compile_manifest(os.fspath(source), **options)
+    else:
+        experts = list(source)
+        ids = [expert.id for expert in experts]
+        if not experts:
+            raise ValueError("there is no expert to compile")
+        if len(set(ids)) != len(ids):
+            raise ValueError("two experts have the same id")
+        content, report = _kimic.compile_experts(name, [expert._spec() for expert in experts], **options)
+    return Pack(_kimic.Pack(content), content=content, report=json.loads(report))
+
+
+def open(source: Union[str, "os.PathLike[str]", bytes]) -> Pack:
+    """Opens a pack: a file, read on demand, or its bytes."""
+    if isinstance(source, bytes):
+        return Pack(_kimic.Pack(source), content=source)
+    path = os.fspath(source)
+    return Pack(_kimic.Pack.open_file(path), path=path)

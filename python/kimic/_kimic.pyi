@@ -1,0 +1,63 @@
+from typing import Callable, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Error(Exception):
+    number: int
+    name: str
+    kind: str
+
+class Layer:
+    def __init__(
+        self, weights: NDArray[np.float32], bias: NDArray[np.float32], activation: str, steepness: float
+    ) -> None: ...
+
+class ExpertSpec:
+    id: str
+    name: str
+    domain: str
+    specialization: str
+    task: str
+    labels: list[str]
+    file: Optional[str]
+    layers: list[Layer]
+    calibration: Optional[NDArray[np.float32]]
+    test_inputs: Optional[NDArray[np.float32]]
+    test_targets: Optional[NDArray[np.float32]]
+    input_range: list[tuple[float, float]]
+    confidence_threshold: float
+    def __init__(self) -> None: ...
+
+def compile_manifest(
+    path: str,
+    strict: bool,
+    jobs: int,
+    apply_scaling: bool,
+    enforce_budgets: bool,
+    progress: Optional[Callable[[str, int, int], None]],
+) -> tuple[bytes, str]: ...
+def compile_experts(
+    name: str,
+    experts: list[ExpertSpec],
+    strict: bool,
+    jobs: int,
+    apply_scaling: bool,
+    enforce_budgets: bool,
+    progress: Optional[Callable[[str, int, int], None]],
+) -> tuple[bytes, str]: ...
+
+class Pack:
+    def __init__(self, bytes: bytes) -> None: ...
+    @staticmethod
+    def open_file(path: str) -> Pack: ...
+    def info(self) -> dict: ...
+    def expert_info(self, expert: int) -> dict: ...
+    def metadata(self) -> str: ...
+    def run(self, expert: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def route(
+        self, x: NDArray[np.float32], count: int
+    ) -> tuple[list[tuple[int, float, float]], NDArray[np.float32]]: ...
+    def run_routed(
+        self, x: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.float32], tuple[list[tuple[int, float, float]], NDArray[np.float32]]]: ...
