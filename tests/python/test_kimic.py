@@ -1,0 +1,321 @@
+"""The Python package: compiling, running, routing, errors."""
+
+import json
+import threading
+
+import kimic
+import numpy as np
+import pytest
+from quantization import TanhExpert
+
+f32 = np.float32
+
+
+def layers_of(sizes, seed, activation="sigmoid_symmetric", steepness=0.5, gain=1.5):
+    rng = np.random.default_rng(seed)
+    return [
+        kimic.Layer(
+            (rng.standard_normal((outputs, inputs)) * gain / steepness / np.sqrt(inputs)).astype(f32),
+            (rng.standard_normal(outputs) * 0.3).astype(f32),
+            activation,
+            steepness,
+        )
+        for inputs, outputs in zip(sizes, sizes[1:])
+    ]
+
+
+def inputs_of(columns, rows, seed, magnitude=1.0):
+    return (np.random.default_rng(seed).uniform(-magnitude, magnitude, (rows, columns))).astype(f32)
+
+
+def expert_of(sizes=(4, 6, 3), seed=1, id="e", **fields):
+    fields.setdefault("calibration", inputs_of(sizes[0], 100, 7))
+    return kimic.Expert(id, layers_of(sizes, seed), **fields)
+
+
+def float_outputs(layers, x):
+    """Float64, with FANN's clamp."""
+    y = x.astype(np.float64)
+    for layer in layers:
+        t = layer.steepness * (y @ layer.weights.T.astype(np.float64) + layer.bias)
+        y = np.tanh(np.clip(t, -150 / layer.steepness, 150 / layer.steepness))
+    return y
+
+
+# Running
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 1, 2), (4, 6, 3), (7, 33, 17, 5), (64, 128, 64, 16), (300, 9, 40)])
+@pytest.mark.parametrize("magnitude", [1.0, 30.0])
+def test_outputs_are_those_of_the_specification_to_the_bit(sizes, magnitude):
+    layers = layers_of(sizes, seed=sum(sizes))
+    calibration = inputs_of(sizes[0], 100, 7)
+    x = inputs_of(sizes[0], 50, 11, magnitude)  # beyond the calibrated range codes saturate
+    oracle = TanhExpert([(l.weights, l.bias, l.steepness) for l in layers], calibration)
+    pack = kimic.compile([kimic.Expert("e", layers, calibration=calibration)])
+    assert np.array_equal(pack.run(x), oracle.run(x))
+
+
+def test_outputs_are_near_the_float_network():
+    expert = expert_of((20, 40, 5))
+    x = inputs_of(20, 200, 3)
+    assert np.abs(kimic.compile([expert]).run(x) - float_outputs(expert.network, x)).max() < 0.03
+
+
+def test_outputs_are_float32():
+    assert kimic.compile([expert_of()]).run(inputs_of(4, 2, 3)).dtype == f32
+
+
+def test_one_row_gives_one_row():
+    pack = kimic.compile([expert_of()])
+    x = inputs_of(4, 5, 3)
+    assert np.array_equal(pack.run(x[2]), pack.run(x)[2])
+
+
+def test_arrays_that_are_not_contiguous_float32_are_converted():
+    pack = kimic.compile([expert_of()])
+    x = inputs_of(4, 5, 3)
+    assert np.array_equal(pack.run(np.asfortranarray(x.astype(np.float64))), pack.run(x))
+
+
+def test_experts_are_run_by_name_and_by_number():
+    pack = kimic.compile([expert_of(id="a", seed=1), expert_of(id="b", seed=2)])
+    x = inputs_of(4, 5, 3)
+    assert pack.experts == ["a", "b"]
+    assert np.array_equal(pack.run(x, expert="b"), pack.run(x, expert=1))
+    assert not np.array_equal(pack.run(x, expert="a"), pack.run(x, expert="b"))
+
+
+def test_threads_share_a_pack():
+    pack = kimic.compile([expert_of((64, 128, 64, 16))])
+    x = inputs_of(64, 200, 3)
+    expected = pack.run(x)
+    results = [None] * 4
+
+    def work(i):
+        results[i] = pack.run(x)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(result, expected) for result in results)
+
+
+# Packs
+
+
+def test_saved_pack_is_opened_with_the_same_outputs(tmp_path):
+    pack = kimic.compile([expert_of()])
+    pack.save(tmp_path / "p.kpk")
+    x = inputs_of(4, 5, 3)
+    assert np.array_equal(kimic.open(tmp_path / "p.kpk").run(x), pack.run(x))
+    assert np.array_equal(kimic.open(pack.to_bytes()).run(x), pack.run(x))
+    assert [path.name for path in tmp_path.iterdir()] == ["p.kpk"]
+
+
+def test_bytes_do_not_depend_on_jobs():
+    experts = [expert_of(id=f"e{i}", seed=i, sizes=(4, 2 + i, 3)) for i in range(8)]
+    assert kimic.compile(experts, jobs=1).to_bytes() == kimic.compile(experts, jobs=5).to_bytes()
+
+
+def test_report_tells_sizes_and_errors():
+    report = kimic.compile([expert_of((64, 128, 64, 16))]).report
+    entry = report["experts"][0]
+    assert entry["parameters"] == 64 * 128 + 128 + 128 * 64 + 64 + 64 * 16 + 16
+    assert entry["floatBytes"] == 4 * entry["parameters"]
+    assert 0 < entry["maxError"] < 0.05
+    assert entry["sqnrDb"] > 35
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_report_tells_accuracy_on_test_data():
+    expert = expert_of((4, 6, 3), task="classification")
+    x = inputs_of(4, 300, 3)
+    targets = np.eye(3, dtype=f32)[float_outputs(expert.network, x).argmax(axis=1)]
+    expert.test = (x, targets)
+    entry = kimic.compile([expert]).report["experts"][0]
+    assert entry["measuredOn"] == "test"
+    assert entry["floatAccuracy"] == 1.0
+    assert entry["compiledAccuracy"] == entry["agreement"] >= 0.98
+
+
+def test_opened_pack_keeps_the_measured_accuracy(tmp_path):
+    pack = kimic.compile([expert_of()])
+    pack.save(tmp_path / "p.kpk")
+    opened = kimic.open(tmp_path / "p.kpk")
+    assert opened.report["experts"][0]["maxError"] == pack.report["experts"][0]["maxError"]
+
+
+def test_expert_info_tells_shape_and_domain():
+    info = kimic.compile([expert_of(domain="Mathematics", confidence_threshold=0.25)]).expert_info("e")
+    assert (info["inputs"], info["outputs"], info["domain"]) == (4, 3, "Mathematics")
+    assert info["confidence_threshold"] == 0.25
+
+
+def test_progress_reaches_the_total():
+    seen = []
+    kimic.compile([expert_of(id="a"), expert_of(id="b")], progress=lambda *step: seen.append(step))
+    assert seen[1] == ("experts", 2, 2)
+    assert seen[-1] == ("pack", 1, 1)
+
+
+def test_exception_in_progress_cancels():
+    def stop(*_):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        kimic.compile([expert_of(id=f"e{i}") for i in range(5)], jobs=3, progress=stop)
+
+
+# Manifests and routing
+
+
+def net_of(layers):
+    """The network as FANN_FLO_2.1."""
+    sizes = [layers[0].weights.shape[1]] + [layer.weights.shape[0] for layer in layers]
+    neurons, connections, first = [], [], 0
+    for i, size in enumerate(sizes):
+        for n in range(size):
+            if i == 0:
+                neurons.append("(0, 0, 0)")
+            else:
+                layer = layers[i - 1]
+                neurons.append(f"({sizes[i - 1] + 1}, 5, {layer.steepness})")
+                row = list(layer.weights[n]) + [layer.bias[n]]
+                connections += [f"({first + k}, {float(w)!r})" for k, w in enumerate(row)]
+        neurons.append("(0, 0, 0)")
+        if i:
+            first += sizes[i - 1] + 1
+    return "\n".join([
+        "FANN_FLO_2.1", f"num_layers={len(sizes)}", "connection_rate=1.0", "network_type=0",
+        "layer_sizes=" + " ".join(str(size + 1) for size in sizes), "scale_included=0",
+        "neurons (num_inputs, activation_function, activation_steepness)=" + " ".join(neurons),
+        "connections (connected_to_neuron, weight)=" + " ".join(connections), ""])
+
+
+@pytest.fixture
+def routed(tmp_path):
+    """A manifest of two experts and a router, with the layers by id."""
+    layers = {"a": layers_of((4, 6, 3), 1), "b": layers_of((4, 6, 3), 2), "router": layers_of((4, 5, 2), 3)}
+    for id, network in layers.items():
+        (tmp_path / f"{id}.net").write_text(net_of(network))
+    manifest = {
+        "kimic": 1,
+        "name": "two",
+        "experts": [{"id": id, "network": f"{id}.net", "domain": "Reasoning", "input_range": [-1, 1]} for id in "ab"],
+        "router": {"network": "router.net", "experts": ["b", "a"], "input_range": [-1, 1]},
+    }
+    (tmp_path / "experts.json").write_text(json.dumps(manifest))
+    return tmp_path, layers
+
+
+def test_manifest_is_compiled(routed):
+    folder, layers = routed
+    pack = kimic.compile(folder / "experts.json")
+    assert pack.experts == ["b", "a", "router"]
+    x = inputs_of(4, 50, 3)
+    assert np.abs(pack.run(x, expert="a") - float_outputs(layers["a"], x)).max() < 0.03
+
+
+def test_fann_file_and_arrays_give_the_same_outputs(routed):
+    folder, layers = routed
+    x = inputs_of(4, 50, 3)
+    from_file = kimic.compile([kimic.Expert("e", folder / "a.net", input_range=[(-1, 1)])])
+    from_arrays = kimic.compile([kimic.Expert("e", layers["a"], input_range=[(-1, 1)])])
+    assert np.array_equal(from_file.run(x), from_arrays.run(x))
+
+
+def test_router_chooses_the_expert_with_the_highest_score(routed):
+    folder, _ = routed
+    pack = kimic.compile(folder)
+    for row in inputs_of(4, 20, 3):
+        logits = pack.run(row, expert="router")
+        route = pack.route(row)
+        assert route.choices[0].number == int(logits.argmax())
+        assert route.choices[0].expert == pack.experts[int(logits.argmax())]
+        assert np.isclose(route.scores.sum(), 1, atol=1e-6)
+
+
+def test_run_without_expert_is_routed(routed):
+    folder, _ = routed
+    pack = kimic.compile(folder)
+    for row in inputs_of(4, 20, 3):
+        assert np.array_equal(pack.run(row), pack.run(row, expert=pack.route(row).choices[0].expert))
+
+
+# Errors
+
+
+def test_missing_manifest_is_an_error_of_the_catalogue(tmp_path):
+    with pytest.raises(kimic.Error) as error:
+        kimic.compile(tmp_path / "none.json")
+    assert error.value.name == "FileNotFound"
+    assert error.value.kind == "not found"
+    assert "none.json" in str(error.value)
+
+
+def test_expert_that_overflows_is_refused_by_name():
+    layers = layers_of((2, 2), 1)
+    layers[0].weights = np.full((2, 2), 3e38, f32)
+    with pytest.raises(kimic.Error, match="big: the expert cannot be compiled") as error:
+        kimic.compile([kimic.Expert("big", layers, input_range=[(1, 2)])])
+    assert error.value.number == 5000
+
+
+def test_corrupt_pack_is_refused():
+    content = bytearray(kimic.compile([expert_of()]).to_bytes())
+    content[300] ^= 1
+    with pytest.raises(kimic.Error) as error:
+        kimic.open(bytes(content))
+    assert error.value.kind == "data loss"
+
+
+def test_truncated_pack_is_refused():
+    with pytest.raises(kimic.Error):
+        kimic.open(kimic.compile([expert_of()]).to_bytes()[:100])
+
+
+def test_wrong_number_of_inputs_is_refused():
+    with pytest.raises(kimic.Error) as error:
+        kimic.compile([expert_of()]).run(np.zeros((2, 5), f32))
+    assert error.value.kind == "invalid argument"
+
+
+def test_unknown_expert_is_a_key_error():
+    with pytest.raises(KeyError, match="the pack has no expert 'x'; it has e"):
+        kimic.compile([expert_of()]).run(np.zeros(4, f32), expert="x")
+
+
+@pytest.mark.parametrize("id", ["", "router", "a/b", "..", "x" * 65])
+def test_bad_id_is_a_value_error(id):
+    with pytest.raises(ValueError, match="expert id"):
+        kimic.compile([expert_of(id=id)])
+
+
+def test_repeated_id_is_a_value_error():
+    with pytest.raises(ValueError, match="same id"):
+        kimic.compile([expert_of(), expert_of()])
+
+
+def test_layers_that_do_not_fit_are_a_value_error():
+    with pytest.raises(ValueError, match="layer 1 has 5 inputs, but the layer before has 3 outputs"):
+        kimic.compile([kimic.Expert("e", layers_of((2, 3), 1) + layers_of((5, 1), 1))])
+
+
+def test_unknown_activation_is_a_value_error():
+    with pytest.raises(ValueError, match="'relu' is not one of FANN's twenty activation functions"):
+        kimic.compile([kimic.Expert("e", layers_of((2, 3), 1, activation="relu"))])
+
+
+def test_nan_weight_is_a_value_error():
+    layers = layers_of((2, 3), 1)
+    layers[0].weights[0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        kimic.compile([kimic.Expert("e", layers)])
+
+
+def test_calibration_of_another_width_is_a_value_error():
+    with pytest.raises(ValueError, match="calibration has 5 columns, but the network needs 4"):
+        kimic.compile([expert_of(calibration=inputs_of(5, 10, 1))])
