@@ -8,7 +8,7 @@ const char *nameOf(Phase phase) {
 #define KIMIC_PHASE(enumerator, name, description)                                                                     \
   case Phase::enumerator:                                                                                              \
     return name;
-#include "compiler/Pipeline/Phases.def"
+#include "compiler/include/kimic/Phases.def"
 #undef KIMIC_PHASE
   }
   return "";
@@ -19,7 +19,7 @@ const char *descriptionOf(Phase phase) {
 #define KIMIC_PHASE(enumerator, name, description)                                                                     \
   case Phase::enumerator:                                                                                              \
     return description;
-#include "compiler/Pipeline/Phases.def"
+#include "compiler/include/kimic/Phases.def"
 #undef KIMIC_PHASE
   }
   return "";
@@ -28,7 +28,7 @@ const char *descriptionOf(Phase phase) {
 std::vector<Phase> allPhases() {
   return {
 #define KIMIC_PHASE(enumerator, name, description) Phase::enumerator,
-#include "compiler/Pipeline/Phases.def"
+#include "compiler/include/kimic/Phases.def"
 #undef KIMIC_PHASE
   };
 }

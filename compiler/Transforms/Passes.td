@@ -1,4 +1,4 @@
-// The compiler's own passes, in the order in which the pipeline runs them (Pipeline/Phases.def).
+// The compiler's own passes, in the order in which the pipeline runs them (compiler/include/kimic/Phases.def).
 #ifndef KIMIC_TRANSFORMS_PASSES
 #define KIMIC_TRANSFORMS_PASSES
 

@@ -20,7 +20,7 @@ namespace kimic {
 
 enum class Phase : std::uint8_t {
 #define KIMIC_PHASE(enumerator, name, description) enumerator,
-#include "compiler/Pipeline/Phases.def"
+#include "compiler/include/kimic/Phases.def"
 #undef KIMIC_PHASE
 };
 
