@@ -5,8 +5,12 @@
 #include "formats/fann/FannReader.h"
 #include "formats/manifest/Json.h"
 
+#include <algorithm>
+#include <atomic>
 #include <map>
+#include <optional>
 #include <sys/stat.h>
+#include <thread>
 #include <utility>
 
 namespace kimic::manifest {
@@ -143,15 +147,40 @@ Status checkRouter(ExpertSet &set) {
   return {};
 }
 
-/// Reads the files of a manifest, data files once each.
+/// The folder of a file, with its '/', or empty.
+std::string folderOf(const std::string &file) { return file.substr(0, file.rfind('/') + 1); }
+
+using NetworkResult = Result<fann::Network, Diagnostic>;
+
+/// Reads files in parallel; results in the order of `paths`, so that nothing depends on the threads.
+std::vector<NetworkResult> readNetworks(const std::vector<std::string> &paths, unsigned jobs) {
+  std::vector<std::optional<NetworkResult>> read(paths.size());
+  std::atomic<std::size_t> next{0};
+  auto work = [&] {
+    for (std::size_t i; (i = next++) < paths.size();)
+      read[i].emplace(fann::readNetworkFile(paths[i]));
+  };
+  std::size_t threadCount = jobs ? jobs : std::max(1u, std::thread::hardware_concurrency());
+  std::vector<std::thread> threads;
+  for (std::size_t i = 1; i < std::min(threadCount, paths.size()); ++i)
+    threads.emplace_back(work);
+  work();
+  for (std::thread &thread : threads)
+    thread.join();
+
+  std::vector<NetworkResult> results;
+  for (auto &result : read)
+    results.push_back(std::move(*result));
+  return results;
+}
+
+/// Takes the networks of a manifest and reads its data files, each once.
 class FileReader {
 public:
   FileReader(const std::string &manifestFile, std::vector<std::string> &warnings)
-      : manifestFile_(manifestFile), folder_(manifestFile.substr(0, manifestFile.rfind('/') + 1)), warnings_(warnings) {
-  }
+      : manifestFile_(manifestFile), folder_(folderOf(manifestFile)), warnings_(warnings) {}
 
-  Status read(const std::string &path, const NetworkEntry &entry, LoadedNetwork &out) {
-    auto network = fann::readNetworkFile(folder_ + entry.networkFile.path);
+  Status read(const std::string &path, const NetworkEntry &entry, NetworkResult network, LoadedNetwork &out) {
     if (!network)
       return relate(network.error(), path + ".network", entry.networkFile);
     out.network = std::move(*network);
@@ -218,7 +247,7 @@ private:
   }
 
   const std::string &manifestFile_;
-  std::string folder_; ///< with its '/', or empty
+  std::string folder_;
   std::vector<std::string> &warnings_;
   std::map<std::string, std::shared_ptr<const FannData>> files_;
 };
@@ -246,16 +275,23 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, ReadOptions 
   set.name = std::move(manifest.name);
   set.file = file;
   set.metadata = std::move(manifest.metadata);
+  std::vector<std::string> networkFiles;
+  for (const ExpertEntry &expert : manifest.experts)
+    networkFiles.push_back(folderOf(file) + expert.networkFile.path);
+  if (manifest.router)
+    networkFiles.push_back(folderOf(file) + manifest.router->networkFile.path);
+  std::vector<NetworkResult> networks = readNetworks(networkFiles, options.jobs);
+
   FileReader reader(file, set.warnings);
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {
     Expert &expert = set.experts.emplace_back();
     static_cast<ExpertEntry &>(expert) = std::move(manifest.experts[i]);
-    KIMIC_TRY(reader.read(expertPath(i), expert, expert));
+    KIMIC_TRY(reader.read(expertPath(i), expert, std::move(networks[i]), expert));
   }
   if (manifest.router) {
     Router &router = set.router.emplace();
     static_cast<RouterEntry &>(router) = std::move(*manifest.router);
-    KIMIC_TRY(reader.read("router", router, router));
+    KIMIC_TRY(reader.read("router", router, std::move(networks.back()), router));
   }
   KIMIC_TRY(check(set, options));
   return set;

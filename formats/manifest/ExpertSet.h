@@ -43,6 +43,7 @@ struct ExpertSet {
 
 struct ReadOptions {
   bool strict = false; ///< a parameter count outside of kMinParameters .. kMaxParameters is an error
+  unsigned jobs = 1;   ///< threads that read networks; 0: as many as the machine has processors
 };
 
 /// Checks everything that needs networks and data together (the entries are as parseManifest leaves them): columns of

@@ -145,7 +145,8 @@ void compile(CompileArguments arguments, Context &context) {
   auto begin = std::chrono::steady_clock::now();
   if (!arguments.output.empty())
     checkOutput(arguments);
-  manifest::ExpertSet set = take(manifest::readManifest(arguments.manifest, {.strict = arguments.isStrict}));
+  manifest::ExpertSet set =
+      take(manifest::readManifest(arguments.manifest, {.strict = arguments.isStrict, .jobs = arguments.options.jobs}));
   context.console.detail(
       fmt::format("{}: {} experts{}", set.file, set.experts.size(), set.router ? " and a router" : ""));
 

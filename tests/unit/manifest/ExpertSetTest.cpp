@@ -129,6 +129,15 @@ TEST_F(ExpertSetTest, TwoLabelsMayNameTheSidesOfOneOutput) {
       {"id": "a", "domain": "Coding", "network": "narrow.net", "labels": ["no", "yes"]}]})");
 }
 
+TEST_F(ExpertSetTest, ErrorIsThatOfTheFirstExpertWithAnyNumberOfThreads) {
+  std::string experts;
+  for (int i = 0; i < 20; ++i)
+    experts += (i ? "," : "") + std::string(R"({"id": "e)") + std::to_string(i) +
+               R"(", "domain": "Coding", "network": ")" + (i < 3 ? "a" : "missing") + ".net\"}";
+  EXPECT_THAT(errorOf(R"({"kimic": 1, "name": "s", "experts": [)" + experts + "]}", {.jobs = 8}),
+              testing::StartsWith("experts.json:1: experts[3].network: file does not exist"));
+}
+
 TEST_F(ExpertSetTest, MissingManifestIsRefused) {
   auto set = readManifest(folder_ + "/none.json");
   ASSERT_FALSE(set.ok());
