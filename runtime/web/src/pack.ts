@@ -132,7 +132,11 @@ export class Pack {
 
   /** The number of an expert. */
   async find(expert: ExpertRef, options: {signal?: AbortSignal} = {}): Promise<number> {
-    if (typeof expert === 'number') return expert;
+    if (typeof expert === 'number') {
+      const isOne = Number.isInteger(expert) && expert >= 0 && expert < this.info.experts;
+      if (isOne || this.pump.isClosed) return expert;
+      throw kimicError('UnknownExpert', {args: [expert, this.info.experts]});
+    }
     const {experts = []} = await this.metadata(options);
     let number = experts.findIndex(entry => entry.id === expert);
     if (number < 0) number = experts.findIndex(entry => entry.name === expert);
@@ -227,7 +231,7 @@ export class Pack {
         let outcome = 0;
         for (const expert of experts) {
           if (pinned.includes(expert)) continue;
-          const status = this.runtime.load(expert >>> 0);
+          const status = this.runtime.load(expert);
           if (status > 0) return status;
           if (status === 0) {
             this.runtime.pin(expert);

@@ -7,6 +7,7 @@ import {untilAborted, type ByteSource} from './source.js';
 export class Pump {
   private waiting = 0;
   private reads = new AbortController();
+  private readsUnderWay = 0;
   private wake: (() => void) | undefined;
   private progress: Promise<void> | undefined;
   /** Host errors that the runtime knows only by number. */
@@ -36,7 +37,7 @@ export class Pump {
       }
     } finally {
       // Reads that nobody waits for any more are stopped; the runtime forgets them.
-      if (--this.waiting === 0) {
+      if (--this.waiting === 0 && this.readsUnderWay > 0) {
         this.reads.abort();
         this.reads = new AbortController();
       }
@@ -101,10 +102,13 @@ export class Pump {
   private async read(request: ReadRequest): Promise<number> {
     const signal = this.reads.signal;
     let bytes: Uint8Array;
+    ++this.readsUnderWay;
     try {
       bytes = await this.source.read(request.offset, request.length, signal);
     } catch (failure) {
       throw signal.aborted ? cancelled(signal) : failure;
+    } finally {
+      --this.readsUnderWay;
     }
     if (this.closed) return 0;
     const delivered = bytes.subarray(0, request.length);

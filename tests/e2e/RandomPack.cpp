@@ -1,0 +1,67 @@
+// Writes a pack of random experts of every kind behind a router, with the compiler's kernels.
+//
+//   random-pack OUTPUT.kpk
+#include "compiler/Target/KernelModule.h"
+#include "formats/base/File.h"
+#include "tests/support/TestPack.h"
+
+#include <cstdio>
+
+using namespace kimic;
+using kimic::testing::ExpertGenerator;
+using kimic::testing::RandomExpert;
+using kimic::testing::TestPack;
+
+// A network with this many inputs and outputs and otherwise random.
+static RandomExpert shaped(ExpertGenerator &generator, std::uint32_t inputs, std::uint32_t outputs) {
+  RandomExpert expert;
+  do
+    expert.signature = generator.signature();
+  while (expert.signature.layers.size() < 2);
+  expert.signature.inputs = inputs;
+  for (std::size_t l = 0; l < expert.signature.layers.size(); ++l)
+    expert.signature.layers[l].readBegin = 0; // as in a shortcut network: valid whatever the widths
+  expert.signature.layers.back().groups = {{Activation::Linear, false, outputs}};
+  expert.signature.outputAffine = true;
+  expert.parameters = generator.parameters(expert.signature);
+  return expert;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: random-pack OUTPUT.kpk\n");
+    return 2;
+  }
+  ExpertGenerator generator(2024, {60, 6, 70, 4});
+  TestPack pack;
+  constexpr std::uint32_t kRouted = 7, kExperts = 150, kInputs = 19;
+  for (std::uint32_t i = 0; i < kRouted; ++i)
+    pack.add(shaped(generator, kInputs, 5));
+  RandomExpert router = shaped(generator, kInputs, kRouted);
+  for (std::uint32_t i = kRouted; i < kExperts; ++i)
+    pack.add(generator.expert());
+  pack.addRouter(router, 3, pack::Merge::Weighted, 2);
+  pack.contents.router->routed = kRouted;
+  pack.contents.meta = R"({"name":"random","experts":[{"id":"first","name":"the first one"}]})";
+
+  std::vector<quant::Signature> &signatures = pack.signatures;
+  for (kimic::abi::Variant variant : {kimic::abi::Variant::Scalar, kimic::abi::Variant::Simd128})
+    for (std::size_t first = 0; first < signatures.size(); first += pack.kernelsPerGroup()) {
+      std::span<const quant::Signature> group =
+          std::span(signatures).subspan(first, std::min<std::size_t>(pack.kernelsPerGroup(), signatures.size() - first));
+      auto module = emitKernelModule(group, variant);
+      if (!module.ok()) {
+        std::fprintf(stderr, "%s\n", module.error().message().c_str());
+        return 1;
+      }
+      pack.contents.modules[pack::variantIndex(variant)].push_back(std::move(module).value());
+    }
+  std::vector<std::uint8_t> bytes = pack.bytes();
+  auto written = writeFileAtomically(argv[1], {reinterpret_cast<const char *>(bytes.data()), bytes.size()}, true);
+  if (bytes.empty() || !written.ok()) {
+    std::fprintf(stderr, "random-pack: no pack written\n");
+    return 1;
+  }
+  std::printf("%u experts, %zu kernels, %zu bytes\n", kExperts + 1, signatures.size(), bytes.size());
+  return 0;
+}

@@ -1,0 +1,209 @@
+// An open pack: cancelling, disposing, memory, wrong calls.
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import test from 'node:test';
+import {importKimic, packPath} from '../setup.mjs';
+
+const {open, KimicError} = await importKimic();
+const path = packPath('demo');
+const bytes = new Uint8Array(await readFile(path));
+const row = new Float32Array(64).fill(0.25);
+
+/** A source that answers only when told, and knows what was cancelled. */
+function slowSource() {
+  const source = {
+    waiting: [],
+    cancelled: 0,
+    isSlow: false,
+    read(offset, length, signal) {
+      const part = bytes.subarray(offset, offset + length);
+      if (!source.isSlow) return Promise.resolve(part);
+      return new Promise((resolve, reject) => {
+        source.waiting.push(() => resolve(part));
+        signal.addEventListener('abort', () => {
+          ++source.cancelled;
+          reject(signal.reason);
+        });
+      });
+    },
+    release() {
+      source.isSlow = false;
+      for (const answer of source.waiting.splice(0)) answer();
+    },
+  };
+  return source;
+}
+const tick = () => new Promise(resolve => setTimeout(resolve, 5));
+
+test('info tells the header\'s facts without another read', async () => {
+  let reads = 0;
+  const pack = await open({read: async (offset, length) => (++reads, bytes.subarray(offset, offset + length))});
+  assert.equal(reads, 1);
+  assert.equal(pack.info.packBytes, bytes.length);
+  assert.equal(pack.info.experts, 20);
+  assert.deepEqual(pack.info.router?.expert, 19);
+});
+
+test('metadata is read once, and names experts', async () => {
+  const pack = await open(path);
+  const [first, again] = await Promise.all([pack.metadata(), pack.metadata()]);
+  assert.equal(first, again);
+  assert.equal(first.experts.length, 20);
+  const id = first.experts[3].id;
+  assert.equal(await pack.find(id), 3);
+  assert.deepEqual(await pack.run(id, row), await pack.run(3, row));
+  await assert.rejects(pack.run('nobody', row), {code: 'UnknownExpertName', kind: 'NotFound'});
+  await pack.dispose();
+});
+
+test('runs rows into an array of the caller', async () => {
+  const pack = await open(path);
+  const two = Float32Array.of(...row, ...row.map(v => -v));
+  const both = await pack.run(0, two);
+  const out = new Float32Array(25);
+  assert.equal(await pack.run(0, two, {out}), out);
+  assert.deepEqual(out.subarray(0, 20), both);
+  assert.deepEqual(both.subarray(0, 10), await pack.run(0, row));
+  await assert.rejects(pack.run(0, two, {out: new Float32Array(19)}), {code: 'OutputLength'});
+  await pack.dispose();
+});
+
+test('results stay when memory grows', async () => {
+  const pack = await open(path);
+  const small = await pack.run(0, row);
+  const copy = small.slice();
+  await pack.run(0, new Float32Array(64 * 20000));
+  assert.deepEqual(small, copy);
+  await pack.dispose();
+});
+
+test('wrong calls are errors with numbers and sentences', async () => {
+  const pack = await open(path);
+  await assert.rejects(pack.run(20, row), error => {
+    assert.ok(error instanceof KimicError && error instanceof Error);
+    assert.equal(error.code, 'UnknownExpert');
+    assert.equal(error.number, 4003);
+    assert.equal(error.kind, 'NotFound');
+    assert.equal(error.message, 'expert 20 does not exist: the pack has 20');
+    return true;
+  });
+  for (const bad of [-1, 1.5, NaN]) await assert.rejects(pack.run(bad, row), {code: 'UnknownExpert'});
+  await assert.rejects(pack.run(0, row.subarray(1)), {code: 'InputLength'});
+  await assert.rejects(pack.run(0, new Float32Array(0)), {code: 'InputLength'});
+  assert.throws(() => pack.runSync(1, row), {code: 'ExpertNotResident', message: 'expert 1 is not resident'});
+  await assert.rejects(pack.route(row, {k: 99}), {code: 'TooManyChoices'});
+  await assert.rejects(pack.route(row.subarray(1)), {code: 'InputLength'});
+  await pack.load(1);
+  assert.equal(pack.runSync(1, row).length, 10);
+  await pack.dispose();
+});
+
+test('opening can be cancelled', async () => {
+  const source = slowSource();
+  source.isSlow = true;
+  const controller = new AbortController();
+  const opening = open(source, {signal: controller.signal});
+  await tick();
+  const start = performance.now();
+  controller.abort(new Error('changed my mind'));
+  await assert.rejects(opening, error => error.code === 'OperationCancelled' && error.cause.message === 'changed my mind');
+  assert.ok(performance.now() - start < 50);
+  assert.equal(source.cancelled, 1);
+  await assert.rejects(open(path, {signal: AbortSignal.abort()}), {code: 'OperationCancelled', kind: 'Cancelled'});
+});
+
+test('cancelling one caller does not disturb another', async () => {
+  const source = slowSource();
+  const pack = await open(source);
+  source.isSlow = true;
+  const controller = new AbortController();
+  const mine = pack.run(0, row, {signal: controller.signal});
+  const theirs = pack.run(0, row);
+  await tick();
+  controller.abort();
+  await assert.rejects(mine, {code: 'OperationCancelled'});
+  assert.equal(source.cancelled, 0);
+  source.release();
+  assert.equal((await theirs).length, 10);
+  await pack.dispose();
+});
+
+test('what was cancelled can be loaded again', async () => {
+  const source = slowSource();
+  const pack = await open(source);
+  for (let round = 0; round < 5; ++round) {
+    source.isSlow = true;
+    const controller = new AbortController();
+    const run = pack.run(2, row, {signal: controller.signal});
+    await tick();
+    controller.abort();
+    await assert.rejects(run, {code: 'OperationCancelled'});
+    await tick();
+    source.isSlow = false;
+  }
+  assert.ok(source.cancelled >= 5);
+  assert.equal((await pack.run(2, row)).length, 10);
+  await pack.dispose();
+});
+
+test('after dispose everything says so, and loads under way are told', async () => {
+  const source = slowSource();
+  const pack = await open(source);
+  await pack.run(0, row);
+  source.isSlow = true;
+  const pending = pack.run(1, row);
+  await tick();
+  const told = assert.rejects(pending, {code: 'PackDisposed'});
+  await pack.dispose();
+  await told;
+  await assert.rejects(pack.run(0, row), {code: 'PackDisposed', kind: 'FailedPrecondition'});
+  assert.throws(() => pack.runSync(0, row), {code: 'PackDisposed'});
+  assert.throws(() => pack.stats, {code: 'PackDisposed'});
+  await pack.dispose();
+  source.release();
+  await tick();
+});
+
+// The experts have more than a megabyte; a module of 64 large kernels has a third of one while it is linked.
+for (const [engine, maxBytes] of [['generic', 400_000], ['auto', 900_000]]) test(`memory stays under its cap and everything still runs: ${engine}`, async () => {
+  const pack = await open(packPath('random'), {memory: {maxBytes}, engine});
+  const free = await open(packPath('random'));
+  for (let round = 0; round < 3; ++round)
+    for (let expert = 0; expert < pack.info.experts; ++expert) {
+      const {inputs} = await free.expertInfo(expert);
+      const input = new Float32Array(inputs).fill(0.1);
+      assert.deepEqual(await pack.run(expert, input), await free.run(expert, input));
+    }
+  const {arenaPeak, arenaCap, evictions, residentExperts} = pack.stats;
+  assert.equal(arenaCap, maxBytes);
+  assert.ok(arenaPeak <= maxBytes);
+  assert.ok(evictions > 20 && residentExperts > 10, `${evictions} evictions, ${residentExperts} resident`);
+  assert.equal(free.stats.evictions, 0);
+  await assert.rejects(pack.run(0, new Float32Array(19 * 20000)), {code: 'ArenaExhausted', kind: 'ResourceExhausted'});
+  assert.equal((await pack.run(0, new Float32Array(19))).length, 5);
+  await assert.rejects(open(path, {memory: {maxBytes: 1000}}), {code: 'ArenaUnavailable'});
+  await pack.dispose();
+  await free.dispose();
+});
+
+test('pinned experts stay', async () => {
+  const pack = await open(path);
+  await pack.load([0, 1], {pin: true});
+  assert.throws(() => pack.evict(0), {code: 'ExpertPinned'});
+  pack.unpin(0);
+  pack.evict(0);
+  assert.throws(() => pack.runSync(0, row), {code: 'ExpertNotResident'});
+  await pack.dispose();
+});
+
+test('a thousand packs opened and disposed of leave nothing behind', async () => {
+  const cycle = async () => {
+    const pack = await open(bytes);
+    await pack.run(0, row);
+    await pack.dispose();
+  };
+  for (let i = 0; i < 100; ++i) await cycle();
+  const before = process.memoryUsage().rss;
+  for (let i = 0; i < 900; ++i) await cycle();
+  assert.ok(process.memoryUsage().rss - before < 200e6, `${(process.memoryUsage().rss - before) / 1e6} MB more`);
+});

@@ -1,0 +1,98 @@
+// The runtime's module itself, and hosts that do not let it do what it wants.
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import test, {after, before} from 'node:test';
+import {brotliCompressSync} from 'node:zlib';
+import {serve} from '../server.mjs';
+import {dist, importKimic, packPath, packs, repository} from '../setup.mjs';
+
+const {open} = await importKimic();
+const wasmPath = join(dist, 'kimic_rt.wasm');
+const wasm = await readFile(wasmPath);
+const row = new Float32Array(64).fill(0.25);
+let server;
+before(async () => (server = await serve({packs, dist, page: {body: '<!doctype html>', type: 'text/html'}})));
+after(() => server.close());
+
+test('the module imports nothing', () => {
+  assert.deepEqual(WebAssembly.Module.imports(new WebAssembly.Module(wasm)), []);
+});
+
+test('the module exports the functions of Runtime.h', async () => {
+  const header = await readFile(join(repository, 'runtime/include/kimic/Runtime.h'), 'utf8');
+  const declared = new Set([...header.matchAll(/^\w[\w ]*[ *](kimic_\w+)\(/gm)].map(match => match[1]));
+  const exported = WebAssembly.Module.exports(new WebAssembly.Module(wasm)).map(entry => entry.name);
+  assert.deepEqual(exported.filter(name => name.startsWith('kimic_')).sort(), [...declared].sort());
+  assert.ok(exported.includes('memory') && exported.includes('__indirect_function_table'));
+});
+
+test('the module has at most 32 KiB', t => {
+  t.diagnostic(`kimic_rt.wasm: ${wasm.length} bytes, ${brotliCompressSync(wasm).length} with brotli`);
+  assert.ok(wasm.length <= 32768, `${wasm.length} bytes`);
+});
+
+test('the module can be given in every form', async () => {
+  const forms = [wasmPath, new URL(`file://${wasmPath}`), wasm, wasm.buffer.slice(wasm.byteOffset, wasm.byteOffset + wasm.length),
+    new WebAssembly.Module(wasm), `${server.url}/dist/kimic_rt.wasm`, await fetch(`${server.url}/dist/kimic_rt.wasm`)];
+  for (const form of forms) {
+    const pack = await open(packPath('demo'), {wasm: form});
+    assert.equal((await pack.run(0, row)).length, 10);
+    await pack.dispose();
+  }
+});
+
+test('a module that is not served is an error with a hint', async () => {
+  await assert.rejects(open(packPath('demo'), {wasm: `${server.url}/dist/other.wasm`}), error => {
+    assert.equal(error.code, 'RuntimeNotFound');
+    assert.match(error.message, /other\.wasm/);
+    assert.match(error.hint, /kimic\/inline/);
+    return true;
+  });
+  await assert.rejects(open(packPath('demo'), {wasm: `${server.url}/page`}), {code: 'RuntimeNotFound', hint: /HTML/});
+});
+
+// As on hosts that forbid compiling at run time: only ready modules may be instantiated.
+async function withoutCompiling(body) {
+  const {compile, instantiate} = WebAssembly;
+  WebAssembly.compile = async () => {
+    throw new WebAssembly.CompileError('Wasm code generation disallowed by embedder');
+  };
+  WebAssembly.instantiate = async (source, imports) => {
+    if (source instanceof WebAssembly.Module) return instantiate(source, imports);
+    return WebAssembly.compile(source);
+  };
+  try {
+    await body();
+  } finally {
+    Object.assign(WebAssembly, {compile, instantiate});
+  }
+}
+
+test('where kernels may not be compiled they run generically, unless that was refused', async () => {
+  const module = new WebAssembly.Module(wasm);
+  const free = await open(packPath('demo'), {wasm: module});
+  await withoutCompiling(async () => {
+    const pack = await open(packPath('demo'), {wasm: module});
+    assert.deepEqual(await pack.run(0, row), await free.run(0, row));
+    assert.equal((await pack.expertInfo(0)).variant, 'generic');
+    assert.equal(pack.stats.linkedKernels, 0);
+    const strict = await open(packPath('demo'), {wasm: module, engine: 'compiled'});
+    await assert.rejects(strict.run(0, row), {code: 'LinkFailed', kind: 'Unsupported'});
+    await assert.rejects(open(packPath('demo'), {wasm}), {code: 'WasmUnavailable'});
+  });
+});
+
+test('simd128 is chosen by asking the engine', async () => {
+  const pack = await open(packPath('demo'));
+  assert.equal((await pack.expertInfo(0)).variant, 'simd128');
+  const {validate} = WebAssembly;
+  WebAssembly.validate = () => false;
+  try {
+    const scalar = await open(packPath('demo'));
+    assert.equal((await scalar.expertInfo(0)).variant, 'scalar');
+    await assert.rejects(open(packPath('demo'), {variant: 'simd128'}), {code: 'VariantUnavailable'});
+  } finally {
+    WebAssembly.validate = validate;
+  }
+});

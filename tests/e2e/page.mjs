@@ -1,0 +1,19 @@
+// What a browser runs: every pack on every engine, in the page and in a worker, and the compiler's kernel vectors.
+// Posts {user agent, lines, failures} to the server that it came from.
+import {checkKernels, checkPacks} from './browserChecks.mjs';
+
+const report = {agent: navigator.userAgent, lines: [], failures: [], isIsolated: globalThis.crossOriginIsolated};
+try {
+  await checkPacks('page', report);
+  await checkKernels(report);
+  const worker = new Worker('worker.mjs', {type: 'module'});
+  const answer = await new Promise((resolve, reject) => {
+    worker.onmessage = event => resolve(event.data);
+    worker.onerror = event => reject(new Error(`worker: ${event.message}`));
+  });
+  report.lines.push(...answer.lines);
+  report.failures.push(...answer.failures);
+} catch (error) {
+  report.failures.push(String(error.stack ?? error));
+}
+await fetch('/result', {method: 'POST', body: JSON.stringify(report)});
