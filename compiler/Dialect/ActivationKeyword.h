@@ -3,8 +3,8 @@
 
 #include "formats/base/Activation.h"
 
-#include "llvm/ADT/StringRef.h"
 #include "mlir/IR/OpImplementation.h"
+#include "llvm/ADT/StringRef.h"
 
 namespace kimic {
 

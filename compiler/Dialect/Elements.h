@@ -11,8 +11,11 @@ namespace kimic {
 
 /// The elements in row-major order. REQUIRES: T is the element type.
 template <class T> std::vector<T> toVector(mlir::DenseElementsAttr elements) {
-  auto values = elements.getValues<T>();
-  return std::vector<T>(values.begin(), values.end());
+  if (elements.isSplat())
+    return std::vector<T>(elements.getNumElements(), elements.getSplatValue<T>());
+  std::vector<T> values(elements.getNumElements());
+  std::memcpy(values.data(), elements.getRawData().data(), values.size() * sizeof(T));
+  return values;
 }
 
 /// A constant of `shape`, of f32, i8 or i32 as T says.

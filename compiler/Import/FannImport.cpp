@@ -2,7 +2,7 @@
 #include "compiler/Import/FannImport.h"
 
 #include "compiler/Dialect/Expert/Layers.h"
-#include "formats/quant/Signature.h"
+#include "formats/quant/Layout.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,8 @@ using namespace mlir;
 using namespace kimic;
 using namespace kimic::expert;
 
-static constexpr std::uint64_t kMaxDenseWeights = std::uint64_t{1} << 26;
+/// A parameter block holds no more 8-bit weights.
+static constexpr std::uint64_t kMaxDenseWeights = quant::kMaxBlockBytes;
 
 /// FANN's fann_scale_input as scale * x + offset; elements of deviation 0 are left as they are.
 static Affine inputAffine(const fann::Scaling &scaling) {
@@ -32,8 +33,7 @@ static Affine outputAffine(const fann::Scaling &scaling) {
     double mean = scaling.mean[i], deviation = scaling.deviation[i], factor = scaling.factor[i];
     bool isScaled = deviation != 0;
     affine.scale.push_back(static_cast<float>(isScaled ? deviation / factor : 1));
-    affine.offset.push_back(
-        static_cast<float>(isScaled ? mean - deviation * (scaling.newMin[i] / factor + 1) : 0));
+    affine.offset.push_back(static_cast<float>(isScaled ? mean - deviation * (scaling.newMin[i] / factor + 1) : 0));
   }
   return affine;
 }

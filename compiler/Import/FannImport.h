@@ -21,7 +21,7 @@ struct FannImportOptions {
 ///  * a layer reads all values from the first layer that one of its connections reaches (at least the one before it).
 ///
 /// Reports an error at the define if a sum of weights leaves float32 or the network is larger than a signature can be
-/// (quant::kMaxWidth, kMaxLayers) or than 2^26 dense weights.
+/// (quant::kMaxWidth, kMaxLayers) or than a parameter block can hold (quant::kMaxBlockBytes weights).
 mlir::FailureOr<expert::DefineOp> importFann(mlir::ModuleOp module, llvm::StringRef name, const fann::Network &network,
                                              FannImportOptions options = {});
 

@@ -267,8 +267,8 @@ private:
     report.onTestData = test && test->inputs.rows > 0;
     measure(*expert,
             {network, report.onTestData ? test->inputs : calibration, report.onTestData ? &test->outputs : nullptr,
-             job.expert ? job.expert->task : manifest::Task::Classification,
-             job.expert && !job.expert->labels.empty(), options.applyScaling},
+             job.expert ? job.expert->task : manifest::Task::Classification, job.expert && !job.expert->labels.empty(),
+             options.applyScaling},
             report);
     if (auto missed = missedBudget(job, set.file, report)) {
       if (options.enforceBudgets)
@@ -288,7 +288,8 @@ private:
         signatures.push_back(signature);
         contents.signatures.push_back(found->first);
         auto layout = quant::layoutOf(signature);
-        output.report.kernels.push_back({quant::kernelName(signature), 0, layout->parameterBytes, layout->scratchBytes});
+        output.report.kernels.push_back(
+            {quant::kernelName(signature), 0, layout->parameterBytes, layout->scratchBytes});
       }
       output.report.experts[id].kernelId = found->second;
       ++output.report.kernels[found->second].experts;
@@ -324,11 +325,13 @@ private:
         return false;
       std::size_t group = i / std::size(kVariants);
       abi::Variant variant = kVariants[i % std::size(kVariants)];
-      auto members = std::span(signatures).subspan(group * perGroup, std::min<std::size_t>(perGroup, kernels - group * perGroup));
+      auto members =
+          std::span(signatures).subspan(group * perGroup, std::min<std::size_t>(perGroup, kernels - group * perGroup));
       auto module = emitKernelModule(members, variant);
       if (!module)
         errors[i] = module.error();
-      else if (auto valid = abi::verifyKernelModule(*module, static_cast<std::uint32_t>(members.size()), variant); !valid)
+      else if (auto valid = abi::verifyKernelModule(*module, static_cast<std::uint32_t>(members.size()), variant);
+               !valid)
         errors[i] = errorOf(ErrorId::KernelRefused, valid.error());
       else {
         ModuleReport &entry = output.report.modules[i];
@@ -409,7 +412,8 @@ private:
     for (auto [offset, length] : distinct)
       report.storedBytes += length;
     for (ModuleReport &module : report.modules) {
-      abi::Variant variant = module.variant == abi::nameOf(abi::Variant::Scalar) ? abi::Variant::Scalar : abi::Variant::Simd128;
+      abi::Variant variant =
+          module.variant == abi::nameOf(abi::Variant::Scalar) ? abi::Variant::Scalar : abi::Variant::Simd128;
       module.storedBytes = root.groups[module.group].module(variant).storedLength;
       report.moduleBytes += module.storedBytes;
     }

@@ -98,9 +98,9 @@ void measure(const CompiledExpert &expert, const MeasureInput &input, ExpertRepo
   report.meanError = errors / static_cast<double>(expected.values.size());
   report.sqnrDb = noise == 0 ? std::numeric_limits<double>::infinity() : 10 * std::log10(signal / noise);
 
-  bool isClassifier = input.task == manifest::Task::Classification ||
-                      (input.task == manifest::Task::Unstated &&
-                       (input.hasLabels || (input.targets && isOneHot(*input.targets))));
+  bool isClassifier =
+      input.task == manifest::Task::Classification ||
+      (input.task == manifest::Task::Unstated && (input.hasLabels || (input.targets && isOneHot(*input.targets))));
   float threshold = 0.5f;
   if (input.targets && !input.targets->values.empty()) {
     auto [least, greatest] = std::minmax_element(input.targets->values.begin(), input.targets->values.end());

@@ -8,8 +8,8 @@ namespace kimic {
 /// What the measurement needs of an expert set's entry.
 struct MeasureInput {
   const fann::Network &network;
-  const Matrix &inputs;   ///< raw, as users give them
-  const Matrix *targets;  ///< null: none; as many rows as inputs
+  const Matrix &inputs;  ///< raw, as users give them
+  const Matrix *targets; ///< null: none; as many rows as inputs
   manifest::Task task;
   bool hasLabels;
   bool applyScaling;

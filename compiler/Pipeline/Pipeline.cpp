@@ -2,6 +2,7 @@
 #include "compiler/Pipeline/Pipeline.h"
 
 #include "compiler/Conversion/Passes.h"
+#include "compiler/Dialect/Elements.h"
 #include "compiler/Dialect/Expert/Expert.h"
 #include "compiler/Dialect/QExpert/QExpert.h"
 #include "compiler/Dialect/Wasm/Wasm.h"
@@ -134,7 +135,7 @@ Result<CompiledExpert, Diagnostic> compileExpert(const std::string &id, const fa
   for (auto kernel : compilation.module->getOps<qexpert::KernelOp>())
     out.signature = qexpert::signatureOf(kernel);
   for (auto expert : compilation.module->getOps<qexpert::ExpertOp>()) {
-    auto bytes = expert.getParameters().getValues<std::int8_t>();
+    std::vector<std::int8_t> bytes = toVector<std::int8_t>(expert.getParameters());
     out.parameters.assign(bytes.begin(), bytes.end());
   }
   return out;

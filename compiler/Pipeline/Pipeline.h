@@ -24,9 +24,9 @@ struct CompiledExpert {
   std::string ir; ///< after options.stopAfter, which is then the last phase that was run
 };
 
-/// Runs the phases Import to Outline, or to options.stopAfter, in a context of its own: thread-safe. Checks the contract
-/// of each phase. REQUIRES: calibration.cols == network.numInputs, rows >= 1.
-/// ExpertNotCompilable with the pass's message, CompilationCancelled, IrTreeNotWritable; key is `id`.
+/// Runs the phases Import to Outline, or to options.stopAfter, in a context of its own: thread-safe. Checks the
+/// contract of each phase. REQUIRES: calibration.cols == network.numInputs, rows >= 1. ExpertNotCompilable with the
+/// pass's message, CompilationCancelled, IrTreeNotWritable; key is `id`.
 Result<CompiledExpert, Diagnostic> compileExpert(const std::string &id, const fann::Network &network,
                                                  const Matrix &calibration, const CompileOptions &options);
 

@@ -97,9 +97,9 @@ std::string toJson(const Report &report, int indent) {
                               {"kernels", module.kernels},
                               {"bytes", module.bytes},
                               {"storedBytes", module.storedBytes}});
-  out["totals"] = {{"experts", report.experts.size()},      {"kernels", report.kernels.size()},
-                   {"floatBytes", report.floatBytes},       {"blockBytes", report.blockBytes},
-                   {"storedBytes", report.storedBytes},     {"moduleBytes", report.moduleBytes},
+  out["totals"] = {{"experts", report.experts.size()},  {"kernels", report.kernels.size()},
+                   {"floatBytes", report.floatBytes},   {"blockBytes", report.blockBytes},
+                   {"storedBytes", report.storedBytes}, {"moduleBytes", report.moduleBytes},
                    {"packBytes", report.packBytes}};
   out["warnings"] = report.warnings;
   return dump(out, indent);

@@ -72,8 +72,8 @@ struct Calibrate : kimic::impl::CalibrateBase<Calibrate> {
     if (inputs.rows == 0)
       return define.emitOpError() << "has no calibration data";
     if (inputs.cols != layers.inputs)
-      return define.emitOpError() << "has " << layers.inputs << " inputs, but the calibration data has "
-                                  << inputs.cols << " columns";
+      return define.emitOpError() << "has " << layers.inputs << " inputs, but the calibration data has " << inputs.cols
+                                  << " columns";
 
     constexpr Range kEmpty = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
     layers.inputRange.assign(layers.inputs, kEmpty);

@@ -55,11 +55,11 @@ struct Bounds {
 struct QuantizedLayer {
   std::vector<std::int8_t> weights;
   std::vector<std::int32_t> bias;
-  std::vector<double> scale;      ///< of the sums: real value of one unit
+  std::vector<double> scale; ///< of the sums: real value of one unit
   std::vector<float> multiplier;
-  std::vector<float> limit;       ///< empty if no group is clamped
-  std::vector<bool> clamped;      ///< by run
-  double outputScale = 1;         ///< of the codes of unbounded functions
+  std::vector<float> limit;  ///< empty if no group is clamped
+  std::vector<bool> clamped; ///< by run
+  double outputScale = 1;    ///< of the codes of unbounded functions
 };
 
 double magnitude(const Range &range) { return std::max(std::fabs(range[0]), std::fabs(range[1])); }
@@ -191,7 +191,8 @@ private:
     for (std::size_t k = 0; k < layer.fanIn(); ++k) {
       double q = std::nearbyint(effectiveWeight(layer, n, k) / scale);
       out.weights[n * layer.fanIn() + k] = static_cast<std::int8_t>(std::clamp(q, -kMaxWeight, kMaxWeight));
-      zeroPoints += static_cast<std::int64_t>(out.weights[n * layer.fanIn() + k]) * codes[layer.readBegin + k].zeroPoint;
+      zeroPoints +=
+          static_cast<std::int64_t>(out.weights[n * layer.fanIn() + k]) * codes[layer.readBegin + k].zeroPoint;
     }
     // Both are below 2^31: |bias| <= 2^30 by the choice of scale, and the proof counts their sum.
     std::int64_t bias = std::llrint(layer.bias[n] / scale) - zeroPoints;

@@ -33,9 +33,8 @@ static LogicalResult verifyFinite(Operation *op) {
 }
 
 static LogicalResult verifyExpert(expert::DefineOp define, ExpertPhase phase) {
-  WalkResult walked = define->walk([](Operation *op) {
-    return failed(verifyFinite(op)) ? WalkResult::interrupt() : WalkResult::advance();
-  });
+  WalkResult walked = define->walk(
+      [](Operation *op) { return failed(verifyFinite(op)) ? WalkResult::interrupt() : WalkResult::advance(); });
   if (walked.wasInterrupted())
     return failure();
   auto layers = expert::layersOf(define);

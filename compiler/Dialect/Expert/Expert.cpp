@@ -3,8 +3,8 @@
 
 #include "compiler/Dialect/ActivationKeyword.h"
 
-#include "llvm/ADT/TypeSwitch.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace kimic;
@@ -116,9 +116,8 @@ void DefineOp::print(OpAsmPrinter &printer) {
   printer << ") -> " << getResultType();
   if (auto range = getRangeAttr())
     printer << " range(" << range << ')';
-  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(),
-                                           {getSymNameAttrName(), getInputTypeAttrName(), getResultTypeAttrName(),
-                                            getRangeAttrName()});
+  printer.printOptionalAttrDictWithKeyword(
+      (*this)->getAttrs(), {getSymNameAttrName(), getInputTypeAttrName(), getResultTypeAttrName(), getRangeAttrName()});
   printer << ' ';
   printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
 }

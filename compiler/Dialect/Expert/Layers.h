@@ -26,9 +26,9 @@ struct Run {
 
 struct Layer {
   std::uint32_t readBegin = 0;
-  std::vector<float> weights; ///< [outputs][fanIn], row-major
-  std::vector<float> bias;    ///< [outputs]
-  std::vector<Run> runs;      ///< together all outputs
+  std::vector<float> weights;   ///< [outputs][fanIn], row-major
+  std::vector<float> bias;      ///< [outputs]
+  std::vector<Run> runs;        ///< together all outputs
   std::vector<float> steepness; ///< [outputs], or empty once it is folded
   bool clamp = false;           ///< t is clamped to +-150/steepness; only with a steepness
   std::vector<float> limit;     ///< [outputs]: t is clamped to +-limit; empty: no clamp, or not yet folded

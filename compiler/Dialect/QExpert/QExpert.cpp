@@ -5,8 +5,8 @@
 #include "formats/base/Diagnostic.h"
 #include "formats/quant/Layout.h"
 
-#include "llvm/ADT/TypeSwitch.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace kimic;
@@ -358,9 +358,7 @@ void KernelOp::build(OpBuilder &builder, OperationState &state, StringRef name, 
   properties.scratch_bytes = builder.getI32IntegerAttr(layout ? layout->scratchBytes : 0);
 }
 
-LogicalResult KernelOp::verify() {
-  return verifyLayout(*this, getSignature(), getParameterBytes(), getScratchBytes());
-}
+LogicalResult KernelOp::verify() { return verifyLayout(*this, getSignature(), getParameterBytes(), getScratchBytes()); }
 
 quant::Signature qexpert::signatureOf(KernelOp kernel) { return kernel.getSignature().toSignature(); }
 

@@ -44,9 +44,9 @@ struct CompileOptions {
   /// Stops after that phase: the output then has its IR instead of a pack. After Encode, as after Archive, there is no
   /// IR.
   std::optional<Phase> stopAfter = {};
-  std::string irTreeDir = {};        ///< if not empty: IR after every phase is written to DIR/EXPERT/N-PHASE.mlir
-  bool applyScaling = true;       ///< networks with scaling parameters take unscaled inputs and give unscaled outputs
-  bool enforceBudgets = true;     ///< an expert that misses its accuracy budget is an error, else a warning
+  std::string irTreeDir = {}; ///< if not empty: IR after every phase is written to DIR/EXPERT/N-PHASE.mlir
+  bool applyScaling = true;   ///< networks with scaling parameters take unscaled inputs and give unscaled outputs
+  bool enforceBudgets = true; ///< an expert that misses its accuracy budget is an error, else a warning
   std::function<void(const Progress &)> progress = {};
   const std::atomic<bool> *cancelled = nullptr; ///< polled between experts and phases
 };
@@ -64,23 +64,23 @@ const char *nameOf(CalibrationSource source);
 /// was calibrated with.
 struct ExpertReport {
   std::string id;
-  std::string kernel;                ///< quant::kernelName
+  std::string kernel; ///< quant::kernelName
   std::uint32_t kernelId = 0;
   std::uint32_t inputs = 0, outputs = 0;
-  std::uint32_t layers = 0;          ///< of the compiled expert
-  std::uint64_t parameters = 0;      ///< of the network: weights and biases
-  std::uint64_t floatBytes = 0;      ///< 4 * parameters
-  std::uint32_t blockBytes = 0;      ///< its parameter block: 8-bit weights, biases, scales
-  std::uint32_t storedBytes = 0;     ///< in the pack
+  std::uint32_t layers = 0;      ///< of the compiled expert
+  std::uint64_t parameters = 0;  ///< of the network: weights and biases
+  std::uint64_t floatBytes = 0;  ///< 4 * parameters
+  std::uint32_t blockBytes = 0;  ///< its parameter block: 8-bit weights, biases, scales
+  std::uint32_t storedBytes = 0; ///< in the pack
   bool isCompressed = false;
   CalibrationSource calibration = CalibrationSource::Data;
   std::size_t calibrationRows = 0;
-  bool onTestData = false;           ///< what the following numbers were measured on
+  bool onTestData = false; ///< what the following numbers were measured on
   std::size_t rows = 0;
-  double maxError = 0;               ///< largest |compiled - float| of any output
-  double meanError = 0;              ///< mean |compiled - float|
-  double sqnrDb = 0;                 ///< 10 log10(sum float^2 / sum (compiled - float)^2); infinite if equal
-  std::optional<double> agreement;   ///< classification: fraction of rows with the same class
+  double maxError = 0;             ///< largest |compiled - float| of any output
+  double meanError = 0;            ///< mean |compiled - float|
+  double sqnrDb = 0;               ///< 10 log10(sum float^2 / sum (compiled - float)^2); infinite if equal
+  std::optional<double> agreement; ///< classification: fraction of rows with the same class
   std::optional<double> floatAccuracy, compiledAccuracy; ///< classification, with targets: fraction of rows
   std::optional<double> floatMse, compiledMse;           ///< otherwise, with targets: mean squared error
   std::vector<std::string> warnings;
@@ -102,17 +102,17 @@ struct ModuleReport {
 };
 
 struct Report {
-  std::string name;                   ///< of the set
-  std::vector<ExpertReport> experts;  ///< by expert id of the pack; the router's own network is the last
+  std::string name;                  ///< of the set
+  std::vector<ExpertReport> experts; ///< by expert id of the pack; the router's own network is the last
   bool hasRouter = false;
-  std::vector<KernelReport> kernels;  ///< by kernel id
-  std::vector<ModuleReport> modules;  ///< by group, then variant
-  std::uint64_t floatBytes = 0;       ///< sums over the experts
+  std::vector<KernelReport> kernels; ///< by kernel id
+  std::vector<ModuleReport> modules; ///< by group, then variant
+  std::uint64_t floatBytes = 0;      ///< sums over the experts
   std::uint64_t blockBytes = 0;
-  std::uint64_t storedBytes = 0;      ///< of distinct data blocks
-  std::uint64_t moduleBytes = 0;      ///< stored, all variants
+  std::uint64_t storedBytes = 0; ///< of distinct data blocks
+  std::uint64_t moduleBytes = 0; ///< stored, all variants
   std::uint64_t packBytes = 0;
-  std::vector<std::string> warnings;  ///< of the manifest
+  std::vector<std::string> warnings; ///< of the manifest
 };
 
 /// The report as JSON (numbers that are infinite as null), the same text for the same report. `indent` < 0: one line.

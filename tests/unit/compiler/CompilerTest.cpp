@@ -48,14 +48,15 @@ class ContinuousFunction : public ::testing::TestWithParam<unsigned> {};
 TEST_P(ContinuousFunction, CompiledNetworkIsNearTheFloatOne) {
   auto function = static_cast<Activation>(GetParam());
   for (auto type : {fann::NetworkType::Layered, fann::NetworkType::Shortcut})
-    EXPECT_GE(sqnrOf(makeNetwork({.type = type, .sizes = {9, 17, 10, 3}, .functions = {function}, .output = function,
-                                  .gain = 1},
-                                 GetParam())),
+    EXPECT_GE(sqnrOf(makeNetwork(
+                  {.type = type, .sizes = {9, 17, 10, 3}, .functions = {function}, .output = function, .gain = 1},
+                  GetParam())),
               30)
         << nameOf(function);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ContinuousFunction, ::testing::Values(0, 3, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
+INSTANTIATE_TEST_SUITE_P(All, ContinuousFunction,
+                         ::testing::Values(0, 3, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
                          [](const auto &info) { return std::string(nameOf(static_cast<Activation>(info.param))); });
 
 /// Functions with jumps: nearly all outputs agree, some may fall on the other side.
@@ -127,6 +128,68 @@ TEST(Compiler, SaturatedNetworkHitsTheClampLikeFann) {
   EXPECT_GE(clamped, expected.values.size() * 9 / 10);
 }
 
+TEST(Compiler, RuvFannNetworkIsNearTheFloatOne) {
+  fann::Network network = makeNetwork({.sizes = {5, 12, 3},
+                                       .functions = {Activation::Sigmoid, Activation::LinearPieceRect},
+                                       .output = Activation::Linear,
+                                       .gain = 1},
+                                      2);
+  network.semantics = fann::Semantics::RuvFann;
+  EXPECT_GE(sqnrOf(network), 30);
+}
+
+TEST(Compiler, FixedPointNetworkIsNearTheIntegerOne) {
+  fann::Network network = makeNetwork({.sizes = {5, 12, 3},
+                                       .functions = {Activation::SigmoidSymmetricStepwise},
+                                       .output = Activation::SigmoidSymmetricStepwise,
+                                       .gain = 0.5f},
+                                      2);
+  network.semantics = fann::Semantics::FannFixed;
+  network.decimalPoint = 12;
+  for (fann::Neuron &neuron : network.neurons)
+    neuron.fixedSteepness = 2048;
+  for (fann::Connection &connection : network.connections) {
+    connection.fixedWeight = static_cast<std::int32_t>(std::lround(connection.weight * 4096));
+    connection.weight = static_cast<float>(connection.fixedWeight) / 4096;
+  }
+  EXPECT_GE(sqnrOf(network), 30);
+}
+
+TEST(Compiler, ScaledNetworkTakesAndGivesUnscaledNumbers) {
+  fann::Network network = makeNetwork({.sizes = {3, 8, 2}, .gain = 1}, 2);
+  network.scalingIn = fann::Scaling{{0.1f, -0.2f, 0}, {0.5f, 0.4f, 0}, {-1, -1, -1}, {1, 1, 1}};
+  network.scalingOut = fann::Scaling{{1000, -50}, {30, 0}, {-1, -1}, {1, 1}};
+  EXPECT_GE(sqnrOf(network), 40);
+}
+
+TEST(Compiler, NetworksOfExtremeNumbersAreCompiledOrRefused) {
+  Random random(5);
+  unsigned compiledCount = 0;
+  for (unsigned i = 0; i < 300; ++i) {
+    NetworkShape shape;
+    shape.type = i % 2 ? fann::NetworkType::Shortcut : fann::NetworkType::Layered;
+    shape.sizes = {1 + random.below(5), 1 + random.below(9), 1 + random.below(9), 1 + random.below(4)};
+    shape.functions = {static_cast<Activation>(random.below(kActivationCount)),
+                       static_cast<Activation>(random.below(kActivationCount))};
+    shape.output = static_cast<Activation>(random.below(kActivationCount));
+    fann::Network network = makeNetwork(shape, i);
+    for (fann::Connection &connection : network.connections)
+      connection.weight = std::ldexp(random.symmetric(), static_cast<int>(random.below(i < 150 ? 250 : 40)) - 125);
+    for (fann::Neuron &neuron : network.neurons)
+      neuron.steepness = random.below(4) == 0 ? 0 : std::ldexp(1.0f, static_cast<int>(random.below(60)) - 30);
+    auto compiled = compileExpert("e", network, randomRows(20, network.numInputs, i), {});
+    if (!compiled.ok()) {
+      EXPECT_EQ(compiled.error().id, ErrorId::ExpertNotCompilable);
+      continue;
+    }
+    ++compiledCount;
+    for (float y :
+         runCompiled(compiled->signature, compiled->parameters, randomRows(20, network.numInputs, i + 1, 3)).values)
+      EXPECT_TRUE(std::isfinite(y)) << "network " << i;
+  }
+  EXPECT_GE(compiledCount, 150u);
+}
+
 TEST(Compiler, InputsFarOutsideOfTheCalibratedRangeGiveNumbers) {
   fann::Network network = makeNetwork({.sizes = {4, 9, 3}, .functions = {Activation::LinearPieceRect}}, 1);
   auto compiled = compileExpert("e", network, randomRows(100, 4, 7), {});
@@ -141,7 +204,8 @@ TEST(Compiler, InputsFarOutsideOfTheCalibratedRangeGiveNumbers) {
 //===--------------------------------------------------------------------===//
 
 manifest::ExpertSet threeExperts() {
-  return setOf({makeExpert("a", makeNetwork({.sizes = {4, 8, 2}}, 1)), makeExpert("b", makeNetwork({.sizes = {3, 5, 1}}, 2)),
+  return setOf({makeExpert("a", makeNetwork({.sizes = {4, 8, 2}}, 1)),
+                makeExpert("b", makeNetwork({.sizes = {3, 5, 1}}, 2)),
                 makeExpert("c", makeNetwork({.sizes = {4, 8, 2}}, 3))});
 }
 
@@ -234,7 +298,8 @@ TEST(Compiler, AccuracyIsThatOfTheTestData) {
   test->outputs = Matrix{100, 3, std::vector<float>(300, -1)};
   for (std::size_t r = 0; r < 100; ++r) // half of the rows have the class that the network gives them
     test->outputs.row(r)[(std::max_element(answers.row(r).begin(), answers.row(r).end()) - answers.row(r).begin() +
-                          static_cast<std::ptrdiff_t>(r % 2)) % 3] = 1;
+                          static_cast<std::ptrdiff_t>(r % 2)) %
+                         3] = 1;
   expert.test = test;
   auto output = compile(setOf({expert}));
   ASSERT_TRUE(output.ok());
@@ -291,8 +356,8 @@ TEST_P(StopAfter, GivesTheIrOfThePhase) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Phases, StopAfter,
-                         ::testing::Values(std::pair(Phase::Import, "steepness("), std::pair(Phase::Normalize, "limit("),
-                                           std::pair(Phase::Calibrate, "range("),
+                         ::testing::Values(std::pair(Phase::Import, "steepness("),
+                                           std::pair(Phase::Normalize, "limit("), std::pair(Phase::Calibrate, "range("),
                                            std::pair(Phase::Quantize, "qexpert.quantize"),
                                            std::pair(Phase::Pack, "qexpert.expert @a signature("),
                                            std::pair(Phase::Outline, "qexpert.kernel"),

@@ -33,7 +33,7 @@ private:
 
 struct NetworkShape {
   fann::NetworkType type = fann::NetworkType::Layered;
-  std::vector<std::uint32_t> sizes = {2, 3, 1}; ///< without bias neurons
+  std::vector<std::uint32_t> sizes = {2, 3, 1};                       ///< without bias neurons
   std::vector<Activation> functions = {Activation::SigmoidSymmetric}; ///< of hidden neurons, in turn
   Activation output = Activation::SigmoidSymmetric;
   float steepness = 0.5f;
