@@ -93,12 +93,12 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
   for (const ModuleReport &module : report.modules)
     largestModule = std::max<std::uint64_t>(largestModule, module.bytes);
   ColdStart start = coldStartOf(pack);
-  out += fmt::format("\n{} experts, {} distinct kernels in {} modules ({} bytes stored, the largest {} raw)\n",
-                     report.experts.size(), report.kernels.size(), report.modules.size(),
+  out += fmt::format("\n{}, {} in {} ({} bytes stored, the largest {} raw)\n", counted(report.experts.size(), "expert"),
+                     counted(report.kernels.size(), "distinct kernel"), counted(report.modules.size(), "module"),
                      withCommas(report.moduleBytes), withCommas(largestModule));
-  out += fmt::format("parameters {} bytes as f32 -> {} as int8 -> {} stored, {} distinct blocks\n",
-                     withCommas(report.floatBytes), withCommas(report.blockBytes), withCommas(report.storedBytes),
-                     pack.header.dataBlocks);
+  out += fmt::format("parameters {} bytes as f32 -> {} as int8 -> {} stored, {}\n", withCommas(report.floatBytes),
+                     withCommas(report.blockBytes), withCommas(report.storedBytes),
+                     counted(pack.header.dataBlocks, "distinct block"));
   if (!order.empty()) {
     const ExpertReport &worst = report.experts[order[0]];
     auto byError = std::max_element(report.experts.begin(), report.experts.end(),
@@ -106,8 +106,8 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
     out += fmt::format("worst: {:.1f} dB ({}), max error {:.2g} ({})\n", worst.sqnrDb, worst.id, byError->maxError,
                        byError->id);
   }
-  out += fmt::format("cold start: {} request{}, {} bytes at most until an expert answers\n", start.requests,
-                     start.requests == 1 ? "" : "s", withCommas(start.bytes));
+  out += fmt::format("cold start: {}, {} bytes at most until an expert answers\n", counted(start.requests, "request"),
+                     withCommas(start.bytes));
   out += fmt::format("{}: {} bytes, {:.2f} s\n", pack.path, withCommas(pack.bytes.size()), seconds);
   return out;
 }
@@ -147,8 +147,7 @@ void compile(CompileArguments arguments, Context &context) {
     checkOutput(arguments);
   manifest::ExpertSet set =
       take(manifest::readManifest(arguments.manifest, {.strict = arguments.isStrict, .jobs = arguments.options.jobs}));
-  context.console.detail(
-      fmt::format("{}: {} experts{}", set.file, set.experts.size(), set.router ? " and a router" : ""));
+  context.console.detail(set.file + ": " + counted(set.experts.size(), "expert") + (set.router ? " and a router" : ""));
 
   CompileOptions &options = arguments.options;
   options.applyScaling = !arguments.ignoresScaling;

@@ -128,18 +128,8 @@ std::string withCommas(std::uint64_t number) {
   return digits;
 }
 
-std::string bytesText(std::uint64_t bytes) {
-  if (bytes < 1024)
-    return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes);
-  const char *unit = "";
-  for (const char *next : {"KiB", "MiB", "GiB", "TiB"}) {
-    if (value < 1024)
-      break;
-    value /= 1024;
-    unit = next;
-  }
-  return fmt::format("{:.1f} {}", value, unit);
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", withCommas(count), noun, count == 1 ? "" : "s");
 }
 
 std::string printable(std::string_view text) {

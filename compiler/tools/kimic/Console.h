@@ -47,9 +47,11 @@ private:
 /// Lines up columns: text to the left, and columns whose heading starts with '>' (which is not printed) to the right.
 std::string table(const std::vector<std::string> &headings, const std::vector<std::vector<std::string>> &rows);
 
-/// "17,640", "1.2 KiB".
+/// "17,640".
 std::string withCommas(std::uint64_t number);
-std::string bytesText(std::uint64_t bytes);
+
+/// "1 expert", "2,000 experts".
+std::string counted(std::uint64_t count, std::string_view noun);
 
 /// Text from a pack or a manifest as it can be shown on a terminal: control characters become '?'.
 std::string printable(std::string_view text);

@@ -163,16 +163,16 @@ void printText(const PackFile &pack) {
   out += fmt::format("size        {} bytes\n", withCommas(pack.bytes.size()));
   out += fmt::format("experts     {}, {} distinct parameter blocks, {} bytes raw\n", header.experts, header.dataBlocks,
                      withCommas(header.dataRawLength));
-  out += fmt::format("kernels     {} in {} group{}: {}\n", header.kernels, header.groupCount(),
-                     header.groupCount() == 1 ? "" : "s", fmt::join(variantNames(header), ", "));
+  out += fmt::format("kernels     {} in {}: {}\n", header.kernels, counted(header.groupCount(), "group"),
+                     fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
     out += fmt::format("router      {} chooses {} of {} experts ({}, temperature {}), merge {}\n",
                        pack.names[router->expert].id, router->topK, router->routed, nameOf(router->strategy),
                        shortest(router->temperature), nameOf(router->merge));
   else
     out += "router      none\n";
-  out += fmt::format("cold start  {} request{}, {} bytes at most until an expert answers\n\n", start.requests,
-                     start.requests == 1 ? "" : "s", withCommas(start.bytes));
+  out += fmt::format("cold start  {}, {} bytes at most until an expert answers\n\n", counted(start.requests, "request"),
+                     withCommas(start.bytes));
 
   std::vector<std::vector<std::string>> lines;
   for (const NamedSection &section : sectionsOf(header))

@@ -242,8 +242,8 @@ void verify(const VerifyOptions &options, Context &context) {
                    .c_str(),
                stdout);
   } else if (outcome.mismatches == 0) {
-    fmt::print("{}: intact, {} experts, {} kernels ({}), digest {}\n", options.pack, pack.header.experts,
-               pack.header.kernels, fmt::join(variants, ", "), digest);
+    fmt::print("{}: intact, {}, {} ({}), digest {}\n", options.pack, counted(pack.header.experts, "expert"),
+               counted(pack.header.kernels, "kernel"), fmt::join(variants, ", "), digest);
     if (!options.isIntegrityOnly)
       fmt::print("{}: {} kernel runs of {} rows in Node equal the reference to the bit\n", options.pack,
                  withCommas(outcome.runs), withCommas(outcome.rows));
