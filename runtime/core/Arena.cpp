@@ -51,11 +51,13 @@ void Arena::unlink(Block *block) {
     blockAt(block->nextFree)->previousFree = block->previousFree;
 }
 
-Arena::Block *Arena::bestFit(std::uint32_t bytes) const {
+Arena::Block *Arena::findFree(std::uint32_t bytes, Placement placement) const {
   Block *best = nullptr;
   for (std::uint32_t offset = firstFree_; offset != kNoBlock; offset = blockAt(offset)->nextFree) {
     Block *block = blockAt(offset);
-    if (block->bytes >= bytes && (!best || block->bytes < best->bytes))
+    if (block->bytes < bytes)
+      continue;
+    if (!best || (placement == Placement::Lowest ? block < best : block->bytes < best->bytes))
       best = block;
   }
   return best;
@@ -92,13 +94,13 @@ Arena::Block *Arena::extend(std::uint32_t bytes) {
   return block;
 }
 
-void *Arena::allocate(std::size_t bytes) {
+void *Arena::allocate(std::size_t bytes, Placement placement) {
   if (bytes > cap_)
     return nullptr;
   std::uint32_t needed = (static_cast<std::uint32_t>(bytes) + kHeaderBytes + 15u) & ~15u;
   if (needed < kSmallestBlock)
     needed = kSmallestBlock;
-  Block *block = bestFit(needed);
+  Block *block = findFree(needed, placement);
   if (block) {
     unlink(block);
     if (block->bytes - needed >= kSmallestBlock) {

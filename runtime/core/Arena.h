@@ -1,8 +1,8 @@
 // All memory that the runtime uses, from one region with a hard cap.
 //
 // Blocks follow each other without gaps; each begins with a 16-byte header that knows its size and its predecessor's,
-// so that freed neighbours merge. The smallest free block that fits is taken. The region may start small and grow at
-// its end up to the cap (a WebAssembly memory) or be whole from the start (native memory).
+// so that freed neighbours merge. The region may start small and grow at its end up to the cap (a WebAssembly memory) or
+// be whole from the start (native memory).
 // Not thread-safe.
 #pragma once
 
@@ -16,6 +16,12 @@ public:
   /// Makes `bytes` more usable at the end of the region; false if the system refuses.
   using Grow = bool (*)(std::size_t bytes);
 
+  /// Which of the free blocks that are large enough is taken.
+  enum class Placement : std::uint8_t {
+    Tightest, ///< the smallest
+    Lowest,   ///< that at the lowest address: keeps small things that stay from cutting the region into pieces
+  };
+
   constexpr Arena() = default;
   Arena(const Arena &) = delete;
   Arena &operator=(const Arena &) = delete;
@@ -28,7 +34,7 @@ public:
   void setCap(std::size_t cap) { cap_ = static_cast<std::uint32_t>(cap); }
 
   /// 16-byte-aligned memory with undefined content, or null if no free range is large enough within the cap.
-  void *allocate(std::size_t bytes);
+  void *allocate(std::size_t bytes, Placement placement = Placement::Tightest);
 
   /// Takes back what allocate() returned; null is allowed.
   void free(void *address);
@@ -45,7 +51,7 @@ private:
   Block *next(const Block *block) const;
   void link(Block *block);
   void unlink(Block *block);
-  Block *bestFit(std::uint32_t bytes) const;
+  Block *findFree(std::uint32_t bytes, Placement placement) const;
   Block *extend(std::uint32_t bytes);
 
   std::uint8_t *base_ = nullptr;

@@ -48,7 +48,7 @@ using kimic::runtime::processArena;
 
 // The runtime makes room before it lets containers allocate, so a failure here is a bug: stop at once.
 __attribute__((noinline)) void *operator new(std::size_t bytes) {
-  void *memory = processArena.allocate(bytes);
+  void *memory = processArena.allocate(bytes, kimic::runtime::Arena::Placement::Lowest);
   if (!memory)
     __builtin_trap();
   return memory;

@@ -53,7 +53,7 @@ TEST_F(ArenaTest, MergesFreedNeighboursInAnyOrder) {
   }
 }
 
-TEST_F(ArenaTest, TakesTheSmallestFreeBlockThatFits) {
+TEST_F(ArenaTest, TakesTheSmallestFreeBlockThatFitsOrTheLowest) {
   void *large = arena_.allocate(2000);
   arena_.allocate(16);
   void *small = arena_.allocate(500);
@@ -61,6 +61,7 @@ TEST_F(ArenaTest, TakesTheSmallestFreeBlockThatFits) {
   arena_.free(large);
   arena_.free(small);
   EXPECT_EQ(arena_.allocate(400), small);
+  EXPECT_EQ(arena_.allocate(40, Arena::Placement::Lowest), large);
 }
 
 TEST_F(ArenaTest, KeepsContentsApartUnderRandomUse) {
