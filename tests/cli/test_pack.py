@@ -182,6 +182,40 @@ def test_pack_of_the_future_is_unsupported(kimic, pack, tmp_path):
     kimic("inspect", "new.kpk", code=5)
 
 
+def with_metadata(kimic, pack, text):
+    """The pack with other metadata of the same stored length, and every hash made right again."""
+    data = bytearray(pack.read_bytes())
+    place = sections(kimic, pack)
+    begin, length = place["metadata"]["offset"], place["metadata"]["bytes"]
+    data[begin:begin + length] = text.ljust(length).encode()
+    row = 256 + 32  # stored length, raw length, codec, 3 zeros, SHA-256
+    data[row:row + 12] = struct.pack("<IIBxxx", length, length, 0)
+    data[row + 12:row + 44] = hashlib.sha256(data[begin:begin + length]).digest()
+    root = place["root"]
+    data[192:224] = hashlib.sha256(data[root["offset"]:root["offset"] + root["bytes"]]).digest()
+    return with_hash_of_header(data)
+
+
+@pytest.mark.parametrize("text", ["x", "[]", '{"a": ' + "[" * 100 + "]" * 100 + "}"], ids=["text", "array", "deep"])
+def test_strange_metadata_leave_experts_without_names(kimic, pack, tmp_path, text):
+    (tmp_path / "strange.kpk").write_bytes(with_metadata(kimic, pack, text))
+    facts = inspect(kimic, "strange.kpk")
+    assert facts["metadata"] is None and facts["experts"][1]["id"] == "#1"
+    kimic("verify", "strange.kpk", code=3)
+
+
+@pytest.mark.parametrize("experts", ["7", "[7]", '[{"id": 7, "labels": [7, {}]}]'])
+def test_metadata_of_other_types_are_ignored(kimic, pack, tmp_path, experts):
+    (tmp_path / "strange.kpk").write_bytes(with_metadata(kimic, pack, '{"name": [], "experts": ' + experts + "}"))
+    assert "#0" in kimic("inspect", "strange.kpk").stdout
+    kimic("run", "strange.kpk", "--route", "--data", pack.parent / "rows.npy")
+
+
+def test_metadata_cannot_drive_the_terminal(kimic, pack, tmp_path):
+    (tmp_path / "strange.kpk").write_bytes(with_metadata(kimic, pack, '{"name": "\\u001b[2J\\u009b2J"}'))
+    assert "name        ?[2J?2J\n" in kimic("inspect", "strange.kpk").stdout
+
+
 def patched_module(kimic, pack, old, new):
     """The pack with an instruction of its simd128 module replaced and every hash made right again."""
     module = inspect(kimic, pack)["groups"][0]["modules"]["simd128"]

@@ -3,6 +3,7 @@
 #include "compiler/tools/kimic/Command.h"
 #include "formats/manifest/Json.h"
 #include "formats/manifest/Spelling.h"
+#include "formats/pack/JsonSyntax.h"
 
 #include <algorithm>
 #include <charconv>
@@ -21,6 +22,10 @@ std::string ExpertNames::answer(std::span<const float> outputs) const {
 }
 
 Json parseMetadata(const std::string &text) {
+  // Checks the depth too, so that what walks over the tree may be recursive.
+  std::span bytes(reinterpret_cast<const std::uint8_t *>(text.data()), text.size());
+  if (pack::findJsonObjectError(bytes) != pack::kNoJsonError)
+    return nullptr;
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   return json.is_object() ? json : Json();
 }

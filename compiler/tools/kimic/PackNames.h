@@ -23,7 +23,7 @@ struct ExpertNames {
   std::string answer(std::span<const float> outputs) const;
 };
 
-/// The metadata as JSON; null if they are no JSON object.
+/// The metadata as JSON; null if they are no JSON object as pack-v1 wants it.
 Json parseMetadata(const std::string &text);
 
 /// Names of experts 0 .. count-1.
