@@ -1,6 +1,6 @@
 """FANN networks in Python: reading and writing FANN_FLO_2.1, and evaluation in float64.
 
-This is an implementation of its own, beside libfann's and kimic's; run.py checks the three against each other.
+An implementation of its own, beside libfann's and kimic's; `run` and `training.py` check them against each other.
 """
 import dataclasses
 import pathlib
@@ -9,8 +9,8 @@ import numpy as np
 
 FUNCTIONS = ["linear", "threshold", "threshold_symmetric", "sigmoid", "sigmoid_stepwise", "sigmoid_symmetric",
              "sigmoid_symmetric_stepwise", "gaussian", "gaussian_symmetric", "gaussian_stepwise", "elliot",
-             "elliot_symmetric", "linear_piece", "linear_piece_symmetric", "sin_symmetric", "cos_symmetric", "sin", "cos",
-             "linear_piece_rect", "linear_piece_rect_leaky"]
+             "elliot_symmetric", "linear_piece", "linear_piece_symmetric", "sin_symmetric", "cos_symmetric", "sin",
+             "cos", "linear_piece_rect", "linear_piece_rect_leaky"]
 NUMBER = {name: number for number, name in enumerate(FUNCTIONS)}
 
 _STEP_AT = np.array([-2.64665246009826660156, -1.47221946716308593750, -0.549306154251098632812,
@@ -166,8 +166,8 @@ def read(path: pathlib.Path) -> Network:
 def build(sizes, functions, steepness, weight, network_type=0, connection_rate=1.0, scale=None, seed=0) -> Network:
     """A network in the form in which libfann makes it: layered, shortcut, or sparse if connection_rate < 1.
 
-    sizes: neurons of the layers without biases. functions: for each layer after the inputs, the numbers that its neurons
-    take in turn; steepness: one for each of these layers. weight(layer, neuron in it, sources) gives the weights.
+    sizes: neurons of the layers without biases. functions: for each layer after the inputs, the numbers that its
+    neurons take in turn; steepness: one for each of these layers. weight(layer, neuron in it, sources): the weights.
     """
     random = np.random.default_rng(seed)
     counts = [size + (network_type == 0 or l == 0) for l, size in enumerate(sizes)]

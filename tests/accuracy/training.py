@@ -50,8 +50,9 @@ def _train_fann(case: Fann, data: datasets.Dataset, path: pathlib.Path):
     random = np.random.default_rng(case.seed)
     net = network.build(
         sizes, [[SMOOTH.get(f, f) for f in hidden]] * (len(sizes) - 2) + [[SMOOTH.get(output, output)]],
-        [case.steepness] * (len(sizes) - 2) + [1.0 if case.output.startswith("linear") else case.steepness], lambda l, n, sources: random.uniform(-0.3, 0.3, len(sources)),
-        int(case.kind == "shortcut"), 0.3 if case.kind == "sparse" else 1.0, seed=case.seed)
+        [case.steepness] * (len(sizes) - 2) + [1.0 if case.output.startswith("linear") else case.steepness],
+        lambda l, n, sources: random.uniform(-0.3, 0.3, len(sources)), int(case.kind == "shortcut"),
+        0.3 if case.kind == "sparse" else 1.0, seed=case.seed)
     net.write(path)
     rows = path.with_suffix(".train")
     datasets.write_fann(rows, data.train_x, targets(case, data.train_y))
@@ -126,8 +127,8 @@ def _train_sklearn(case: Sklearn, data: datasets.Dataset, path: pathlib.Path):
         model.fit(x, y.ravel() if y.ndim > 1 and y.shape[1] == 1 else y)
         expected = model.predict(x).reshape(len(x), -1)
 
-    # 1 / (1 + exp(-v)) is FANN's sigmoid at steepness 1/2; tanh, both ReLUs and linear are FANN's at 1. Softmax does not
-    # change the class, so the outputs are its arguments.
+    # 1 / (1 + exp(-v)) is FANN's sigmoid at steepness 1/2; tanh, both ReLUs and linear are FANN's at 1. Softmax does
+    # not change the class, so the outputs are its arguments.
     hidden = {"tanh": ("sigmoid_symmetric", 1), "relu": ("linear_piece_rect", 1), "logistic": ("sigmoid", 0.5),
               "leaky": ("linear_piece_rect_leaky", 1)}[case.activation]
     output = ("sigmoid", 0.5) if model.out_activation_ == "logistic" else ("linear", 1)
