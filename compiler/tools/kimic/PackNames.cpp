@@ -30,9 +30,16 @@ Json parseMetadata(const std::string &text) {
   return json.is_object() ? json : Json();
 }
 
+/// Fit for a line of a terminal.
+static std::string textOf(const Json &value) {
+  std::string text = value.is_string() ? printable(value.get<std::string>()) : "";
+  std::replace(text.begin(), text.end(), '\n', '?');
+  return text;
+}
+
 static std::string textOf(const Json &object, const char *key) {
   auto at = object.find(key);
-  return at != object.end() && at->is_string() ? at->get<std::string>() : "";
+  return at != object.end() ? textOf(*at) : "";
 }
 
 std::vector<ExpertNames> expertNames(const Json &metadata, std::uint32_t count) {
@@ -51,7 +58,7 @@ std::vector<ExpertNames> expertNames(const Json &metadata, std::uint32_t count) 
       expert.task = textOf(entry, "task");
       if (auto labels = entry.find("labels"); labels != entry.end() && labels->is_array())
         for (const Json &label : *labels)
-          expert.labels.push_back(label.is_string() ? label.get<std::string>() : "");
+          expert.labels.push_back(textOf(label));
     }
     if (expert.id.empty())
       expert.id = "#" + std::to_string(i);

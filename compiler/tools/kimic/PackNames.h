@@ -1,5 +1,5 @@
 // What a pack's metadata say about its experts. They come from outside and may say anything: what is missing or of the
-// wrong type is left empty.
+// wrong type is left empty, and control characters become '?'.
 #pragma once
 
 #include "compiler/tools/kimic/JsonText.h"
