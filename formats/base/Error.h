@@ -54,7 +54,8 @@ struct Error {
 };
 
 /// Makes an Error with up to three integer arguments, in the order of the template's {0} {1} {2}.
-constexpr Error makeError(ErrorId id, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0) {
+/// Out of line, like everything about errors: it is rare, and inlined it would be a sixth of the runtime's wasm.
+[[gnu::noinline]] constexpr Error makeError(ErrorId id, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0) {
   return Error{id, {a, b, c}};
 }
 

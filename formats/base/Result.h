@@ -4,33 +4,63 @@
 #include "formats/base/Error.h"
 
 #include <cassert>
+#include <new>
 #include <optional>
 #include <utility>
 
 namespace kimic {
 
 /// Either a T or an E. E is Error for binary data and the runtime, Diagnostic for text inputs.
+///
+/// A union rather than two members: nothing is written for the half that is not there, which is most of the code of
+/// functions that mostly succeed.
 template <class T, class E = Error> class [[nodiscard]] Result {
 public:
-  Result(T value) : value_(std::move(value)) {}
-  Result(const E &error) : error_(error) {}
-  Result(E &&error) : error_(std::move(error)) {}
+  Result(T value) : isOk_(true), value_(std::move(value)) {}
+  [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
+  [[gnu::noinline]] Result(E &&error) : isOk_(false), error_(std::move(error)) {}
+  Result(const Result &other) : isOk_(other.isOk_) {
+    if (isOk_)
+      new (&value_) T(other.value_);
+    else
+      new (&error_) E(other.error_);
+  }
+  Result(Result &&other) noexcept : isOk_(other.isOk_) {
+    if (isOk_)
+      new (&value_) T(std::move(other.value_));
+    else
+      new (&error_) E(std::move(other.error_));
+  }
+  Result &operator=(const Result &other) { return *this = Result(other); }
+  Result &operator=(Result &&other) noexcept {
+    if (this != &other) {
+      this->~Result();
+      new (this) Result(std::move(other));
+    }
+    return *this;
+  }
+  ~Result() {
+    if (isOk_)
+      value_.~T();
+    else
+      error_.~E();
+  }
 
-  bool ok() const { return value_.has_value(); }
+  bool ok() const { return isOk_; }
   explicit operator bool() const { return ok(); }
 
   /// REQUIRES: ok().
   T &value() & {
     assert(ok() && "value() of a Result that holds an error");
-    return *value_;
+    return value_;
   }
   const T &value() const & {
     assert(ok() && "value() of a Result that holds an error");
-    return *value_;
+    return value_;
   }
   T &&value() && {
     assert(ok() && "value() of a Result that holds an error");
-    return std::move(*value_);
+    return std::move(value_);
   }
   T *operator->() { return &value(); }
   const T *operator->() const { return &value(); }
@@ -44,18 +74,41 @@ public:
   }
 
 private:
-  std::optional<T> value_;
-  E error_{};
+  bool isOk_;
+  union {
+    T value_;
+    E error_;
+  };
 };
 
 /// Success without a value, or an E.
 template <class E> class [[nodiscard]] Result<void, E> {
 public:
-  Result() = default;
-  Result(const E &error) : failed_(true), error_(error) {}
-  Result(E &&error) : failed_(true), error_(std::move(error)) {}
+  Result() : isOk_(true) {}
+  [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
+  [[gnu::noinline]] Result(E &&error) : isOk_(false), error_(std::move(error)) {}
+  Result(const Result &other) : isOk_(other.isOk_) {
+    if (!isOk_)
+      new (&error_) E(other.error_);
+  }
+  Result(Result &&other) noexcept : isOk_(other.isOk_) {
+    if (!isOk_)
+      new (&error_) E(std::move(other.error_));
+  }
+  Result &operator=(const Result &other) { return *this = Result(other); }
+  Result &operator=(Result &&other) noexcept {
+    if (this != &other) {
+      this->~Result();
+      new (this) Result(std::move(other));
+    }
+    return *this;
+  }
+  ~Result() {
+    if (!isOk_)
+      error_.~E();
+  }
 
-  bool ok() const { return !failed_; }
+  bool ok() const { return isOk_; }
   explicit operator bool() const { return ok(); }
 
   /// REQUIRES: !ok().
@@ -65,8 +118,10 @@ public:
   }
 
 private:
-  bool failed_ = false;
-  E error_{};
+  bool isOk_;
+  union {
+    E error_;
+  };
 };
 
 #define KIMIC_CONCAT_(a, b) a##b

@@ -1,9 +1,8 @@
 // All memory that the runtime uses, from one region with a hard cap.
 //
 // Blocks follow each other without gaps; each begins with a 16-byte header that knows its size and its predecessor's,
-// so that freed neighbours merge. The region may start small and grow at its end up to the cap (a WebAssembly memory) or
-// be whole from the start (native memory).
-// Not thread-safe.
+// so that freed neighbours merge. The region may start small and grow at its end up to the cap (a WebAssembly memory)
+// or be whole from the start (native memory). Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -55,10 +54,10 @@ private:
   Block *extend(std::uint32_t bytes);
 
   std::uint8_t *base_ = nullptr;
-  std::uint32_t size_ = 0;    ///< bytes of the region that are divided into blocks
-  std::uint32_t usable_ = 0;  ///< bytes of the region that may be touched, >= size_
+  std::uint32_t size_ = 0;   ///< bytes of the region that are divided into blocks
+  std::uint32_t usable_ = 0; ///< bytes of the region that may be touched, >= size_
   std::uint32_t cap_ = 0;
-  std::uint32_t last_ = 0;    ///< offset of the last block, meaningless while size_ is 0
+  std::uint32_t last_ = 0; ///< offset of the last block, meaningless while size_ is 0
   std::uint32_t firstFree_ = kNoBlock;
   std::uint32_t used_ = 0, peak_ = 0;
   Grow grow_ = nullptr;

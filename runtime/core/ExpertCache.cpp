@@ -44,18 +44,12 @@ bool ExpertCache::evictOldest() {
   return false;
 }
 
-Result<std::uint8_t *> ExpertCache::allocate(std::size_t bytes) {
-  do {
-    if (void *address = arena_.allocate(bytes))
-      return static_cast<std::uint8_t *>(address);
-  } while (evictOldest());
-  return makeError(ErrorId::ArenaExhausted, bytes, arena_.used(), arena_.cap());
-}
-
-Result<void> ExpertCache::ensureRoom(std::size_t bytes) {
-  KIMIC_ASSIGN(std::uint8_t * room, allocate(bytes));
-  arena_.free(room);
-  return {};
+std::uint8_t *ExpertCache::allocate(std::size_t bytes) {
+  void *address;
+  while (!(address = arena_.allocate(bytes)))
+    if (!evictOldest())
+      return nullptr;
+  return static_cast<std::uint8_t *>(address);
 }
 
 } // namespace kimic::runtime

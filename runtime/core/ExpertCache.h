@@ -4,7 +4,6 @@
 // eviction. All memory of the runtime that is not bookkeeping is allocated here, because an allocation may evict.
 #pragma once
 
-#include "formats/base/Result.h"
 #include "runtime/core/Arena.h"
 
 #include <cstddef>
@@ -19,8 +18,8 @@ struct Kernel;
 struct Expert {
   std::uint32_t id = 0;
   std::uint32_t pins = 0;
-  const Kernel *kernel = nullptr;       ///< what runs it, set when it becomes resident
-  std::span<std::uint8_t> parameters;   ///< 16-byte aligned; empty unless resident
+  const Kernel *kernel = nullptr;     ///< what runs it, set when it becomes resident
+  std::span<std::uint8_t> parameters; ///< 16-byte aligned; empty unless resident
   Expert *newer = nullptr, *older = nullptr;
 
   bool isResident() const { return !parameters.empty(); }
@@ -30,13 +29,10 @@ class ExpertCache {
 public:
   explicit ExpertCache(Arena &arena) : arena_(arena) {}
 
-  /// 16-byte-aligned memory, after evicting as many experts as it takes, least recently used first. ArenaExhausted if
-  /// it does not fit even then.
-  Result<std::uint8_t *> allocate(std::size_t bytes);
+  /// 16-byte-aligned memory, after evicting as many experts as it takes, least recently used first; null if it does not
+  /// fit even then.
+  std::uint8_t *allocate(std::size_t bytes);
   void free(void *address) { arena_.free(address); }
-
-  /// Makes room for allocations that the caller is about to make behind the cache's back, `bytes` together.
-  Result<void> ensureRoom(std::size_t bytes);
 
   /// Adds an expert whose parameters lie in memory of allocate(), which the cache now owns.
   void insert(Expert &expert, std::span<std::uint8_t> parameters);
@@ -49,7 +45,7 @@ public:
 
   std::uint64_t residentBytes() const { return residentBytes_; }
   std::uint32_t residentExperts() const { return residentExperts_; }
-  /// Experts that allocate() and ensureRoom() evicted.
+  /// Experts that allocate() evicted.
   std::uint64_t evictions() const { return evictions_; }
 
 private:

@@ -38,7 +38,7 @@ bool HostRequests::next(KimicRequest &request) {
   return false;
 }
 
-Result<void> HostRequests::complete(std::uint32_t id, ErrorId error, std::uintptr_t value) {
+bool HostRequests::complete(std::uint32_t id, ErrorId error, std::uintptr_t value) {
   for (Ticket **link = &first_; *link; link = &(*link)->next) {
     Ticket &ticket = **link;
     const KimicRequest &request = ticket.request;
@@ -52,9 +52,9 @@ Result<void> HostRequests::complete(std::uint32_t id, ErrorId error, std::uintpt
       std::uint64_t where = request.kind == KIMIC_REQUEST_READ ? request.offset : request.firstKernel;
       ticket.error = makeError(error, value, where, request.length);
     }
-    return {};
+    return true;
   }
-  return makeError(ErrorId::UnknownRequest, id);
+  return false;
 }
 
 } // namespace kimic::runtime

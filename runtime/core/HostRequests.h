@@ -3,7 +3,7 @@
 // Whoever needs something owns a Ticket, asks with it, and looks at it again when polled. Nothing is called back.
 #pragma once
 
-#include "formats/base/Result.h"
+#include "formats/base/Error.h"
 #include "runtime/include/kimic/Runtime.h"
 
 namespace kimic::runtime {
@@ -32,8 +32,9 @@ public:
   /// The next request that was not taken yet, in order of asking; false if there is none.
   bool next(KimicRequest &request);
 
-  /// Settles the ticket of a request: Done with `value` if `error` is None, else Failed. UnknownRequest.
-  Result<void> complete(std::uint32_t id, ErrorId error, std::uintptr_t value);
+  /// Settles the ticket of a request: Done with `value` if `error` is None, else Failed. False if
+  /// there is no such request.
+  bool complete(std::uint32_t id, ErrorId error, std::uintptr_t value);
 
 private:
   void ask(Ticket &ticket, std::uint32_t kind, const void *address, std::uint32_t length);

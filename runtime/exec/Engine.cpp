@@ -5,85 +5,97 @@
 
 namespace kimic::runtime {
 
-Result<Expert *> Engine::resident(std::uint32_t expert) {
-  if (expert >= session_.header().experts)
-    return makeError(ErrorId::UnknownExpert, expert, session_.header().experts);
-  Expert *record = session_.expert(expert);
-  if (!record || !record->isResident())
-    return makeError(ErrorId::ExpertNotResident, expert);
+Expert *Engine::resident(std::uint32_t expert) {
+  Expert *record = nullptr;
+  if (!session_.isOpen())
+    core_.fail(ErrorId::PackNotOpen);
+  else if (expert >= session_.header().experts)
+    core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
+  else if (record = session_.expert(expert); !record || !record->isResident()) {
+    core_.fail(ErrorId::ExpertNotResident, expert);
+    record = nullptr;
+  }
   return record;
 }
 
-Result<void> Engine::reserve(const Kernel &kernel) {
-  if (std::uint32_t bytes = kernel.layout.scratchBytes; bytes > scratch_.size()) {
-    cache_.free(scratch_.data());
-    scratch_ = {};
-    KIMIC_ASSIGN(std::uint8_t * scratch, cache_.allocate(bytes));
-    scratch_ = {scratch, bytes};
+Status Engine::reserve(const Kernel &kernel) {
+  if (std::uint32_t bytes = kernel.layout.scratchBytes; bytes > scratchBytes_) {
+    core_.cache.free(scratch_);
+    scratchBytes_ = 0;
+    scratch_ = core_.allocate(bytes);
+    if (!scratch_)
+      return core_.failure();
+    scratchBytes_ = bytes;
   }
   if (std::uint32_t outputs = kernel.signature.outputs(); outputs > outputRoom_) {
-    cache_.free(sums_);
-    sums_ = nullptr;
+    core_.cache.free(sums_);
     outputRoom_ = 0;
-    KIMIC_ASSIGN(std::uint8_t * room, cache_.allocate(outputs * (sizeof(double) + sizeof(float))));
-    sums_ = reinterpret_cast<double *>(room);
+    sums_ = reinterpret_cast<double *>(core_.allocate(outputs * (sizeof(double) + sizeof(float))));
+    if (!sums_)
+      return core_.failure();
     outputs_ = reinterpret_cast<float *>(sums_ + outputs);
     outputRoom_ = outputs;
   }
-  return {};
+  return KIMIC_OK;
 }
 
 void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, float *y) {
   const Kernel &kernel = *expert.kernel;
   if (kernel.function)
-    kernel.function(expert.parameters.data(), x, y, scratch_.data(), rows);
+    kernel.function(expert.parameters.data(), x, y, scratch_, rows);
   else
-    reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_.data(), rows);
+    reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_, rows);
 }
 
-Result<void> Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
-  KIMIC_ASSIGN(Expert * record, resident(expert));
+Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
+  Expert *record = resident(expert);
+  if (!record)
+    return core_.failure();
   if (rows == 0)
-    return makeError(ErrorId::NothingToRun);
+    return core_.fail(ErrorId::NothingToRun);
   call(*record, x, rows, y);
-  return {};
+  return KIMIC_OK;
 }
 
-Result<void> Engine::route(const float *x, std::span<KimicChoice> choices, float *scores) {
+Status Engine::route(const float *x, std::span<KimicChoice> choices, float *scores) {
   const pack::Router &router = *session_.root().router;
-  KIMIC_ASSIGN(Expert * record, resident(router.expert));
+  Expert *record = resident(router.expert);
+  if (!record)
+    return core_.failure();
   if (std::uint32_t outputs = record->kernel->signature.outputs(); outputs != router.routed)
-    return makeError(ErrorId::RouterOutputs, outputs, router.routed);
+    return core_.fail(ErrorId::RouterOutputs, outputs, router.routed);
   call(*record, x, 1, outputs_);
   std::span<float> allScores = scores ? std::span(scores, router.routed) : std::span<float>();
   choose(std::span(outputs_, router.routed), router.temperature, choices, allScores);
-  return {};
+  return KIMIC_OK;
 }
 
-Result<void> Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y) {
+Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y) {
   if (choices.empty())
-    return makeError(ErrorId::NothingToRun);
+    return core_.fail(ErrorId::NothingToRun);
   if (merge > KIMIC_MERGE_BEST)
-    return makeError(ErrorId::UnknownMerge, merge);
-  std::size_t best = 0;
+    return core_.fail(ErrorId::UnknownMerge, merge);
+  const KimicChoice *best = &choices[0];
   std::uint32_t inputs = 0, outputs = 0;
-  for (std::size_t i = 0; i < choices.size(); ++i) {
-    KIMIC_ASSIGN(Expert * record, resident(choices[i].expert));
+  for (const KimicChoice &choice : choices) {
+    Expert *record = resident(choice.expert);
+    if (!record)
+      return core_.failure();
     const quant::Signature &signature = record->kernel->signature;
-    if (i == 0) {
+    if (&choice == &choices[0]) {
       inputs = signature.inputs;
       outputs = signature.outputs();
     }
     if (signature.inputs != inputs)
-      return makeError(ErrorId::InputsDiffer, record->id, signature.inputs, inputs);
+      return core_.fail(ErrorId::InputsDiffer, record->id, signature.inputs, inputs);
     if (signature.outputs() != outputs)
-      return makeError(ErrorId::OutputsDiffer, record->id, signature.outputs(), outputs);
-    if (choices[i].score > choices[best].score)
-      best = i;
+      return core_.fail(ErrorId::OutputsDiffer, record->id, signature.outputs(), outputs);
+    if (choice.score > best->score)
+      best = &choice;
   }
   if (merge == KIMIC_MERGE_BEST || choices.size() == 1) {
-    call(*session_.expert(choices[best].expert), x, 1, y);
-    return {};
+    call(*session_.expert(best->expert), x, 1, y);
+    return KIMIC_OK;
   }
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
@@ -96,7 +108,7 @@ Result<void> Engine::runChosen(std::span<const KimicChoice> choices, std::uint32
   double divisor = merge == KIMIC_MERGE_AVERAGE ? static_cast<double>(choices.size()) : 1;
   for (std::uint32_t n = 0; n < outputs; ++n)
     y[n] = static_cast<float>(sums_[n] / divisor);
-  return {};
+  return KIMIC_OK;
 }
 
 } // namespace kimic::runtime

@@ -9,32 +9,33 @@ namespace kimic::runtime {
 
 class Engine {
 public:
-  Engine(ExpertCache &cache, PackSession &session) : cache_(cache), session_(session) {}
+  Engine(Core &core, PackSession &session) : core_(core), session_(session) {}
 
-  /// The resident expert with this id. UnknownExpert, ExpertNotResident.
-  Result<Expert *> resident(std::uint32_t expert);
+  /// The resident expert with this id; or null, and noted is PackNotOpen, UnknownExpert or ExpertNotResident.
+  Expert *resident(std::uint32_t expert);
 
   /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted.
-  Result<void> reserve(const Kernel &kernel);
+  Status reserve(const Kernel &kernel);
 
   /// y[rows][outputs] = expert(x[rows][inputs]). REQUIRES: reserved. NothingToRun and the errors of resident().
-  Result<void> run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
+  Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
 
   /// Runs the router's network on one row and chooses choices.size() experts. `scores`: all probabilities, or null.
   /// REQUIRES: the pack has a router, reserved, at least one choice and at most as many as routed experts.
   /// RouterOutputs and the errors of resident().
-  Result<void> route(const float *x, std::span<KimicChoice> choices, float *scores);
+  Status route(const float *x, std::span<KimicChoice> choices, float *scores);
 
   /// Runs the chosen experts on one row and merges their outputs. REQUIRES: reserved.
   /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer and the errors of resident().
-  Result<void> runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
+  Status runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
 
 private:
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
 
-  ExpertCache &cache_;
+  Core &core_;
   PackSession &session_;
-  std::span<std::uint8_t> scratch_;
+  std::uint8_t *scratch_ = nullptr;
+  std::uint32_t scratchBytes_ = 0;
   float *outputs_ = nullptr; ///< room for one row of outputs
   double *sums_ = nullptr;
   std::uint32_t outputRoom_ = 0;

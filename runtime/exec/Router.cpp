@@ -17,10 +17,9 @@ double expNonPositive(double x) {
   double n = shifted - kRound;
   double r = (x - n * kLn2High) - n * kLn2Low;
   // Taylor: the first term left out, r^14/14!, is below 5e-18.
-  constexpr double kInverseFactorial[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
-                                          1.0 / 362880,     1.0 / 40320,     1.0 / 5040,     1.0 / 720,
-                                          1.0 / 120,        1.0 / 24,        1.0 / 6,        0.5,
-                                          1.0,              1.0};
+  constexpr double kInverseFactorial[] = {
+      1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+      1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
   double sum = 0;
   for (double coefficient : kInverseFactorial)
     sum = sum * r + coefficient;

@@ -4,38 +4,38 @@
 
 namespace kimic::runtime {
 
-Result<void> BlockFetch::finish(LoadContext context, const pack::BlockRef &block) {
+Status BlockFetch::finish(Core &core, const pack::BlockRef &block) {
+  if (ticket_.state == Ticket::State::Failed)
+    return core.fail(ticket_.error);
   if (ticket_.value != block.storedLength)
-    return makeError(ErrorId::ReadTooShort, block.offset, block.storedLength, ticket_.value);
-  KIMIC_ASSIGN(std::uint8_t * raw, context.cache.allocate(block.rawLength));
-  auto decoded = pack::decodeBlock(block, {stored_, block.storedLength}, {raw, block.rawLength});
-  if (!decoded.ok()) {
-    context.cache.free(raw);
-    return decoded;
-  }
+    return core.fail(ErrorId::ReadTooShort, block.offset, block.storedLength, ticket_.value);
+  std::uint8_t *raw = core.allocate(block.rawLength);
+  if (!raw)
+    return core.failure();
   raw_ = {raw, block.rawLength};
-  return {};
+  return core.statusOf(pack::decodeBlock(block, {stored_, block.storedLength}, raw_));
 }
 
-Result<bool> BlockFetch::poll(LoadContext context, const pack::BlockRef &block) {
+Status BlockFetch::poll(Core &core, const pack::BlockRef &block) {
   if (raw_.data())
-    return true;
+    return KIMIC_OK;
   if (isWaiting())
-    return false;
+    return KIMIC_PENDING;
   if (isCancelled())
-    release(context);
+    release(core);
   if (ticket_.state == Ticket::State::Idle) {
-    KIMIC_ASSIGN(stored_, context.cache.allocate(block.storedLength));
-    context.requests.read(ticket_, block.offset, block.storedLength, stored_);
-    return false;
+    stored_ = core.allocate(block.storedLength);
+    if (!stored_)
+      return core.failure();
+    core.requests.read(ticket_, block.offset, block.storedLength, stored_);
+    return KIMIC_PENDING;
   }
-  Result<void> outcome = ticket_.state == Ticket::State::Done ? finish(context, block) : ticket_.error;
-  context.cache.free(stored_);
-  stored_ = nullptr;
-  ticket_ = Ticket{};
-  if (!outcome.ok())
-    return outcome.error();
-  return true;
+  Status outcome = finish(core, block);
+  std::span<std::uint8_t> raw = outcome == KIMIC_OK ? take() : raw_;
+  release(core);
+  if (outcome == KIMIC_OK)
+    raw_ = raw;
+  return outcome;
 }
 
 std::span<std::uint8_t> BlockFetch::take() {
@@ -44,10 +44,10 @@ std::span<std::uint8_t> BlockFetch::take() {
   return raw;
 }
 
-void BlockFetch::release(LoadContext context) {
-  context.cache.free(stored_);
+void BlockFetch::release(Core &core) {
+  core.cache.free(stored_);
   stored_ = nullptr;
-  context.cache.free(take().data());
+  core.cache.free(take().data());
   ticket_ = Ticket{};
 }
 

@@ -2,27 +2,20 @@
 #pragma once
 
 #include "formats/pack/PackFormat.h"
-#include "runtime/core/ExpertCache.h"
-#include "runtime/core/HostRequests.h"
+#include "runtime/core/Core.h"
 
 namespace kimic::runtime {
-
-/// What loading needs from the rest of the runtime.
-struct LoadContext {
-  HostRequests &requests;
-  ExpertCache &cache; ///< all memory comes from here
-};
 
 /// Must stay at its address while a read is under way. Its memory goes back with release(), or with the arena.
 class BlockFetch {
 public:
-  /// Starts the read, or looks whether it is done: true as soon as bytes() hold the raw block. An error (of the host,
-  /// of the hash, of decoding, of memory) frees everything, so that the next poll starts again. A read that the host
-  /// cancelled is no error: whoever polls still wants the block, so it is read again. `block` must be the same in
+  /// Starts the read, or looks whether it is done: KIMIC_OK as soon as bytes() hold the raw block. An error (of the
+  /// host, of the hash, of decoding, of memory) frees everything, so that the next poll starts again. A read that the
+  /// host cancelled is no error: whoever polls still wants the block, so it is read again. `block` must be the same in
   /// every poll and not empty.
-  Result<bool> poll(LoadContext context, const pack::BlockRef &block);
+  Status poll(Core &core, const pack::BlockRef &block);
 
-  /// The raw block, 16-byte aligned, in memory of the cache. REQUIRES: poll() returned true.
+  /// The raw block, 16-byte aligned, in memory of the cache. REQUIRES: poll() returned KIMIC_OK.
   std::span<std::uint8_t> bytes() const { return raw_; }
 
   /// Gives the raw block to the caller, who frees it, and becomes as new.
@@ -34,10 +27,10 @@ public:
   }
 
   /// Frees whatever there is and becomes as new. REQUIRES: not isWaiting().
-  void release(LoadContext context);
+  void release(Core &core);
 
 private:
-  Result<void> finish(LoadContext context, const pack::BlockRef &block);
+  Status finish(Core &core, const pack::BlockRef &block);
 
   Ticket ticket_;
   std::uint8_t *stored_ = nullptr;

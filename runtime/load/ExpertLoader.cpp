@@ -5,7 +5,7 @@
 namespace kimic::runtime {
 
 void ExpertLoader::drop(std::unique_ptr<Arriving> &arriving) {
-  arriving->data.release(context_);
+  arriving->data.release(core_);
   std::unique_ptr<Arriving> next = std::move(arriving->next);
   arriving = std::move(next);
 }
@@ -21,43 +21,42 @@ std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert
   return *at;
 }
 
-Result<bool> ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
-  KIMIC_ASSIGN(bool haveEntry, session_.fetchEntry(expert));
-  if (!haveEntry)
-    return false;
+Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
+  KIMIC_STEP(session_.fetchEntry(expert));
   const pack::LeafEntry &entry = session_.entry(expert);
-  KIMIC_ASSIGN(bool haveData, arriving.data.poll(context_, entry.data));
-  KIMIC_ASSIGN(bool haveKernel, linker_.fetch(entry.kernel));
-  if (!haveData || !haveKernel)
-    return false;
+  Status data = arriving.data.poll(core_, entry.data);
+  if (data > 0)
+    return data;
+  KIMIC_STEP(linker_.fetch(entry.kernel));
+  KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
-  KIMIC_TRY(pack::checkParameters(expert, entry, kernel.signature));
+  KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature)));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
-  context_.cache.insert(record, arriving.data.take());
-  return true;
+  core_.cache.insert(record, arriving.data.take());
+  return KIMIC_OK;
 }
 
-Result<bool> ExpertLoader::load(std::uint32_t expert) {
+Status ExpertLoader::load(std::uint32_t expert) {
   if (expert >= session_.header().experts)
-    return makeError(ErrorId::UnknownExpert, expert, session_.header().experts);
+    return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
   if (Expert *record = session_.expert(expert); record && record->isResident()) {
-    context_.cache.touch(*record);
+    core_.cache.touch(*record);
     ++hits_;
-    return true;
+    return KIMIC_OK;
   }
   std::unique_ptr<Arriving> &arriving = find(expert);
   if (!arriving) {
-    KIMIC_TRY(context_.cache.ensureRoom(sizeof(Arriving)));
+    KIMIC_STEP(core_.ensureRoom(sizeof(Arriving)));
     arriving.reset(new Arriving);
     arriving->expert = expert;
     ++misses_;
   }
-  Result<bool> done = advance(expert, *arriving);
-  arriving->hasFailed = !done.ok();
-  if (done.ok() ? *done : !arriving->data.isWaiting())
+  Status status = advance(expert, *arriving);
+  arriving->hasFailed = status > 0;
+  if (status == KIMIC_OK || (status > 0 && !arriving->data.isWaiting()))
     drop(arriving);
-  return done;
+  return status;
 }
 
 } // namespace kimic::runtime

@@ -9,12 +9,12 @@ namespace kimic::runtime {
 
 class ExpertLoader {
 public:
-  ExpertLoader(LoadContext context, PackSession &session, KernelLinker &linker)
-      : context_(context), session_(session), linker_(linker) {}
+  ExpertLoader(Core &core, PackSession &session, KernelLinker &linker)
+      : core_(core), session_(session), linker_(linker) {}
 
-  /// Starts or goes on loading the expert, one read at a time per block whoever asks; true when it is resident. A
+  /// Starts or goes on loading the expert, one read per block whoever asks. KIMIC_OK when it is resident. A
   /// resident expert becomes the most recently used. REQUIRES: the session is open. UnknownExpert.
-  Result<bool> load(std::uint32_t expert);
+  Status load(std::uint32_t expert);
 
   std::uint64_t hits() const { return hits_; }
   std::uint64_t misses() const { return misses_; }
@@ -31,9 +31,9 @@ private:
   /// Where the expert's record is, or the end of the list. Drops records that nobody waits for.
   std::unique_ptr<Arriving> &find(std::uint32_t expert);
   void drop(std::unique_ptr<Arriving> &arriving);
-  Result<bool> advance(std::uint32_t expert, Arriving &arriving);
+  Status advance(std::uint32_t expert, Arriving &arriving);
 
-  LoadContext context_;
+  Core &core_;
   PackSession &session_;
   KernelLinker &linker_;
   std::unique_ptr<Arriving> arriving_; ///< a list

@@ -18,100 +18,96 @@ static KernelFunction functionOf(std::uintptr_t table, std::uint32_t index) {
 #endif
 }
 
-KernelLinker::KernelLinker(LoadContext context, const PackSession &session, std::uint32_t variants)
-    : context_(context), session_(session), wanted_(variants) {}
-
-Result<void> KernelLinker::parseKernels(std::uint32_t number, Group &group) {
+Status KernelLinker::parseKernels(std::uint32_t number, Group &group) {
   std::span<const std::uint8_t> raw = group.signatures.bytes();
-  // The bulkiest thing that a signature's bytes decode to: a layer of one group from eight bytes, with its layout.
+  // The bulkiest thing that a signature's bytes decode to: a layer of one group from seven bytes, with its layout.
   constexpr std::size_t kDecodedPerByte =
-      2 * (sizeof(quant::LayerSignature) + sizeof(quant::ActivationGroup) + sizeof(quant::LayerLayout) + 32) / 8;
-  KIMIC_TRY(context_.cache.ensureRoom(raw.size() * kDecodedPerByte +
-                                      session_.header().kernelsIn(number) * 2 * sizeof(Kernel) + 1024));
-  KIMIC_ASSIGN(std::vector<quant::Signature> signatures, pack::parseSignatures(session_.header(), number, raw));
-  std::unique_ptr<Kernel[]> kernels(new Kernel[signatures.size()]);
-  for (std::size_t i = 0; i < signatures.size(); ++i) {
-    KIMIC_ASSIGN(kernels[i].layout, quant::layoutOf(signatures[i]));
-    kernels[i].signature = std::move(signatures[i]);
+      2 * (sizeof(quant::LayerSignature) + sizeof(quant::ActivationGroup) + sizeof(quant::LayerLayout) + 32) / 7;
+  KIMIC_STEP(
+      core_.ensureRoom(raw.size() * kDecodedPerByte + session_.header().kernelsIn(number) * 2 * sizeof(Kernel) + 1024));
+  Result<std::vector<quant::Signature>> signatures = pack::parseSignatures(session_.header(), number, raw);
+  KIMIC_STEP(core_.statusOf(signatures));
+  std::unique_ptr<Kernel[]> kernels(new Kernel[signatures->size()]);
+  for (std::size_t i = 0; i < signatures->size(); ++i) {
+    Result<quant::Layout> layout = quant::layoutOf((*signatures)[i]);
+    KIMIC_STEP(core_.statusOf(layout));
+    kernels[i].layout = std::move(layout).value();
+    kernels[i].signature = std::move((*signatures)[i]);
   }
   group.kernels = std::move(kernels);
-  return {};
+  return KIMIC_OK;
 }
 
-Result<bool> KernelLinker::fetchSignatures(std::uint32_t number, Group &group) {
+Status KernelLinker::fetchSignatures(std::uint32_t number, Group &group) {
   if (group.kernels)
-    return true;
-  KIMIC_ASSIGN(bool arrived, group.signatures.poll(context_, session_.root().groups[number].signatures));
-  if (!arrived)
-    return false;
-  Result<void> parsed = parseKernels(number, group);
-  group.signatures.release(context_);
-  if (!parsed.ok())
-    return parsed.error();
-  return true;
+    return KIMIC_OK;
+  KIMIC_STEP(group.signatures.poll(core_, session_.root().groups[number].signatures));
+  Status parsed = parseKernels(number, group);
+  group.signatures.release(core_);
+  return parsed;
 }
 
-Result<bool> KernelLinker::linkModule(std::uint32_t number, Group &group) {
-  if (group.isLinked)
-    return true;
+// Reads the module and asks the host to link it.
+Status KernelLinker::fetchModule(std::uint32_t number, Group &group) {
   if (!variant_) {
     group.isLinked = true;
-    return true;
+    return KIMIC_OK;
   }
+  if (group.link.state != Ticket::State::Idle)
+    return group.link.state == Ticket::State::Waiting ? KIMIC_PENDING : KIMIC_OK;
+  KIMIC_STEP(group.module.poll(core_, session_.root().groups[number].module(*variant_)));
+  std::span<const std::uint8_t> bytes = group.module.bytes();
   std::uint32_t count = session_.header().kernelsIn(number);
-  if (group.link.state == Ticket::State::Waiting)
-    return false;
-  if (group.link.state == Ticket::State::Idle) {
-    KIMIC_ASSIGN(bool arrived, group.module.poll(context_, session_.root().groups[number].module(*variant_)));
-    if (!arrived)
-      return false;
-    std::span<const std::uint8_t> bytes = group.module.bytes();
-    auto verified = abi::verifyKernelModule(bytes, count, *variant_);
-    if (!verified.ok()) {
-      group.module.release(context_);
-      return verified.error();
-    }
-    context_.requests.link(group.link, bytes.data(), static_cast<std::uint32_t>(bytes.size()),
-                           session_.header().firstKernel(number), count,
-                           static_cast<std::uint32_t>(*variant_));
-    return false;
+  Status verified = core_.statusOf(abi::verifyKernelModule(bytes, count, *variant_));
+  if (verified != KIMIC_OK) {
+    group.module.release(core_);
+    return verified;
   }
+  core_.requests.link(group.link, bytes.data(), static_cast<std::uint32_t>(bytes.size()),
+                      session_.header().firstKernel(number), count, static_cast<std::uint32_t>(*variant_));
+  return KIMIC_PENDING;
+}
+
+// Takes the host's answer. REQUIRES: the signatures are there and the host has answered.
+Status KernelLinker::linkModule(std::uint32_t number, Group &group) {
   Ticket link = group.link;
   group.link = Ticket{};
-  group.module.release(context_);
+  group.module.release(core_);
   if (link.state == Ticket::State::Failed && link.error.id != ErrorId::LinkDeclined)
-    return link.error;
+    return core_.fail(link.error);
   group.isLinked = true;
   if (link.state == Ticket::State::Done) {
+    std::uint32_t count = session_.header().kernelsIn(number);
     for (std::uint32_t i = 0; i < count; ++i)
       group.kernels[i].function = functionOf(link.value, i);
     linkedKernels_ += count;
   }
-  return true;
+  return KIMIC_OK;
 }
 
-Result<bool> KernelLinker::fetch(std::uint32_t kernel) {
-  if (!groups_) {
-    const pack::Header &header = session_.header();
-    KIMIC_TRY(context_.cache.ensureRoom(header.groupCount() * sizeof(Group)));
-    groups_.reset(new Group[header.groupCount()]);
-    for (unsigned index = 0; index < pack::kVariantCount; ++index)
-      if ((wanted_ >> index & 1) && header.hasVariant(pack::variantAt(index)))
-        variant_ = pack::variantAt(index);
-  }
+// Decides what to link from and makes the groups' records.
+Status KernelLinker::begin() {
+  const pack::Header &header = session_.header();
+  KIMIC_STEP(core_.ensureRoom(header.groupCount() * sizeof(Group)));
+  groups_.reset(new Group[header.groupCount()]);
+  for (unsigned index = 0; index < pack::kVariantCount; ++index)
+    if ((wanted_ >> index & 1) && header.hasVariant(pack::variantAt(index)))
+      variant_ = pack::variantAt(index);
+  return KIMIC_OK;
+}
+
+Status KernelLinker::fetch(std::uint32_t kernel) {
+  if (!groups_)
+    KIMIC_STEP(begin());
   std::uint32_t number = session_.header().groupOf(kernel);
   Group &group = groups_[number];
-  if (group.isLinked && group.kernels)
-    return true;
   // The signatures and the module are asked for together.
-  Result<bool> haveSignatures = fetchSignatures(number, group);
-  if (!haveSignatures.ok())
-    return haveSignatures;
-  if (!*haveSignatures) {
-    if (variant_ && group.link.state == Ticket::State::Idle && !group.isLinked)
-      KIMIC_TRY(group.module.poll(context_, session_.root().groups[number].module(*variant_)));
-    return false;
-  }
+  Status signatures = fetchSignatures(number, group);
+  if (signatures > 0 || (group.isLinked && signatures == KIMIC_OK))
+    return signatures;
+  KIMIC_STEP(fetchModule(number, group));
+  if (signatures != KIMIC_OK || group.isLinked)
+    return signatures;
   return linkModule(number, group);
 }
 

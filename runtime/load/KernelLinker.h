@@ -25,11 +25,12 @@ struct Kernel {
 class KernelLinker {
 public:
   /// `variants`: KimicOptions::variants.
-  KernelLinker(LoadContext context, const PackSession &session, std::uint32_t variants);
+  KernelLinker(Core &core, const PackSession &session, std::uint32_t variants)
+      : core_(core), session_(session), wanted_(variants) {}
 
-  /// Starts or goes on linking the kernel's group; true when kernel() may be called. REQUIRES: the session is open and
-  /// the kernel exists.
-  Result<bool> fetch(std::uint32_t kernel);
+  /// Starts or goes on linking the kernel's group; then kernel() may be called. REQUIRES: the session is open and the
+  /// kernel exists.
+  Status fetch(std::uint32_t kernel);
   const Kernel &kernel(std::uint32_t kernel) const;
 
   /// KimicVariant: what runs experts of the kernel.
@@ -40,15 +41,17 @@ private:
   struct Group {
     BlockFetch signatures, module;
     Ticket link;
-    bool isLinked = false; ///< functions are known, or it is known that there are none
+    bool isLinked = false;             ///< functions are known, or it is known that there are none
     std::unique_ptr<Kernel[]> kernels; ///< null until the signatures are there
   };
 
-  Result<bool> fetchSignatures(std::uint32_t number, Group &group);
-  Result<bool> linkModule(std::uint32_t number, Group &group);
-  Result<void> parseKernels(std::uint32_t number, Group &group);
+  Status begin();
+  Status fetchSignatures(std::uint32_t number, Group &group);
+  Status parseKernels(std::uint32_t number, Group &group);
+  Status fetchModule(std::uint32_t number, Group &group);
+  Status linkModule(std::uint32_t number, Group &group);
 
-  LoadContext context_;
+  Core &core_;
   const PackSession &session_;
   std::uint32_t wanted_;
   std::optional<abi::Variant> variant_; ///< what groups are linked from; none: nothing is linked

@@ -4,65 +4,68 @@
 
 namespace kimic::runtime {
 
-Result<void> PackSession::readRoot() {
+Status PackSession::readRoot() {
+  if (firstRead_.state == Ticket::State::Failed)
+    return core_.fail(firstRead_.error);
   if (firstRead_.value > pack::kFirstReadBytes)
-    return makeError(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, firstRead_.value);
+    return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, firstRead_.value);
   std::span<const std::uint8_t> bytes(firstBytes_, firstRead_.value);
-  KIMIC_ASSIGN(header_, pack::parseHeader(bytes));
-  const pack::Section &root = header_.root;
-  if (root.end() > bytes.size())
-    return makeError(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, bytes.size());
+  Result<pack::Header> header = pack::parseHeader(bytes);
+  KIMIC_STEP(core_.statusOf(header));
+  header_ = *header;
+  const pack::Section &section = header_.root;
+  if (section.end() > bytes.size())
+    return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, bytes.size());
   // Its rows are decoded to about their size in the pack; leaves get a record each.
-  KIMIC_TRY(context_.cache.ensureRoom(4 * root.length + header_.leafCount() * sizeof(Leaf) + 1024));
-  KIMIC_ASSIGN(root_, pack::parseRoot(header_, bytes.subspan(root.offset, root.length)));
+  KIMIC_STEP(core_.ensureRoom(4 * section.length + header_.leafCount() * sizeof(Leaf) + 1024));
+  Result<pack::Root> root = pack::parseRoot(header_, bytes.subspan(section.offset, section.length));
+  KIMIC_STEP(core_.statusOf(root));
+  root_ = std::move(root).value();
   leaves_.reset(new Leaf[header_.leafCount()]);
   isOpen_ = true;
-  return {};
+  return KIMIC_OK;
 }
 
-Result<bool> PackSession::open() {
+Status PackSession::open() {
   if (isOpen_)
-    return true;
+    return KIMIC_OK;
   if (firstRead_.state == Ticket::State::Waiting)
-    return false;
+    return KIMIC_PENDING;
   if (firstRead_.state == Ticket::State::Idle) {
-    KIMIC_ASSIGN(firstBytes_, context_.cache.allocate(pack::kFirstReadBytes));
-    context_.requests.read(firstRead_, 0, pack::kFirstReadBytes, firstBytes_);
-    return false;
+    firstBytes_ = core_.allocate(pack::kFirstReadBytes);
+    if (!firstBytes_)
+      return core_.failure();
+    core_.requests.read(firstRead_, 0, pack::kFirstReadBytes, firstBytes_);
+    return KIMIC_PENDING;
   }
-  Result<void> outcome = firstRead_.state == Ticket::State::Done ? readRoot() : firstRead_.error;
-  context_.cache.free(firstBytes_);
+  Status outcome = readRoot();
+  core_.cache.free(firstBytes_);
   firstBytes_ = nullptr;
   firstRead_ = Ticket{};
-  if (!outcome.ok())
-    return outcome.error();
-  return true;
+  return outcome;
 }
 
-Result<bool> PackSession::fetchEntry(std::uint32_t expert) {
-  std::uint32_t number = header_.leafOf(expert);
-  Leaf &leaf = leaves_[number];
-  if (leaf.experts)
-    return true;
-  KIMIC_ASSIGN(bool arrived, leaf.fetch.poll(context_, root_.leaves[number]));
-  if (!arrived)
-    return false;
+Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
   std::uint32_t count = header_.expertsIn(number);
-  Result<void> outcome = context_.cache.ensureRoom(count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert)) + 1024);
-  if (outcome.ok()) {
-    Result<pack::Leaf> entries = pack::parseLeaf(header_, number, leaf.fetch.bytes());
-    if (entries.ok())
-      leaf.entries = std::move(entries).value();
-    else
-      outcome = entries.error();
-  }
-  leaf.fetch.release(context_);
-  if (!outcome.ok())
-    return outcome.error();
+  KIMIC_STEP(core_.ensureRoom(count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert)) + 1024));
+  Result<pack::Leaf> entries = pack::parseLeaf(header_, number, leaf.fetch.bytes());
+  KIMIC_STEP(core_.statusOf(entries));
+  leaf.entries = std::move(entries).value();
   leaf.experts.reset(new Expert[count]);
   for (std::uint32_t i = 0; i < count; ++i)
     leaf.experts[i].id = header_.firstExpert(number) + i;
-  return true;
+  return KIMIC_OK;
+}
+
+Status PackSession::fetchEntry(std::uint32_t expert) {
+  std::uint32_t number = header_.leafOf(expert);
+  Leaf &leaf = leaves_[number];
+  if (leaf.experts)
+    return KIMIC_OK;
+  KIMIC_STEP(leaf.fetch.poll(core_, root_.leaves[number]));
+  Status outcome = parseLeaf(number, leaf);
+  leaf.fetch.release(core_);
+  return outcome;
 }
 
 const pack::LeafEntry &PackSession::entry(std::uint32_t expert) const {
@@ -76,15 +79,11 @@ Expert *PackSession::expert(std::uint32_t expert) {
   return leaf.experts ? &leaf.experts[expert - header_.firstExpert(number)] : nullptr;
 }
 
-Result<bool> PackSession::fetchMetadata() {
-  if (root_.meta.rawLength == 0)
-    return true;
-  return metadata_.poll(context_, root_.meta);
-}
+Status PackSession::fetchMetadata() { return root_.meta.rawLength ? metadata_.poll(core_, root_.meta) : KIMIC_OK; }
 
 void PackSession::releaseMetadata() {
   if (metadata_.bytes().data())
-    metadata_.release(context_);
+    metadata_.release(core_);
 }
 
 } // namespace kimic::runtime

@@ -9,25 +9,25 @@ namespace kimic::runtime {
 
 class PackSession {
 public:
-  explicit PackSession(LoadContext context) : context_(context) {}
+  explicit PackSession(Core &core) : core_(core) {}
 
-  /// Reads and verifies header and root with one request; true when they are there.
-  Result<bool> open();
+  /// Reads and verifies header and root with one request.
+  Status open();
   bool isOpen() const { return isOpen_; }
 
   /// REQUIRES: isOpen().
   const pack::Header &header() const { return header_; }
   const pack::Root &root() const { return root_; }
 
-  /// Reads the leaf of the expert; true when entry() and expert() may be called. REQUIRES: the expert exists.
-  Result<bool> fetchEntry(std::uint32_t expert);
+  /// Reads the leaf of the expert; then entry() and expert() may be called. REQUIRES: the expert exists.
+  Status fetchEntry(std::uint32_t expert);
   const pack::LeafEntry &entry(std::uint32_t expert) const;
 
   /// The runtime's record of an expert, made when its leaf arrives; null before.
   Expert *expert(std::uint32_t expert);
 
-  /// Reads the metadata; true when metadata() may be called.
-  Result<bool> fetchMetadata();
+  /// Reads the metadata; then metadata() may be called.
+  Status fetchMetadata();
   std::span<const std::uint8_t> metadata() const { return metadata_.bytes(); }
   void releaseMetadata();
 
@@ -38,9 +38,10 @@ private:
     std::unique_ptr<Expert[]> experts; ///< null until the leaf is there
   };
 
-  Result<void> readRoot();
+  Status readRoot();
+  Status parseLeaf(std::uint32_t number, Leaf &leaf);
 
-  LoadContext context_;
+  Core &core_;
   Ticket firstRead_;
   std::uint8_t *firstBytes_ = nullptr;
   bool isOpen_ = false;

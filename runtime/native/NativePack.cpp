@@ -177,8 +177,8 @@ Result<NativePack::Route> NativePack::route(std::span<const float> x, std::uint3
   result.choices.resize(std::min(count ? count : pack.topK, pack.routedExperts));
   result.scores.resize(pack.routedExperts);
   std::uint32_t chosen = 0;
-  KIMIC_TRY(host_->outcome(kimic_route(host_->runtime, x.data(), count, result.choices.data(), &chosen,
-                                       result.scores.data())));
+  KIMIC_TRY(host_->outcome(
+      kimic_route(host_->runtime, x.data(), count, result.choices.data(), &chosen, result.scores.data())));
   return result;
 }
 

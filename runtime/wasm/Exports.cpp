@@ -18,61 +18,19 @@
 using namespace kimic;
 using namespace kimic::runtime;
 
-struct KimicRuntime {
+struct KimicRuntime : Core {
   KimicRuntime(Arena &arena, std::uint32_t variants)
-      : arena(arena), cache(arena), session({requests, cache}), linker({requests, cache}, session, variants),
-        loader({requests, cache}, session, linker), engine(cache, session) {}
+      : Core(arena), session(*this), linker(*this, session, variants), loader(*this, session, linker),
+        engine(*this, session) {}
 
-  Arena &arena;
-  HostRequests requests;
-  ExpertCache cache;
+  /// PackNotOpen if it is not.
+  Status requireOpen() { return session.isOpen() ? KIMIC_OK : fail(ErrorId::PackNotOpen); }
+
   PackSession session;
   KernelLinker linker;
   ExpertLoader loader;
   Engine engine;
-  Error lastError;
-
-  std::int32_t failure() const { return static_cast<std::int32_t>(lastError.id); }
-  std::int32_t fail(const Error &error) {
-    lastError = error;
-    return failure();
-  }
-  std::int32_t status(const Result<void> &result) { return result.ok() ? KIMIC_OK : fail(result.error()); }
-  std::int32_t status(const Result<bool> &isDone) {
-    return !isDone.ok() ? fail(isDone.error()) : *isDone ? KIMIC_OK : KIMIC_PENDING;
-  }
 };
-
-static Result<void> requireOpen(const KimicRuntime *runtime) {
-  if (!runtime->session.isOpen())
-    return makeError(ErrorId::PackNotOpen);
-  return {};
-}
-
-static Result<bool> load(KimicRuntime *runtime, std::uint32_t expert) {
-  KIMIC_TRY(requireOpen(runtime));
-  KIMIC_ASSIGN(bool isResident, runtime->loader.load(expert));
-  if (!isResident)
-    return false;
-  // The buffers must not cost the expert for which they are made.
-  Expert &record = *runtime->session.expert(expert);
-  ++record.pins;
-  Result<void> reserved = runtime->engine.reserve(*record.kernel);
-  --record.pins;
-  if (!reserved.ok())
-    return reserved.error();
-  return true;
-}
-
-// The resident expert, or null and the error noted.
-static Expert *resident(KimicRuntime *runtime, std::uint32_t expert) {
-  Result<void> open = requireOpen(runtime);
-  Result<Expert *> record = open.ok() ? runtime->engine.resident(expert) : open.error();
-  if (record.ok())
-    return *record;
-  runtime->fail(record.error());
-  return nullptr;
-}
 
 KIMIC_EXPORT std::uint32_t kimic_abi_version(void) { return KIMIC_ABI_VERSION; }
 
@@ -98,7 +56,7 @@ KIMIC_EXPORT void kimic_destroy(KimicRuntime *runtime) {
   releaseArena(&arena);
 }
 
-KIMIC_EXPORT std::int32_t kimic_open(KimicRuntime *runtime) { return runtime->status(runtime->session.open()); }
+KIMIC_EXPORT std::int32_t kimic_open(KimicRuntime *runtime) { return runtime->session.open(); }
 
 KIMIC_EXPORT std::int32_t kimic_next_request(KimicRuntime *runtime, KimicRequest *request) {
   return runtime->requests.next(*request) ? 1 : 0;
@@ -106,12 +64,12 @@ KIMIC_EXPORT std::int32_t kimic_next_request(KimicRuntime *runtime, KimicRequest
 
 KIMIC_EXPORT std::int32_t kimic_complete(KimicRuntime *runtime, std::uint32_t request, std::int32_t error,
                                          std::uintptr_t value) {
-  return runtime->status(runtime->requests.complete(request, static_cast<ErrorId>(error), value));
+  bool isKnown = runtime->requests.complete(request, static_cast<ErrorId>(error), value);
+  return isKnown ? KIMIC_OK : runtime->fail(ErrorId::UnknownRequest, request);
 }
 
 KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *info) {
-  if (Result<void> open = requireOpen(runtime); !open.ok())
-    return runtime->status(open);
+  KIMIC_STEP(runtime->requireOpen());
   const pack::Header &header = runtime->session.header();
   const pack::Root &root = runtime->session.root();
   *info = KimicPackInfo{};
@@ -131,24 +89,28 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
 }
 
 KIMIC_EXPORT std::int32_t kimic_metadata(KimicRuntime *runtime, KimicBytes *json) {
-  if (Result<void> open = requireOpen(runtime); !open.ok())
-    return runtime->status(open);
-  Result<bool> arrived = runtime->session.fetchMetadata();
-  if (arrived.ok() && *arrived) {
-    std::span<const std::uint8_t> bytes = runtime->session.metadata();
-    *json = {reinterpret_cast<std::uintptr_t>(bytes.data()), bytes.size()};
-  }
-  return runtime->status(arrived);
+  KIMIC_STEP(runtime->requireOpen());
+  KIMIC_STEP(runtime->session.fetchMetadata());
+  std::span<const std::uint8_t> bytes = runtime->session.metadata();
+  *json = {reinterpret_cast<std::uintptr_t>(bytes.data()), bytes.size()};
+  return KIMIC_OK;
 }
 
 KIMIC_EXPORT void kimic_release_metadata(KimicRuntime *runtime) { runtime->session.releaseMetadata(); }
 
 KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert) {
-  return runtime->status(load(runtime, expert));
+  KIMIC_STEP(runtime->requireOpen());
+  KIMIC_STEP(runtime->loader.load(expert));
+  // The buffers must not cost the expert for which they are made.
+  Expert &record = *runtime->session.expert(expert);
+  ++record.pins;
+  Status reserved = runtime->engine.reserve(*record.kernel);
+  --record.pins;
+  return reserved;
 }
 
 KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {
-  Expert *record = resident(runtime, expert);
+  Expert *record = runtime->engine.resident(expert);
   if (!record)
     return runtime->failure();
   const pack::LeafEntry &entry = runtime->session.entry(expert);
@@ -165,7 +127,7 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
 }
 
 KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) {
-  Expert *record = resident(runtime, expert);
+  Expert *record = runtime->engine.resident(expert);
   if (!record)
     return runtime->failure();
   ++record->pins;
@@ -173,7 +135,7 @@ KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert)
 }
 
 KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) {
-  Expert *record = resident(runtime, expert);
+  Expert *record = runtime->engine.resident(expert);
   if (!record)
     return runtime->failure();
   if (record->pins)
@@ -182,53 +144,41 @@ KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t exper
 }
 
 KIMIC_EXPORT std::int32_t kimic_evict(KimicRuntime *runtime, std::uint32_t expert) {
-  Expert *record = resident(runtime, expert);
+  Expert *record = runtime->engine.resident(expert);
   if (!record)
     return runtime->lastError.id == ErrorId::ExpertNotResident ? KIMIC_OK : runtime->failure();
   if (record->pins)
-    return runtime->fail(makeError(ErrorId::ExpertPinned, expert, record->pins));
+    return runtime->fail(ErrorId::ExpertPinned, expert, record->pins);
   runtime->cache.evict(*record);
   return KIMIC_OK;
 }
 
-KIMIC_EXPORT void *kimic_allocate(KimicRuntime *runtime, std::size_t bytes) {
-  Result<std::uint8_t *> memory = runtime->cache.allocate(bytes);
-  if (!memory.ok()) {
-    runtime->fail(memory.error());
-    return nullptr;
-  }
-  return *memory;
-}
+KIMIC_EXPORT void *kimic_allocate(KimicRuntime *runtime, std::size_t bytes) { return runtime->allocate(bytes); }
 
 KIMIC_EXPORT void kimic_free(KimicRuntime *runtime, void *address) { runtime->cache.free(address); }
 
 KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert, const float *x, std::uint32_t rows,
                                     float *y) {
-  if (Result<void> open = requireOpen(runtime); !open.ok())
-    return runtime->status(open);
-  return runtime->status(runtime->engine.run(expert, x, rows, y));
+  return runtime->engine.run(expert, x, rows, y);
 }
 
 KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
                                       std::uint32_t *chosen, float *scores) {
-  if (Result<void> open = requireOpen(runtime); !open.ok())
-    return runtime->status(open);
+  KIMIC_STEP(runtime->requireOpen());
   const std::optional<pack::Router> &router = runtime->session.root().router;
   if (!router)
-    return runtime->fail(makeError(ErrorId::PackHasNoRouter));
+    return runtime->fail(ErrorId::PackHasNoRouter);
   if (count == 0)
     count = router->topK;
   if (count > router->routed)
-    return runtime->fail(makeError(ErrorId::TooManyChoices, count, router->routed));
+    return runtime->fail(ErrorId::TooManyChoices, count, router->routed);
   *chosen = count;
-  return runtime->status(runtime->engine.route(x, {choices, count}, scores));
+  return runtime->engine.route(x, {choices, count}, scores);
 }
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                            std::uint32_t merge, const float *x, float *y) {
-  if (Result<void> open = requireOpen(runtime); !open.ok())
-    return runtime->status(open);
-  return runtime->status(runtime->engine.runChosen({choices, count}, merge, x, y));
+  return runtime->engine.runChosen({choices, count}, merge, x, y);
 }
 
 KIMIC_EXPORT void kimic_stats(KimicRuntime *runtime, KimicStats *stats) {

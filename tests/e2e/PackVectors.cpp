@@ -39,7 +39,8 @@ public:
     const float special[] = {0.0f, -0.0f, 1e30f, -1e30f, 1e-40f, 32768.0f};
     std::vector<float> x(count);
     for (float &value : x)
-      value = random_() % 64 ? static_cast<float>(static_cast<std::int32_t>(random_())) * 0x1p-30f : special[random_() % 6];
+      value =
+          random_() % 64 ? static_cast<float>(static_cast<std::int32_t>(random_())) * 0x1p-30f : special[random_() % 6];
     return x;
   }
 
@@ -67,7 +68,8 @@ Result<std::string> vectorsOf(NativePack &pack) {
       std::uint32_t k = i % 3 == 0 ? info.topK : 1 + i % info.routedExperts;
       std::vector<float> x = inputs.take(router.inputs);
       KIMIC_ASSIGN(NativePack::RoutedRun run, pack.runRouted(x, k));
-      text += std::string(i ? ",\n" : "\n") + "{\"k\": " + std::to_string(k) + ", \"x\": " + hex(x) + ", \"choices\": [";
+      text +=
+          std::string(i ? ",\n" : "\n") + "{\"k\": " + std::to_string(k) + ", \"x\": " + hex(x) + ", \"choices\": [";
       for (std::size_t c = 0; c < run.route.choices.size(); ++c) {
         const KimicChoice &choice = run.route.choices[c];
         text += std::string(c ? ", " : "") + "{\"expert\": " + std::to_string(choice.expert) +

@@ -48,7 +48,8 @@ int main(int argc, char **argv) {
   for (kimic::abi::Variant variant : {kimic::abi::Variant::Scalar, kimic::abi::Variant::Simd128})
     for (std::size_t first = 0; first < signatures.size(); first += pack.kernelsPerGroup()) {
       std::span<const quant::Signature> group =
-          std::span(signatures).subspan(first, std::min<std::size_t>(pack.kernelsPerGroup(), signatures.size() - first));
+          std::span(signatures)
+              .subspan(first, std::min<std::size_t>(pack.kernelsPerGroup(), signatures.size() - first));
       auto module = emitKernelModule(group, variant);
       if (!module.ok()) {
         std::fprintf(stderr, "%s\n", module.error().message().c_str());

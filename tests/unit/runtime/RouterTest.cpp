@@ -30,9 +30,7 @@ Chosen chooseFrom(std::vector<float> logits, std::size_t count, float temperatur
 
 using Ids = std::vector<std::uint32_t>;
 
-TEST(Router, ChoosesTheHighestLogitsBestFirst) {
-  EXPECT_EQ(chooseFrom({1, 5, 3, 4}, 3).ids(), (Ids{1, 3, 2}));
-}
+TEST(Router, ChoosesTheHighestLogitsBestFirst) { EXPECT_EQ(chooseFrom({1, 5, 3, 4}, 3).ids(), (Ids{1, 3, 2})); }
 
 TEST(Router, GivesTiesToTheLowerId) { EXPECT_EQ(chooseFrom({2, 7, 7, 2, 7}, 4).ids(), (Ids{1, 2, 4, 0})); }
 
@@ -54,9 +52,7 @@ TEST(Router, WeightsAreTheSharesAmongTheChosen) {
   EXPECT_EQ(chooseFrom({4, 9}, 1).choices[0].weight, 1.0f);
 }
 
-TEST(Router, TemperatureDividesTheLogits) {
-  EXPECT_EQ(chooseFrom({2, 0}, 1, 2).scores, chooseFrom({1, 0}, 1).scores);
-}
+TEST(Router, TemperatureDividesTheLogits) { EXPECT_EQ(chooseFrom({2, 0}, 1, 2).scores, chooseFrom({1, 0}, 1).scores); }
 
 TEST(Router, SubtractsTheHighestLogitSoNothingOverflows) {
   EXPECT_EQ(chooseFrom({30000, 30000}, 1).scores, (std::vector<float>{0.5f, 0.5f}));
