@@ -34,9 +34,9 @@ class Sklearn:
     epochs: int = 100
     alpha: float = 1e-4
     seed: int = 1
+    group: str = ORDINARY
 
     tool = "scikit-learn"
-    group = ORDINARY
     algorithm = "adam"
     kind = "layered"
 
@@ -52,7 +52,7 @@ SUITE = [
     Sklearn("kin32fm-relu", "kin32fm", (128, 32), "relu", alpha=0.1),
     Sklearn("bank32nh-tanh", "bank32nh", (32,), "tanh", alpha=0.1),
     Sklearn("building-logistic", "building", (64,), "logistic"),
-    Sklearn("census-leaky", "census-house", (64, 32), "leaky", epochs=60),
+    Sklearn("abelone-leaky", "abelone", (64, 32), "leaky", alpha=0.01),
     Fann("mushroom-incremental", ORDINARY, "mushroom", "incremental", (16,), ("sigmoid",), "sigmoid", 10, 0.1),
     Fann("gene-stepwise", ORDINARY, "gene", "incremental", (24,), ("sigmoid_stepwise",), "sigmoid_stepwise", 15, 0.05),
     Fann("bank32fm-stepwise", ORDINARY, "bank32fm", "incremental", (32,), ("sigmoid_symmetric_stepwise",),
@@ -82,5 +82,6 @@ SUITE = [
           "sigmoid_symmetric_stepwise", "gaussian", "gaussian_symmetric", "gaussian_stepwise", "elliot",
           "elliot_symmetric", "linear_piece", "linear_piece_symmetric", "sin_symmetric", "cos_symmetric", "sin", "cos"),
          "linear", 100),
+    Sklearn("census-leaky", "census-house", (64, 32), "leaky", epochs=60, group=HARD),
     Fann("diabetes-decision", HARD, "diabetes", "rprop", (24,), ("elliot_symmetric",), "threshold_symmetric", 300),
 ]
