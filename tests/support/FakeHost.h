@@ -40,7 +40,8 @@ public:
     std::size_t delivered = request.offset < pack.size() ? pack.size() - request.offset : 0;
     if (delivered > request.length)
       delivered = request.length;
-    std::memcpy(addressOf(request), pack.data() + request.offset, delivered);
+    if (delivered)
+      std::memcpy(addressOf(request), pack.data() + request.offset, delivered);
     kimic_complete(runtime, request.id, 0, delivered);
   }
 
