@@ -245,6 +245,7 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, ReadOptions 
   ExpertSet set;
   set.name = std::move(manifest.name);
   set.file = file;
+  set.accuracy = manifest.accuracy;
   set.metadata = std::move(manifest.metadata);
   FileReader reader(file, set.warnings);
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {
