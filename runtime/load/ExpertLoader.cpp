@@ -1,6 +1,7 @@
 #include "runtime/load/ExpertLoader.h"
 
 #include "formats/pack/PackReader.h"
+#include "formats/quant/Parameters.h"
 
 namespace kimic::runtime {
 
@@ -31,7 +32,8 @@ Result<bool> ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
   if (!haveData || !haveKernel)
     return false;
   const Kernel &kernel = linker_.kernel(entry.kernel);
-  KIMIC_TRY(pack::checkParameters(expert, entry, kernel.signature));
+  KIMIC_TRY(pack::checkParameters(expert, entry, kernel.signature, kernel.layout));
+  KIMIC_TRY(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes()));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
   context_.cache.insert(record, arriving.data.take());

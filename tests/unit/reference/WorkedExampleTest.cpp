@@ -96,7 +96,10 @@ TEST(WorkedConstants, HaveTheSpecifiedBits) {
       {0xC0800000, 0x40800000, 0xC02962C3, 0xBFBC71AF, 0xBF0C9F54, 0x3F0C9F54, 0x3FBC71AF, 0x402962C3,
        0,          0x3D9CF19D, 0x3EDDE7F1, 0x3F690570, 0x3EDDE7F1, 0x3D9CF19D, 0,          0xBF800000,
        0xBF49849E, 0xBE861B0D, 0,          0x3E861B0D, 0x3F49849E, 0x3F800000},
-      {0x3C23D70A}};
+      {0x3C23D70A},
+      {0x3FB8AA3B, 0xC2FA0000, 0x39242AE2, 0x3AAFE877, 0x3C1D921E, 0x3D6356BF, 0x3E75FDF2, 0x3F317219},
+      {0xC7800000, 0x47800000, 0x3EA2F983, 0x40490000, 0x3A7E0000, 0xB5ABBBD3, 0x362F2C98, 0xB94FC1A2, 0x3C0887CD,
+       0xBE2AAAAB, 0x3F800000}};
   for (unsigned t = 0; t < kConstantTableCount; ++t) {
     std::vector<std::uint32_t> bits;
     for (float value : constantsOf(static_cast<ConstantTable>(t)))
