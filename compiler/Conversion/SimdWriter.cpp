@@ -12,8 +12,6 @@ using quant::LayerLayout;
 
 /// Outputs that share the 16-byte vectors of a block of weights.
 constexpr std::uint32_t kGroupOutputs = 8;
-/// Pairs of codes that one iteration of a residual block's loop takes.
-constexpr std::uint32_t kResidualPairs = 4;
 
 class SimdWriter final : public KernelWriter {
 public:
@@ -195,75 +193,52 @@ private:
                   code.store<V128StoreOp>(at[0], layout.residualsOffset + 16, zero);
                 });
     forResidualBlocks(layer, [&](Value block, Value target) -> Value {
-      // Four pairs in an iteration: with only one group, the loop itself would take half of the time.
-      std::uint32_t full = layer.kPairs / kResidualPairs, rest = layer.kPairs % kResidualPairs;
-      SmallVector<Value> sums = {correct, zero};
-      Value weights = block, at = codes;
-      auto addPairs = [&](std::uint32_t count, CodeBuilder::Carried acc) {
-        for (std::uint32_t p = 0; p < count; ++p) {
-          Value pair = code.load<V128Load32SplatOp>(at, 4 * p, 1);
-          addProducts(code.load<V128LoadOp>(weights, quant::kResidualWeightsOffset + 16 * p), pair, acc);
-        }
-      };
-      if (full) {
-        auto end = code.repeat(full, {{block, 16 * kResidualPairs}, {codes, 4 * kResidualPairs}}, sums,
-                               [&](ArrayRef<Value> pointers, CodeBuilder::Carried acc) {
-                                 weights = pointers[0];
-                                 at = pointers[1];
-                                 addPairs(kResidualPairs, acc);
-                               });
-        sums = {end[0], end[1]};
-        weights = end[2];
-        at = end[3];
-      }
-      addPairs(rest, sums);
-      Value values[] = {lowOf(sums[0], sums[1]), sums[1]};
+      auto end = code.repeat(layer.kPairs, {{block, 16}, {codes, 4}}, {correct, zero},
+                             [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                               Value pair = code.load<V128Load32SplatOp>(at[1], 0, 1);
+                               addProducts(code.load<V128LoadOp>(at[0], quant::kResidualWeightsOffset), pair, acc);
+                             });
+      Value sums[] = {lowOf(end[0], end[1]), end[1]};
       for (std::uint32_t i = 0; i < 2; ++i) {
         Value multiplier = code.load<V128LoadOp>(block, quant::kResidualMultiplierOffset + 16 * i);
-        Value residual = code.emit<F32x4MulOp>(code.emit<F32x4ConvertI32x4SOp>(values[i]), multiplier);
+        Value residual = code.emit<F32x4MulOp>(code.emit<F32x4ConvertI32x4SOp>(sums[i]), multiplier);
         code.store<V128StoreOp>(target, layout.residualsOffset + 16 * i, residual);
       }
-      return code.advance(weights, quant::kResidualWeightsOffset + 16 * rest);
+      return code.advance(end[2], quant::kResidualWeightsOffset);
     });
   }
 
   void accumulateFloats(const LayerLayout &layer, Value values) {
     constexpr std::uint32_t kOutputs = quant::kFloatBlockOutputs;
-    std::uint32_t bytes = quant::floatBlockBytes(kOutputs, layer.fanIn), pairs = layer.fullBlocks / 2;
     Value block = code.advance(params, layer.blocksOffset);
-    // Two blocks at a time: an addition has to wait for the one before it, so four sums would not fill the time.
-    if (pairs)
-      block = code.repeat(pairs, {{block, 2 * bytes}, {scratch, 8 * kOutputs}}, {},
-                          [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                            accumulateFloatBlocks(2, kOutputs, layer.fanIn, at[0], values, at[1], 0);
-                          })[0];
-    if (layer.fullBlocks % 2)
-      block = accumulateFloatBlocks(1, kOutputs, layer.fanIn, block, values, scratch, 2 * pairs * kOutputs);
+    if (layer.fullBlocks)
+      block = code.repeat(
+          layer.fullBlocks, {{block, quant::floatBlockBytes(kOutputs, layer.fanIn)}, {scratch, 4 * kOutputs}}, {},
+          [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+            accumulateFloatBlock(kOutputs, layer.fanIn, at[0], values, at[1], layout.accumulatorsOffset);
+          })[0];
     if (layer.tailOutputs)
-      accumulateFloatBlocks(1, layer.tailOutputs, layer.fanIn, block, values, scratch, layer.fullBlocks * kOutputs);
+      accumulateFloatBlock(layer.tailOutputs, layer.fanIn, block, values, scratch,
+                           layout.accumulatorsOffset + 4 * kOutputs * layer.fullBlocks);
   }
 
-  /// Sums of `blocks` blocks of `outputs` outputs, from output `first` of those at `sums` on. Returns the end of the
-  /// first block.
-  Value accumulateFloatBlocks(std::uint32_t blocks, std::uint32_t outputs, std::uint32_t fanIn, Value block,
-                              Value values, Value sums, std::uint32_t first) {
-    std::uint32_t vectors = outputs / 4;
-    auto load = [&](Value pointer, std::uint32_t i) {
-      return code.load<V128LoadOp>(pointer,
-                                   i / vectors * quant::floatBlockBytes(outputs, fanIn) + i % vectors * 16);
-    };
-    SmallVector<Value, 8> initial;
-    for (std::uint32_t i = 0; i < blocks * vectors; ++i)
-      initial.push_back(load(block, i));
-    auto end = code.repeat(fanIn, {{code.advance(block, 4 * outputs), 4 * outputs}, {values, 4}}, initial,
+  /// The order of the additions is part of the result: one product after the other.
+  void accumulateFloatBlock(std::uint32_t outputs, std::uint32_t fanIn, Value block, Value values, Value sums,
+                            std::uint32_t sumsOffset) {
+    SmallVector<Value, 4> initial;
+    for (std::uint32_t i = 0; i < outputs / 4; ++i)
+      initial.push_back(code.load<V128LoadOp>(block, 16 * i));
+    Value weights = code.advance(block, 4 * outputs);
+    auto end = code.repeat(fanIn, {{weights, 4 * outputs}, {values, 4}}, initial,
                            [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
                              Value value = code.load<V128Load32SplatOp>(at[1], 0);
-                             for (auto [i, sum] : llvm::enumerate(acc))
-                               sum = code.emit<F32x4AddOp>(sum, code.emit<F32x4MulOp>(load(at[0], i), value));
+                             for (auto [i, sum] : llvm::enumerate(acc)) {
+                               Value four = code.load<V128LoadOp>(at[0], 16 * i);
+                               sum = code.emit<F32x4AddOp>(sum, code.emit<F32x4MulOp>(four, value));
+                             }
                            });
-    for (std::uint32_t i = 0; i < blocks * vectors; ++i)
-      code.store<V128StoreOp>(sums, layout.accumulatorsOffset + 4 * first + 16 * i, end[i]);
-    return end[blocks * vectors];
+    for (std::uint32_t i = 0; i < outputs / 4; ++i)
+      code.store<V128StoreOp>(sums, sumsOffset + 16 * i, end[i]);
   }
 
   void activate(const Run &run, Value y) override {

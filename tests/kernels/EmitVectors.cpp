@@ -264,8 +264,9 @@ void addHeads(Emitter &emitter, ExpertGenerator &generator) {
 int run(const std::string &directory) {
   Emitter emitter(directory);
   ExpertGenerator first(1);
-  // The shape whose time and size design texts and reports name comes first: kernel 0 of group 0.
-  emitter.add(standardExpert(first, quant::WeightFormat::Int8), 9, first);
+  // The shape whose time and size design texts and reports name comes first, in each format.
+  for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
+    emitter.add(standardExpert(first, static_cast<quant::WeightFormat>(format)), 9, first);
 
   for (unsigned function = 0; function < kActivationCount; ++function)
     for (bool isClamped : {false, true})
@@ -296,9 +297,6 @@ int run(const std::string &directory) {
         makeExtreme(generator, expert.parameters);
       emitter.add(std::move(expert), static_cast<std::uint32_t>(generator.integer(1, 9)), generator);
     }
-  emitter.flush();
-  emitter.add(standardExpert(first, quant::WeightFormat::Int8Residual), 9, first);
-  emitter.add(standardExpert(first, quant::WeightFormat::Float32), 9, first);
   for (unsigned function = 0; function < kActivationCount; ++function)
     for (std::uint32_t width : {3u, 21u, 48u}) {
       RandomExpert expert{everyFunction(quant::WeightFormat::Float32, function, true, width), {}};
