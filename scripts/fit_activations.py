@@ -37,3 +37,5 @@ def fit(name, function, interval, powers, fixed, weight):
 
 fit("2^f, relative", np.exp2, (-0.5, 0.5), [1, 2, 3, 4], {0: 1.0}, lambda x: 1 / np.exp2(x))
 fit("sin r", np.sin, (0.0, np.pi / 2 * 1.0005), [1, 3, 5, 7], {}, np.ones_like)
+fit("2^f precise, relative", np.exp2, (-0.5, 0.5), [1, 2, 3, 4, 5, 6], {0: 1.0}, lambda x: 1 / np.exp2(x))
+fit("sin r precise", np.sin, (0.0, np.pi / 2 * 1.0005), [1, 3, 5, 7, 9], {}, np.ones_like)

@@ -4,13 +4,13 @@ using namespace mlir;
 
 namespace kimic {
 
-SmallVector<Value> CodeBuilder::loop(ArrayRef<Value> initial, function_ref<Value(Carried)> body) {
-  auto op = create<wasm::LoopOp>(ValueRange(initial).getTypes(), initial);
+SmallVector<Value> CodeBuilder::loop(ArrayRef<Value> initial, function_ref<Value(Carried)> body, Value guard) {
+  auto op = create<wasm::LoopOp>(ValueRange(initial).getTypes(), guard, initial);
   Block &block = op.getBody().emplaceBlock();
   SmallVector<Value> carried;
   for (Value value : initial)
     carried.push_back(block.addArgument(value.getType(), getLoc()));
-  InsertionGuard guard(*this);
+  InsertionGuard restore(*this);
   setInsertionPointToStart(&block);
   Value condition = body(carried);
   create<wasm::ContinueOp>(condition, carried);

@@ -41,8 +41,9 @@ public:
   using Carried = mlir::MutableArrayRef<Value>;
 
   /// A loop of `carried` values. `body` replaces them by the next ones and returns the condition to go on. Returns the
-  /// last ones.
-  mlir::SmallVector<Value> loop(mlir::ArrayRef<Value> initial, llvm::function_ref<Value(Carried carried)> body);
+  /// last ones. If there is a guard and it is zero, the body does not run at all.
+  mlir::SmallVector<Value> loop(mlir::ArrayRef<Value> initial, llvm::function_ref<Value(Carried carried)> body,
+                                Value guard = nullptr);
 
   /// A pointer and how many bytes it moves in one iteration.
   struct Walk {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace kimic;
@@ -129,16 +130,60 @@ private:
 };
 } // namespace
 
+/// 1 / (1 + exp(-y / temperature)) is FANN's sigmoid of y / (2 * temperature).
+static LogicalResult applySigmoid(DefineOp define, Layers &layers, float temperature) {
+  Layer &layer = layers.layers.back();
+  if (layers.outputAffine)
+    return define.emitOpError() << "has a sigmoid head, but its outputs are scaled";
+  for (const Run &run : layer.runs)
+    if (run.function != Activation::Linear)
+      return define.emitOpError() << "has a sigmoid head, but outputs of the function " << nameOf(run.function);
+  // The steepness and its clamp go into the numbers, where a factor can follow them.
+  double factor = 0.5 / temperature;
+  if (layer.clamp)
+    layer.limit.resize(layer.outputs());
+  for (std::size_t n = 0; n < layer.outputs(); ++n) {
+    double steepness = layer.steepness[n];
+    for (std::size_t k = n * layer.fanIn(), end = k + layer.fanIn(); k < end; ++k)
+      layer.weights[k] = static_cast<float>(layer.weights[k] * steepness * factor);
+    layer.bias[n] = static_cast<float>(layer.bias[n] * steepness * factor);
+    if (layer.clamp)
+      layer.limit[n] = static_cast<float>(
+          std::min<double>(150 / steepness * factor, std::numeric_limits<float>::max()));
+  }
+  layer.steepness.clear();
+  layer.clamp = false;
+  layer.setFunctions(std::vector<Activation>(layer.outputs(), Activation::Sigmoid));
+  return success();
+}
+
 FailureOr<DefineOp> kimic::importFann(ModuleOp module, StringRef name, const fann::Network &network,
                                       FannImportOptions options) {
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-  auto define = builder.create<DefineOp>(builder.getUnknownLoc(), name, network.numInputs, network.numOutputs);
+  bool isArgmax = options.head.kind == manifest::ExpertHead::Argmax;
+  auto define = builder.create<DefineOp>(builder.getUnknownLoc(), name, network.numInputs,
+                                         isArgmax ? 1 : network.numOutputs);
   FailureOr<Layers> layers = Importer(define, network).run();
   if (failed(layers))
     return failure();
   if (options.applyScaling && network.scalingIn && network.scalingOut) {
     layers->inputAffine = inputAffine(*network.scalingIn);
     layers->outputAffine = outputAffine(*network.scalingOut);
+  }
+  switch (options.head.kind) {
+  case manifest::ExpertHead::None:
+    break;
+  case manifest::ExpertHead::Softmax:
+    layers->head = quant::Head::Softmax;
+    layers->headScale = 1 / options.head.temperature;
+    break;
+  case manifest::ExpertHead::Argmax:
+    layers->head = quant::Head::Argmax;
+    break;
+  case manifest::ExpertHead::Sigmoid:
+    if (failed(applySigmoid(define, *layers, options.head.temperature)))
+      return failure();
+    break;
   }
   setLayers(define, *layers);
   return define;

@@ -11,7 +11,7 @@ using namespace mlir;
 namespace kimic::wasm {
 namespace {
 
-enum : std::uint8_t { kLoop = 0x03, kEnd = 0x0B, kBrIf = 0x0D, kLocalGet = 0x20, kLocalSet = 0x21, kLocalTee = 0x22 };
+enum : std::uint8_t { kLoop = 0x03, kIf = 0x04, kEnd = 0x0B, kBrIf = 0x0D, kLocalGet = 0x20, kLocalSet = 0x21, kLocalTee = 0x22 };
 enum : std::uint8_t { kEmptyBlock = 0x40, kFunctionType = 0x60 };
 enum : std::uint8_t {
   kCustomSection = 0,
@@ -38,8 +38,8 @@ struct Step {
     MoveGet, ///< push `value`, to be popped by the MoveSet that names it as `source`
     MoveSet, ///< both fall away if the two values share a local
     Instruction,
-    LoopBegin,
-    LoopEnd, ///< branch back if the popped condition is not zero
+    LoopBegin, ///< of a guarded loop: if the popped guard is not zero
+    LoopEnd,   ///< branch back if the popped condition is not zero
   };
   Kind kind;
   unsigned value = 0;  ///< Get, Set, Tee, MoveGet, MoveSet
@@ -104,6 +104,7 @@ private:
     unsigned begin = 0, end = 0;
     unsigned firstArgument; ///< value ids: arguments, then results
     unsigned carried;
+    bool isGuarded;
     SmallVector<unsigned, 8> moves;    ///< position of the MoveSet of each carried value
     SmallVector<unsigned, 8> initials; ///< position of its first Set
   };
@@ -250,11 +251,15 @@ private:
   void emitLoop(LoopOp op, unsigned parent) {
     unsigned id = loops.size();
     auto carried = static_cast<unsigned>(op.getInitial().size());
-    loops.push_back({parent, 0, 0, static_cast<unsigned>(values.size()), carried, {}, {}});
+    bool isGuarded = op.getGuard() != nullptr;
+    loops.push_back({parent, 0, 0, static_cast<unsigned>(values.size()), carried, isGuarded, {}, {}});
     for (BlockArgument argument : op.getBody().getArguments())
       define(argument, id);
     for (Value result : op.getResults())
       define(result, parent);
+    // The guard stays on the stack below the initial values.
+    if (isGuarded)
+      emitOperand(op.getGuard());
     for (auto [i, initial] : llvm::enumerate(op.getInitial())) {
       unsigned argument = loops[id].firstArgument + i;
       emitOperand(initial);
@@ -462,6 +467,10 @@ private:
         break;
       }
       case Step::LoopBegin:
+        if (loops[step.value].isGuarded) {
+          body.byte(kIf);
+          body.byte(kEmptyBlock);
+        }
         body.byte(kLoop);
         body.byte(kEmptyBlock);
         break;
@@ -469,6 +478,8 @@ private:
         body.byte(kBrIf);
         body.byte(0);
         body.byte(kEnd);
+        if (loops[step.value].isGuarded)
+          body.byte(kEnd);
         break;
       }
     }

@@ -134,6 +134,13 @@ def ConvertExpertToQExpert : Pass<"convert-expert-to-qexpert", "mlir::ModuleOp">
   }];
   let dependentDialects = ["qexpert::QExpertDialect"];
   let options = [
+    Option<"rows", "rows", "uint32_t", "256", "generated rows, uniform in the ranges of the inputs">,
+    Option<"sequential", "sequential", "bool", "true", "fit rows to the float sums, given the codes there are">,
+    Option<"clipSearch", "clip-search", "bool", "true", "try scales at which the largest weights saturate">,
+    Option<"errorCompensation", "error-compensation", "bool", "true", "round weights so as to undo others' errors">,
+    Option<"biasCorrection", "bias-correction", "bool", "true", "choose the bias after the weights">,
+    Option<"sensitivity", "sensitivity", "bool", "true", "weigh data by what errors do to the outputs">,
+    Option<"wideCodes", "wide-codes", "bool", "true", "calibrated ranges at 16383 where sums allow, not 8191">,
     Option<"uniformInputRatio", "uniform-input-ratio", "float", "16.0f",
            "inputs whose ranges differ by more get a scale each">
   ];
@@ -177,8 +184,8 @@ def VerifyPhase : Pass<"kimic-verify-phase", "mlir::ModuleOp"> {
     | import | only expert.define, each a body of layers; every number is finite |
     | normalize | and no steepness, no scaling of inputs; hidden layers have one run per function |
     | calibrate | and every value has a finite range |
-    | quantize | only qexpert.define; no row can leave i32, whatever the input |
-    | pack | only qexpert.expert with a signature |
+    | quantize | only qexpert.define, or qexpert.expert of a precision or head that it has no operations for; no row can leave i32, whatever the input |
+    | pack | only qexpert.expert with a signature and a valid block |
     | outline | only qexpert.kernel and qexpert.expert, whose blocks have their kernel's size; kernels are distinct |
   }];
   let options = [Option<"phase", "phase", "std::string", "\"import\"", "name of the phase">];

@@ -75,6 +75,24 @@ static LogicalResult verifyQuantized(qexpert::DefineOp define) {
   return success();
 }
 
+/// A packed expert: its block holds what its kernel may be given.
+static LogicalResult verifyPacked(qexpert::ExpertOp expert) {
+  if (!expert.getSignature())
+    return expert.emitOpError() << "has no signature";
+  quant::Signature signature = expert.getSignature()->toSignature();
+  auto layout = quant::layoutOf(signature);
+  if (!layout)
+    return expert.emitOpError() << message(layout.error());
+  auto values = expert.getParameters().getValues<std::int8_t>();
+  std::vector<std::uint8_t> block(values.begin(), values.end());
+  auto parameters = quant::unpackParameters(signature, *layout, block);
+  if (!parameters)
+    return expert.emitOpError() << message(parameters.error());
+  if (auto proof = quant::proveNoOverflow(signature, *parameters); !proof)
+    return expert.emitOpError() << message(proof.error());
+  return success();
+}
+
 static LogicalResult verifyOutlined(ModuleOp module) {
   SymbolTable symbols(module);
   llvm::DenseSet<Attribute> signatures;
@@ -88,7 +106,10 @@ static LogicalResult verifyOutlined(ModuleOp module) {
     if (!kernel)
       return expert.emitOpError() << "names the kernel @" << *expert.getKernel() << ", which does not exist";
     auto bytes = expert.getParameters().getNumElements();
-    if (bytes != static_cast<std::int64_t>(kernel.getParameterBytes()))
+    // Residual blocks come after what the kernel's layout knows.
+    bool hasResiduals = kernel.getSignature().getWeights() == quant::WeightFormat::Int8Residual;
+    if (hasResiduals ? bytes < static_cast<std::int64_t>(kernel.getParameterBytes())
+                     : bytes != static_cast<std::int64_t>(kernel.getParameterBytes()))
       return expert.emitOpError() << "has " << bytes << " bytes of parameters, but its kernel reads "
                                   << kernel.getParameterBytes();
   }
@@ -119,10 +140,13 @@ static LogicalResult verifyPhase(ModuleOp module, StringRef phase) {
   if (phase == "calibrate")
     return eachExpert(ExpertPhase::Calibrate);
   if (phase == "quantize") {
-    if (failed(verifyOnly<qexpert::DefineOp>(module, phase)))
+    if (failed(verifyOnly<qexpert::DefineOp, qexpert::ExpertOp>(module, phase)))
       return failure();
     for (auto define : module.getOps<qexpert::DefineOp>())
       if (failed(verifyQuantized(define)))
+        return failure();
+    for (auto expert : module.getOps<qexpert::ExpertOp>())
+      if (failed(verifyPacked(expert)))
         return failure();
     return success();
   }
@@ -130,8 +154,8 @@ static LogicalResult verifyPhase(ModuleOp module, StringRef phase) {
     if (failed(verifyOnly<qexpert::ExpertOp>(module, phase)))
       return failure();
     for (auto expert : module.getOps<qexpert::ExpertOp>())
-      if (!expert.getSignature())
-        return expert.emitOpError() << "has no signature";
+      if (failed(verifyPacked(expert)))
+        return failure();
     return success();
   }
   if (phase == "outline")

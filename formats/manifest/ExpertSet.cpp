@@ -274,6 +274,7 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, ReadOptions 
   ExpertSet set;
   set.name = std::move(manifest.name);
   set.file = file;
+  set.accuracy = manifest.accuracy;
   set.metadata = std::move(manifest.metadata);
   std::vector<std::string> networkFiles;
   for (const ExpertEntry &expert : manifest.experts)

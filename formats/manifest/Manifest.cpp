@@ -209,16 +209,28 @@ Status readKeys(const Value &object, const std::vector<Key> &keys) {
   return {};
 }
 
-Status readAccuracy(const Value &value, AccuracyBudget &out) {
+/// `isRouter`: a router has scores instead of classes and targets.
+Status readAccuracy(const Value &value, AccuracyBudget &out, bool isRouter = false) {
   constexpr const char *kFraction = "a fraction from 0 to 1";
   constexpr const char *kPositive = "a number not below 0";
   constexpr double kMax = std::numeric_limits<float>::max();
-  return readKeys(
-      value,
-      {{"max_drop", kOptional, [&](const Value &v) { return v.readNumber(out.maxDrop, 0, 1, kFraction); }},
-       {"min_agreement", kOptional, [&](const Value &v) { return v.readNumber(out.minAgreement, 0, 1, kFraction); }},
-       {"max_error", kOptional, [&](const Value &v) { return v.readNumber(out.maxError, 0, kMax, kPositive); }},
-       {"min_sqnr_db", kOptional, [&](const Value &v) { return v.readNumber(out.minSqnrDb, 0, kMax, kPositive); }}});
+  std::vector<Key> keys = {
+      {"max_error", kOptional, [&](const Value &v) { return v.readNumber(out.maxError, 0, kMax, kPositive); }},
+      {"min_sqnr_db", kOptional, [&](const Value &v) { return v.readNumber(out.minSqnrDb, 0, kMax, kPositive); }}};
+  if (isRouter)
+    keys.insert(
+        keys.end(),
+        {{"max_kl", kOptional, [&](const Value &v) { return v.readNumber(out.maxKl, 0, kMax, kPositive); }},
+         {"min_top_k_agreement", kOptional,
+          [&](const Value &v) { return v.readNumber(out.minTopKAgreement, 0, 1, kFraction); }}});
+  else
+    keys.insert(
+        keys.end(),
+        {{"max_drop", kOptional, [&](const Value &v) { return v.readNumber(out.maxDrop, 0, 1, kFraction); }},
+         {"min_agreement", kOptional, [&](const Value &v) { return v.readNumber(out.minAgreement, 0, 1, kFraction); }},
+         {"max_nmse_rise", kOptional,
+          [&](const Value &v) { return v.readNumber(out.maxNmseRise, 0, kMax, kPositive); }}});
+  return readKeys(value, keys);
 }
 
 std::vector<Key> networkKeys(NetworkEntry &out) {
@@ -281,6 +293,15 @@ Status readExpert(const Value &value, ExpertEntry &out, ExpertReferences &refere
       {"labels", kOptional, [&](const Value &v) { return v.readTexts(out.labels); }},
       {"inputs", kOptional, [&](const Value &v) { return v.readTexts(out.inputNames); }},
       {"outputs", kOptional, [&](const Value &v) { return v.readTexts(out.outputNames); }},
+      {"head", kOptional,
+       [&](const Value &v) -> Status {
+         int index = 0;
+         KIMIC_TRY(v.readWord(index, {"softmax", "argmax", "sigmoid"}, ErrorId::ManifestUnknownWord));
+         out.head = static_cast<ExpertHead>(index + 1);
+         return {};
+       }},
+      {"temperature", kOptional,
+       [&](const Value &v) { return v.readNumber(out.temperature, 1e-6, 1e6, "a number from 1e-6 to 1e6"); }},
       {"confidence_threshold", kOptional,
        [&](const Value &v) { return v.readNumber(out.confidenceThreshold, 0, 1, "a fraction from 0 to 1"); }},
       {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, out.accuracy); }},
@@ -304,6 +325,10 @@ Status readExpert(const Value &value, ExpertEntry &out, ExpertReferences &refere
     out.name = out.id;
   if (out.task == Task::Regression && !out.labels.empty())
     return value.error(ErrorId::ManifestConflict, "\"labels\" of a regression", "\"outputs\" for the names of numbers");
+  if (out.task == Task::Regression && out.head != ExpertHead::None)
+    return value.error(ErrorId::ManifestConflict, "\"head\" of a regression", "a classification");
+  if (value.json().find("temperature") && (out.head == ExpertHead::None || out.head == ExpertHead::Argmax))
+    return value.error(ErrorId::ManifestConflict, "\"temperature\"", "the head \"softmax\" or \"sigmoid\" beside it");
   return checkTestFiles(value, out);
 }
 
@@ -329,9 +354,11 @@ Status readRouter(const Value &value, RouterEntry &out, std::vector<Value> &expe
         [&](const Value &v) {
           return v.readWord(strategy.emplace(), {"top-1", "top-k"}, ErrorId::ManifestUnknownWord);
         }},
-       {"merge", kOptional, [&](const Value &v) {
+       {"merge", kOptional,
+        [&](const Value &v) {
           return v.readWord(out.merge, {"average", "weighted", "best"}, ErrorId::ManifestUnknownWord);
-        }}});
+        }},
+       {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, out.accuracy, /*isRouter=*/true); }}});
   KIMIC_TRY(readKeys(value, keys));
   if (out.topK > experts.size())
     return value.error(ErrorId::ManifestOutOfRange, "\"top_k\" of " + std::to_string(out.topK),
@@ -433,6 +460,16 @@ Status refuseCycle(const Manifest &manifest, const std::string &fileName, const 
 
 } // namespace
 
+AccuracyBudget AccuracyBudget::orElse(const AccuracyBudget &other) const {
+  AccuracyBudget out = *this;
+  for (auto limit : {&AccuracyBudget::maxDrop, &AccuracyBudget::minAgreement, &AccuracyBudget::maxError,
+                     &AccuracyBudget::minSqnrDb, &AccuracyBudget::maxNmseRise, &AccuracyBudget::maxKl,
+                     &AccuracyBudget::minTopKAgreement})
+    if (!(out.*limit))
+      out.*limit = other.*limit;
+  return out;
+}
+
 Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::string &fileName) {
   if (text.size() > kMaxTextBytes)
     return Diagnostic{ErrorId::ManifestTooLarge,
@@ -477,6 +514,7 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
              {"name", kRequired, [&](const Value &v) { return v.readText(manifest.name); }},
              {"experts", kRequired, readExperts},
              {"router", kOptional, [&](const Value &v) { return readRouter(v, manifest.router.emplace(), routed); }},
+             {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, manifest.accuracy); }},
              {"metadata", kOptional, [&](const Value &v) { return v.readMetadata(manifest.metadata); }}}));
 
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {

@@ -47,12 +47,19 @@ enum class Task : std::uint8_t { Unstated, Classification, Regression };
 /// Which library's arithmetic the network file must have.
 enum class SemanticsTag : std::uint8_t { Unstated, Fann, RuvFann };
 
-/// What the compiled expert may lose against its float original. An absent number is no limit.
+/// What the compiled expert may lose against its float original, on rows that it was not calibrated with. An absent
+/// number is left to the next one who may say it: command line, expert, set, compiler (docs/accuracy.md).
 struct AccuracyBudget {
   std::optional<float> maxDrop;      ///< loss of accuracy on the test data, a fraction: 0.005 is half a point
   std::optional<float> minAgreement; ///< fraction of rows on which both choose the same class
   std::optional<float> maxError;     ///< largest absolute difference of any output
   std::optional<float> minSqnrDb;    ///< signal to quantization noise ratio of the outputs, in dB
+  std::optional<float> maxNmseRise;  ///< rise of the normalized mean squared error on the test data: 0.01 is 1 %
+  std::optional<float> maxKl;            ///< router: mean KL divergence of its scores, in nats
+  std::optional<float> minTopKAgreement; ///< router: fraction of rows on which both choose the same experts
+
+  /// These limits, and those of `other` where there is none.
+  AccuracyBudget orElse(const AccuracyBudget &other) const;
 };
 
 /// The fields that an expert and the router have in common.
@@ -66,6 +73,14 @@ struct NetworkEntry {
   std::uint32_t line = 0;           ///< where the entry starts
 };
 
+/// What an expert makes of its network's outputs.
+enum class ExpertHead : std::uint8_t {
+  None,    ///< they are its outputs
+  Softmax, ///< softmax(outputs / temperature)
+  Argmax,  ///< one output: the index of the largest
+  Sigmoid, ///< 1 / (1 + exp(-output / temperature)) of each
+};
+
 struct ExpertEntry : NetworkEntry {
   std::string id;   ///< [A-Za-z0-9_][A-Za-z0-9_.-]*, unique in the set, never kRouterId
   std::string name; ///< for people; the id if the manifest has none
@@ -75,6 +90,8 @@ struct ExpertEntry : NetworkEntry {
   std::vector<std::string> labels;      ///< of the outputs; for one output also two: below and above the threshold
   std::vector<std::string> inputNames;  ///< key `inputs`
   std::vector<std::string> outputNames; ///< key `outputs`
+  ExpertHead head = ExpertHead::None;
+  float temperature = 1;                ///< of Softmax and Sigmoid, > 0
   float confidenceThreshold = 0;        ///< 0..1
   AccuracyBudget accuracy;
   std::vector<std::uint32_t> dependsOn;  ///< indices into Manifest::experts, in the order written; free of cycles
@@ -93,13 +110,15 @@ struct RouterEntry : NetworkEntry {
   RouterMerge merge = RouterMerge::Weighted;
   std::uint32_t topK = 1; ///< 1 .. experts.size(); 1 for Top1
   float temperature = 1;  ///< > 0: scores are softmax(outputs / temperature)
+  AccuracyBudget accuracy;
 };
 
 struct Manifest {
   std::string name;
   std::vector<ExpertEntry> experts; ///< at least one, in the order written
   std::optional<RouterEntry> router;
-  std::string metadata; ///< as in ExpertEntry
+  AccuracyBudget accuracy; ///< of all experts that do not say otherwise
+  std::string metadata;    ///< as in ExpertEntry
 };
 
 /// Reads the text of a manifest. `fileName` only goes into errors, whose key is the JSON path (`experts[3].domain`).

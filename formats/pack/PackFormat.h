@@ -159,7 +159,7 @@ struct LeafEntry {
   Domain domain = Domain::Reasoning;
   std::uint8_t flags = 0;        ///< no bits are defined
   float confidenceThreshold = 0; ///< 0..1
-  BlockRef data;                 ///< the parameter block; rawLength == Layout::parameterBytes of the kernel's signature
+  BlockRef data;                 ///< the parameter block; rawLength >= Layout::parameterBytes of the kernel's signature
 
   friend bool operator==(const LeafEntry &, const LeafEntry &) = default;
 };

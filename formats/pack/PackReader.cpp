@@ -340,9 +340,11 @@ Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std:
   return signatures;
 }
 
-Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature) {
-  KIMIC_ASSIGN(quant::Layout layout, quant::layoutOf(signature));
-  if (entry.data.rawLength != layout.parameterBytes)
+Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature,
+                             const quant::Layout &layout) {
+  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes;
+  bool mayExceed = signature.weights() == quant::WeightFormat::Int8Residual;
+  if (bytes < least || (bytes > least && !mayExceed))
     return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, layout.parameterBytes);
   return {};
 }

@@ -14,7 +14,7 @@
 
 #include "formats/base/Result.h"
 #include "formats/pack/PackFormat.h"
-#include "formats/quant/Signature.h"
+#include "formats/quant/Layout.h"
 
 #include <span>
 #include <vector>
@@ -46,8 +46,10 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
 Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std::uint32_t group,
                                                       std::span<const std::uint8_t> raw);
 
-/// Whether the expert's data block has the size that its kernel reads: layoutOf(signature).parameterBytes.
-Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature);
+/// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or at least that if
+/// residual blocks may follow. quant::validateParameters judges the bytes. REQUIRES: layout == layoutOf(signature).
+Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature,
+                             const quant::Layout &layout);
 
 /// Whether the signature of the router's own network has one output per routed expert.
 Result<void> checkRouter(const Router &router, const quant::Signature &signature);

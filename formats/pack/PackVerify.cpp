@@ -3,9 +3,10 @@
 #include "formats/abi/KernelVerifier.h"
 #include "formats/pack/JsonSyntax.h"
 #include "formats/pack/PackReader.h"
-#include "formats/quant/Layout.h"
+#include "formats/quant/Parameters.h"
 
 #include <map>
+#include <set>
 
 namespace kimic::pack {
 namespace {
@@ -74,9 +75,9 @@ private:
   Result<void> checkGroup(std::uint32_t group) {
     KIMIC_ASSIGN(Bytes bytes, raw(root_.groups[group].signatures));
     KIMIC_ASSIGN(std::vector<quant::Signature> signatures, parseSignatures(header_, group, bytes));
-    for (const quant::Signature &signature : signatures) {
+    for (quant::Signature &signature : signatures) {
       KIMIC_ASSIGN(quant::Layout layout, quant::layoutOf(signature));
-      kernels_.push_back({layout.parameterBytes, signature.outputs()});
+      kernels_.push_back({std::move(signature), std::move(layout)});
     }
     for (unsigned index = 0; index < kVariantCount; ++index)
       if (header_.hasVariant(variantAt(index))) {
@@ -92,15 +93,15 @@ private:
     std::uint32_t expert = header_.firstExpert(number);
     for (const LeafEntry &entry : leaf) {
       const Kernel &kernel = kernels_[entry.kernel];
-      if (entry.data.rawLength != kernel.parameterBytes)
-        return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, kernel.parameterBytes);
-      if (root_.router && root_.router->expert == expert && kernel.outputs != root_.router->routed)
-        return makeError(ErrorId::PackRouterOutputs, kernel.outputs, root_.router->routed);
+      KIMIC_TRY(checkParameters(expert, entry, kernel.signature, kernel.layout));
+      if (root_.router && root_.router->expert == expert)
+        KIMIC_TRY(checkRouter(*root_.router, kernel.signature));
       auto [known, isNew] = data_.emplace(entry.data.offset, entry.data);
       if (!isNew && known->second != entry.data)
         return makeError(ErrorId::PackDataConflict, expert, entry.data.offset);
       if (data_.size() > header_.dataBlocks)
         return makeError(ErrorId::PackDataTotals, kDataBlocksAt, header_.dataBlocks, data_.size());
+      readers_.emplace(entry.data.offset, entry.kernel);
       ++expert;
     }
     return {};
@@ -110,11 +111,16 @@ private:
     if (data_.size() != header_.dataBlocks)
       return makeError(ErrorId::PackDataTotals, kDataBlocksAt, header_.dataBlocks, data_.size());
     std::uint64_t end = header_.data.offset, rawLength = 0;
+    auto reader = readers_.begin();
     for (const auto &[offset, block] : data_) {
       if (offset != alignUp(end))
         return makeError(ErrorId::PackDataPlacement, offset, alignUp(end));
       KIMIC_TRY(checkPadding(end, offset));
-      KIMIC_TRY(raw(block));
+      KIMIC_ASSIGN(Bytes parameters, raw(block));
+      for (; reader != readers_.end() && reader->first == offset; ++reader) {
+        const Kernel &kernel = kernels_[reader->second];
+        KIMIC_TRY(quant::validateParameters(kernel.signature, kernel.layout, parameters));
+      }
       end = block.end();
       rawLength += block.rawLength;
     }
@@ -126,7 +132,8 @@ private:
   }
 
   struct Kernel {
-    std::uint32_t parameterBytes, outputs;
+    quant::Signature signature;
+    quant::Layout layout;
   };
 
   std::span<const std::uint8_t> file_;
@@ -134,6 +141,7 @@ private:
   Root root_;
   std::vector<Kernel> kernels_;
   std::map<std::uint64_t, BlockRef> data_; ///< distinct data blocks by offset; at most header_.dataBlocks + 1
+  std::set<std::pair<std::uint64_t, std::uint32_t>> readers_; ///< data blocks by offset, and kernels that read them
 };
 
 } // namespace

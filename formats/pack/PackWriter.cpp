@@ -134,15 +134,20 @@ void writeRouter(ByteWriter &out, const std::optional<Router> &router) {
 Result<void> checkWritten(const PackContents &contents, const Header &header, const Bytes &root,
                           const std::vector<Bytes> &leaves) {
   std::vector<quant::Signature> signatures;
+  std::vector<quant::Layout> layouts;
   for (const Bytes &bytes : contents.signatures) {
     KIMIC_ASSIGN(quant::Signature signature, quant::decodeSignature(bytes));
+    KIMIC_ASSIGN(quant::Layout layout, quant::layoutOf(signature));
     signatures.push_back(std::move(signature));
+    layouts.push_back(std::move(layout));
   }
   KIMIC_ASSIGN(Root parsed, parseRoot(header, root));
   for (std::uint32_t i = 0; i < leaves.size(); ++i) {
     KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, i, leaves[i]));
-    for (std::uint32_t j = 0; j < leaf.size(); ++j)
-      KIMIC_TRY(checkParameters(header.firstExpert(i) + j, leaf[j], signatures[leaf[j].kernel]));
+    for (std::uint32_t j = 0; j < leaf.size(); ++j) {
+      std::uint32_t kernel = leaf[j].kernel;
+      KIMIC_TRY(checkParameters(header.firstExpert(i) + j, leaf[j], signatures[kernel], layouts[kernel]));
+    }
   }
   if (parsed.router)
     KIMIC_TRY(checkRouter(*parsed.router, signatures[contents.experts[parsed.router->expert].kernel]));

@@ -19,7 +19,7 @@ struct PackContents {
     Domain domain = Domain::Reasoning;
     std::uint8_t flags = 0; ///< no bits are defined: 0
     float confidenceThreshold = 0;
-    std::vector<std::uint8_t> parameters; ///< layoutOf(signature of the kernel).parameterBytes bytes
+    std::vector<std::uint8_t> parameters; ///< as quant::packParameters makes them for the kernel's signature
     friend bool operator==(const Expert &, const Expert &) = default;
   };
 
@@ -39,7 +39,7 @@ struct PackContents {
 /// The pack's bytes: a pure function of the contents. Every block is stored or compressed, whichever is smaller; equal
 /// parameter blocks are written once. What a reader would refuse in single parts is refused here with the reader's
 /// error (numbers out of range, sizes of parameter blocks, limits), besides PackContentsModules and PackTooManyRows.
-/// Modules and metadata are taken as they are: verifyPack judges them.
+/// Modules, metadata and the contents of parameter blocks are taken as they are: verifyPack judges them.
 Result<std::vector<std::uint8_t>> writePack(const PackContents &contents);
 
 /// The contents of a valid pack: the inverse of writePack. Errors as verifyPack, which it calls.

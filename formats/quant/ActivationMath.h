@@ -55,28 +55,37 @@ template <class Ops> typename Ops::V tanhCore(Ops &ops, typename Ops::V t, bool 
   return ops.div(n, d);
 }
 
-/// exp(-t^2) = 2^(n + f): the polynomial in f, with n added to its exponent field.
-template <class Ops> typename Ops::V gaussian(Ops &ops, typename Ops::V t) {
-  using namespace exp_constant;
-  auto c = [&](unsigned index) { return ops.constant(ConstantTable::Exp, index); };
-  auto x = ops.pmax(c(MinExponent), ops.mul(ops.mul(t, t), c(MinusLog2E)));
+/// 2^x = 2^(n + f): the polynomial in f, with n added to its exponent field. Its coefficients but the last, 1, are the
+/// constants first .. end-1 of `table`.
+template <class Ops>
+typename Ops::V powerOfTwo(Ops &ops, ConstantTable table, unsigned first, unsigned end, typename Ops::V x) {
   auto z = ops.add(x, ops.literal(kMagic));
   auto f = ops.sub(x, ops.sub(z, ops.literal(kMagic)));
-  auto p = ops.mul(f, c(C4));
-  p = ops.add(p, c(C3));
-  p = ops.mul(p, f);
-  p = ops.add(p, c(C2));
-  p = ops.mul(p, f);
-  p = ops.add(p, c(C1));
-  p = ops.mul(p, f);
+  auto p = ops.mul(f, ops.constant(table, first));
+  for (unsigned index = first + 1; index < end; ++index) {
+    p = ops.add(p, ops.constant(table, index));
+    p = ops.mul(p, f);
+  }
   p = ops.add(p, ops.literal(1.0f));
   return ops.number(ops.add(ops.bits(p), ops.shiftLeft(ops.bits(z), 23)));
 }
 
-/// sin(t), or cos(t) = sin(t + pi/2): t = (k - h) pi + r with h = 0 or 1/2, result (-1)^k sin(r).
-template <class Ops> typename Ops::V sine(Ops &ops, typename Ops::V t, bool isCosine) {
+/// exp(-t^2).
+template <class Ops> typename Ops::V gaussian(Ops &ops, typename Ops::V t) {
+  using namespace exp_constant;
+  auto x = ops.mul(ops.mul(t, t), ops.constant(ConstantTable::Exp, MinusLog2E));
+  x = ops.pmax(ops.constant(ConstantTable::Exp, MinExponent), x);
+  return powerOfTwo(ops, ConstantTable::Exp, C4, Count, x);
+}
+
+/// sin(t), or cos(t) = sin(t + pi/2): t = (k - h) pi + r with h = 0 or 1/2, result (-1)^k sin(r). `table` is Sine or
+/// PreciseSine.
+template <class Ops> typename Ops::V sine(Ops &ops, ConstantTable table, typename Ops::V t, bool isCosine) {
   using namespace sine_constant;
-  auto c = [&](unsigned index) { return ops.constant(ConstantTable::Sine, index); };
+  static_assert(static_cast<unsigned>(precise_sine_constant::PiC) == PiC,
+                "the tables differ in their polynomials only");
+  unsigned count = table == ConstantTable::Sine ? Count : static_cast<unsigned>(precise_sine_constant::Count);
+  auto c = [&](unsigned index) { return ops.constant(table, index); };
   t = clamp(ops, c(Low), c(High), t);
   auto z = ops.mul(t, c(InversePi));
   if (isCosine)
@@ -89,13 +98,11 @@ template <class Ops> typename Ops::V sine(Ops &ops, typename Ops::V t, bool isCo
   r = ops.sub(r, ops.mul(k, c(PiB)));
   r = ops.sub(r, ops.mul(k, c(PiC)));
   auto u = ops.mul(r, r);
-  auto p = ops.mul(u, c(C7));
-  p = ops.add(p, c(C5));
-  p = ops.mul(p, u);
-  p = ops.add(p, c(C3));
-  p = ops.mul(p, u);
-  p = ops.add(p, c(C1));
-  p = ops.mul(p, r);
+  auto p = ops.mul(u, c(PiC + 1));
+  for (unsigned index = PiC + 2; index < count; ++index) {
+    p = ops.add(p, c(index));
+    p = ops.mul(p, index + 1 < count ? u : r);
+  }
   return ops.number(ops.bitXor(ops.bits(p), ops.shiftLeft(ops.bits(z), 31)));
 }
 
@@ -165,10 +172,10 @@ template <class Ops> typename Ops::V evaluateCode(Ops &ops, Activation function,
     return ops.mul(clamp(ops, ops.literal(-1.0f), ops.literal(1.0f), t), ops.literal(8192.0f));
   case Activation::SinSymmetric:
   case Activation::Sin:
-    return ops.mul(sine(ops, t, false), ops.literal(8192.0f));
+    return ops.mul(sine(ops, ConstantTable::Sine, t, false), ops.literal(8192.0f));
   case Activation::CosSymmetric:
   case Activation::Cos:
-    return ops.mul(sine(ops, t, true), ops.literal(8192.0f));
+    return ops.mul(sine(ops, ConstantTable::Sine, t, true), ops.literal(8192.0f));
   case Activation::LinearPieceRect:
     return ops.pmax(ops.literal(0.0f), t);
   case Activation::LinearPieceRectLeaky:
@@ -210,13 +217,13 @@ template <class Ops> typename Ops::V evaluateOutput(Ops &ops, Activation functio
   case Activation::LinearPieceSymmetric:
     return clamp(ops, ops.literal(-1.0f), ops.literal(1.0f), t);
   case Activation::SinSymmetric:
-    return sine(ops, t, false);
+    return sine(ops, ConstantTable::Sine, t, false);
   case Activation::CosSymmetric:
-    return sine(ops, t, true);
+    return sine(ops, ConstantTable::Sine, t, true);
   case Activation::Sin:
-    return half(ops, sine(ops, t, false));
+    return half(ops, sine(ops, ConstantTable::Sine, t, false));
   case Activation::Cos:
-    return half(ops, sine(ops, t, true));
+    return half(ops, sine(ops, ConstantTable::Sine, t, true));
   case Activation::LinearPieceRect:
     return ops.pmax(ops.literal(0.0f), t);
   case Activation::LinearPieceRectLeaky:
@@ -225,6 +232,58 @@ template <class Ops> typename Ops::V evaluateOutput(Ops &ops, Activation functio
     break;
   }
   return t;
+}
+
+/// exp(x) for x <= 0, with the table PreciseExp; about 2^-125 far from 0 and for NaN. A Softmax head computes
+/// exp(v[n] - max v) with it.
+template <class Ops> typename Ops::V evaluateExp(Ops &ops, typename Ops::V x) {
+  using namespace precise_exp_constant;
+  constexpr ConstantTable table = ConstantTable::PreciseExp;
+  x = ops.pmax(ops.constant(table, MinExponent), ops.mul(x, ops.constant(table, Log2E)));
+  return activation_math::powerOfTwo(ops, table, C6, Count, x);
+}
+
+namespace activation_math {
+
+/// tanh(t) = +-(1 - e) / (1 + e) with e = exp(-2 |t|).
+template <class Ops> typename Ops::V preciseTanh(Ops &ops, typename Ops::V t) {
+  auto magnitude = ops.abs(t);
+  auto sign = ops.bitXor(ops.bits(t), ops.bits(magnitude));
+  auto e = evaluateExp(ops, ops.mul(magnitude, ops.literal(-2.0f)));
+  auto one = ops.literal(1.0f);
+  return ops.number(ops.bitXor(ops.bits(ops.div(ops.sub(one, e), ops.add(one, e))), sign));
+}
+
+template <class Ops> typename Ops::V preciseGaussian(Ops &ops, typename Ops::V t) {
+  return evaluateExp(ops, ops.mul(ops.mul(t, t), ops.literal(-1.0f)));
+}
+
+} // namespace activation_math
+
+/// The value of the function in f32, in experts of Float32 weights, hidden layers included: as evaluateOutput, but to
+/// f32's own accuracy.
+template <class Ops> typename Ops::V evaluatePrecise(Ops &ops, Activation function, typename Ops::V t) {
+  using namespace activation_math;
+  switch (function) {
+  case Activation::Sigmoid:
+    return half(ops, preciseTanh(ops, t));
+  case Activation::SigmoidSymmetric:
+    return preciseTanh(ops, t);
+  case Activation::Gaussian:
+    return preciseGaussian(ops, t);
+  case Activation::GaussianSymmetric:
+    return ops.sub(ops.mul(preciseGaussian(ops, t), ops.literal(2.0f)), ops.literal(1.0f));
+  case Activation::SinSymmetric:
+    return sine(ops, ConstantTable::PreciseSine, t, false);
+  case Activation::CosSymmetric:
+    return sine(ops, ConstantTable::PreciseSine, t, true);
+  case Activation::Sin:
+    return half(ops, sine(ops, ConstantTable::PreciseSine, t, false));
+  case Activation::Cos:
+    return half(ops, sine(ops, ConstantTable::PreciseSine, t, true));
+  default:
+    return evaluateOutput(ops, function, t);
+  }
 }
 
 } // namespace kimic::quant

@@ -17,6 +17,13 @@ constexpr float kExp[] = {-0x1.715476p+0f, -125.0f, 0x1.3a02b6p-7f, 0x1.c9fc74p-
 constexpr float kSine[] = {-65536.0f,        65536.0f,        0x1.45f306p-2f, 0x1.92p+1f,     0x1.fcp-11f,
                            -0x1.5777a6p-20f, -0x1.80ecep-13f, 0x1.102b88p-7f, -0x1.554b8p-3f, 0x1.ffff8cp-1f};
 
+// The same with more terms: relative error <= 1.2e-8 and |error| <= 2.2e-8.
+constexpr float kPreciseExp[] = {0x1.715476p+0f, -125.0f,        0x1.4855c4p-13f, 0x1.5fd0eep-10f,
+                                 0x1.3b243cp-7f, 0x1.c6ad7ep-5f, 0x1.ebfbe4p-3f,  0x1.62e432p-1f};
+constexpr float kPreciseSine[] = {
+    -65536.0f,      65536.0f,         0x1.45f306p-2f, 0x1.92p+1f,      0x1.fcp-11f, -0x1.5777a6p-20f,
+    0x1.5e593p-19f, -0x1.9f8344p-13f, 0x1.110f9ap-7f, -0x1.555556p-3f, 1.0f};
+
 // FANN's knots. Outside of them the segment's slope is 0; t is clamped first, so that 0 * infinity cannot occur.
 constexpr double kUnitV[] = {-2.64665246009826660156, -1.47221946716308593750, -0.549306154251098632812,
                              0.549306154251098632812, 1.47221934795379638672,  2.64665293693542480469};
@@ -54,6 +61,8 @@ static_assert(std::size(kTanh) == tanh_constant::Count);
 static_assert(std::size(kExp) == exp_constant::Count);
 static_assert(std::size(kSine) == sine_constant::Count);
 static_assert(std::size(kLeaky) == leaky_constant::Count);
+static_assert(std::size(kPreciseExp) == precise_exp_constant::Count);
+static_assert(std::size(kPreciseSine) == precise_sine_constant::Count);
 
 } // namespace
 
@@ -71,6 +80,10 @@ std::span<const float> constantsOf(ConstantTable table) {
     return kStepwiseSymmetric.values;
   case ConstantTable::Leaky:
     return kLeaky;
+  case ConstantTable::PreciseExp:
+    return kPreciseExp;
+  case ConstantTable::PreciseSine:
+    return kPreciseSine;
   }
   return {};
 }

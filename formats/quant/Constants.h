@@ -49,20 +49,21 @@ constexpr float codeScaleOf(CodeKind kind) {
 /// The code of the real value 0.
 constexpr std::int32_t zeroPointOf(CodeKind kind) { return kind == CodeKind::Unit ? -kCodeLimit : 0; }
 
-/// The table that `function` reads, if any.
-constexpr std::optional<ConstantTable> constantTableOf(Activation function) {
+/// The table that `function` reads, if any, in an expert of these weights.
+constexpr std::optional<ConstantTable> constantTableOf(Activation function, WeightFormat weights = WeightFormat::Int8) {
+  bool isPrecise = weights == WeightFormat::Float32;
   switch (function) {
   case Activation::Sigmoid:
   case Activation::SigmoidSymmetric:
-    return ConstantTable::Tanh;
+    return isPrecise ? ConstantTable::PreciseExp : ConstantTable::Tanh;
   case Activation::Gaussian:
   case Activation::GaussianSymmetric:
-    return ConstantTable::Exp;
+    return isPrecise ? ConstantTable::PreciseExp : ConstantTable::Exp;
   case Activation::SinSymmetric:
   case Activation::CosSymmetric:
   case Activation::Sin:
   case Activation::Cos:
-    return ConstantTable::Sine;
+    return isPrecise ? ConstantTable::PreciseSine : ConstantTable::Sine;
   case Activation::SigmoidStepwise:
     return ConstantTable::Stepwise;
   case Activation::SigmoidSymmetricStepwise:
@@ -90,6 +91,15 @@ namespace sine_constant {
 /// PiA + PiB + PiC = pi; PiA and PiB have 8 significant bits.
 enum Index : std::uint8_t { Low, High, InversePi, PiA, PiB, PiC, C7, C5, C3, C1, Count };
 } // namespace sine_constant
+
+namespace precise_exp_constant {
+enum Index : std::uint8_t { Log2E, MinExponent, C6, C5, C4, C3, C2, C1, Count };
+} // namespace precise_exp_constant
+
+namespace precise_sine_constant {
+/// Up to PiC as in sine_constant.
+enum Index : std::uint8_t { Low, High, InversePi, PiA, PiB, PiC, C9, C7, C5, C3, C1, Count };
+} // namespace precise_sine_constant
 
 namespace stepwise_constant {
 inline constexpr unsigned kKnots = 6;

@@ -19,7 +19,32 @@ bool isRegular(const Signature &signature) {
 
 std::string functionName(const LayerSignature &layer) {
   const ActivationGroup &group = layer.groups.front();
-  return (group.clamped ? "clamped_" : "") + std::string(nameOf(group.function));
+  bool isWorthSaying = group.clamped && layer.weights != WeightFormat::Float32;
+  return (isWorthSaying ? "clamped_" : "") + std::string(nameOf(group.function));
+}
+
+const char *formatName(WeightFormat weights) {
+  switch (weights) {
+  case WeightFormat::Int8:
+    return "w8a14_";
+  case WeightFormat::Int8Residual:
+    return "w16a14_";
+  case WeightFormat::Float32:
+    return "f32_";
+  }
+  return "";
+}
+
+const char *headName(Head head) {
+  switch (head) {
+  case Head::None:
+    return "";
+  case Head::Softmax:
+    return "_softmax";
+  case Head::Argmax:
+    return "_argmax";
+  }
+  return "";
 }
 
 /// One function if all layers have the same, two if all hidden layers have the same, otherwise one per layer.
@@ -54,17 +79,18 @@ std::uint64_t fnv1a(std::span<const std::uint8_t> bytes) {
 } // namespace
 
 std::string kernelName(const Signature &signature) {
-  std::string affine = signature.outputAffine ? "_affine" : "";
+  std::string prefix = formatName(signature.weights()) + std::to_string(signature.inputs);
+  std::string suffix = (signature.outputAffine ? "_affine" : "") + std::string(headName(signature.head));
   if (isRegular(signature) && signature.layers.size() < kMaxLength) {
-    std::string name = "w8a14_" + std::to_string(signature.inputs);
+    std::string name = prefix;
     for (const LayerSignature &layer : signature.layers)
       name += "-" + std::to_string(layer.outputs());
-    name += "_" + functionNames(signature) + affine;
+    name += "_" + functionNames(signature) + suffix;
     if (name.size() <= kMaxLength)
       return name;
   }
-  return "w8a14_" + std::to_string(signature.inputs) + "-x" + std::to_string(signature.layers.size() - 1) + "-" +
-         std::to_string(signature.outputs()) + affine + "_" + hexDigits(fnv1a(encode(signature)));
+  return prefix + "-x" + std::to_string(signature.layers.size() - 1) + "-" + std::to_string(signature.logits()) +
+         suffix + "_" + hexDigits(fnv1a(encode(signature)));
 }
 
 } // namespace kimic::quant

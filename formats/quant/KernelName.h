@@ -9,7 +9,7 @@ namespace kimic::quant {
 
 /// The name of a valid signature's kernel, of the characters [a-z0-9_-]: `w8a14_64-128-64-16_sigmoid_symmetric`, or,
 /// for one that is irregular or whose name would be longer than 72 characters, `w8a14_10-x23-2_` and a hash of its
-/// encoding.
+/// encoding. The first word is the weight format: w8a14, w16a14 (with residuals) or f32.
 std::string kernelName(const Signature &signature);
 
 } // namespace kimic::quant

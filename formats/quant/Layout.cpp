@@ -40,11 +40,15 @@ Result<Layout> layoutOf(const Signature &signature) {
   Arena parameters;
 
   // Vectors are made in their final size: code that grows them weighs on the size of the runtime.
+  bool isFloat = signature.weights() == WeightFormat::Float32;
+  bool hasResiduals = signature.weights() == WeightFormat::Int8Residual;
   bool used[kConstantTableCount] = {};
   for (const LayerSignature &layer : signature.layers)
     for (const ActivationGroup &group : layer.groups)
-      if (std::optional<ConstantTable> table = constantTableOf(group.function))
+      if (std::optional<ConstantTable> table = constantTableOf(group.function, layer.weights))
         used[static_cast<unsigned>(*table)] = true;
+  if (signature.head == Head::Softmax)
+    used[static_cast<unsigned>(ConstantTable::PreciseExp)] = true;
   layout.constants = std::vector<ConstantsLayout>(std::count(used, used + kConstantTableCount, true));
   ConstantsLayout *next = layout.constants.data();
   for (unsigned t = 0; t < kConstantTableCount; ++t)
@@ -54,7 +58,8 @@ Result<Layout> layoutOf(const Signature &signature) {
     }
 
   layout.inputBoundsOffset = parameters.take(8);
-  layout.inputScaleOffset = parameters.take(roundUp(signature.inputs, 8) * 4);
+  layout.inputScaleOffset = isFloat ? kNone : parameters.take(roundUp(signature.inputs, 8) * 4);
+  std::uint32_t blockOutputs = isFloat ? kFloatBlockOutputs : kBlockOutputs, blockUnit = isFloat ? 4 : 8;
 
   std::uint64_t codes = signature.inputs;
   std::uint64_t widestVector = 0;
@@ -66,9 +71,9 @@ Result<Layout> layoutOf(const Signature &signature) {
     l.fanIn = static_cast<std::uint32_t>(codes - layer.readBegin);
     l.outputs = layer.outputs();
     l.kPairs = l.fanIn / 2 + l.fanIn % 2;
-    l.fullBlocks = l.outputs / kBlockOutputs;
-    l.tailOutputs = static_cast<std::uint32_t>(roundUp(l.outputs % kBlockOutputs, 8));
-    if (l.tailOutputs == kBlockOutputs) {
+    l.fullBlocks = l.outputs / blockOutputs;
+    l.tailOutputs = static_cast<std::uint32_t>(roundUp(l.outputs % blockOutputs, blockUnit));
+    if (l.tailOutputs == blockOutputs) {
       ++l.fullBlocks;
       l.tailOutputs = 0;
     }
@@ -76,13 +81,15 @@ Result<Layout> layoutOf(const Signature &signature) {
     l.vectorLength = static_cast<std::uint32_t>(roundUp(layer.groups.size() == 1 ? l.outputs : l.outputs + 7, 8));
     l.codesBegin = static_cast<std::uint32_t>(codes);
 
-    std::uint64_t paddedOutputs = roundUp(l.outputs, 8);
-    l.blocksOffset = parameters.take(paddedOutputs * 4 + paddedOutputs * l.kPairs * 2);
-    l.boundsOffset = isLast ? kNone : parameters.take(8);
-    l.multiplierOffset = parameters.take(std::uint64_t{l.vectorLength} * 4);
+    std::uint64_t paddedOutputs = roundUp(l.outputs, blockUnit);
+    std::uint64_t bytesPerOutput = isFloat ? (std::uint64_t{l.fanIn} + 1) * 4 : std::uint64_t{l.kPairs} * 2 + 4;
+    l.blocksOffset = parameters.take(paddedOutputs * bytesPerOutput);
+    l.boundsOffset = isLast || isFloat ? kNone : parameters.take(8);
+    l.multiplierOffset = isFloat ? kNone : parameters.take(std::uint64_t{l.vectorLength} * 4);
     bool isClamped = std::any_of(layer.groups.begin(), layer.groups.end(),
                                  [](const ActivationGroup &group) { return group.clamped; });
     l.limitOffset = isClamped ? parameters.take(std::uint64_t{l.vectorLength} * 4) : kNone;
+    l.residualCountOffset = hasResiduals ? parameters.take(4) : kNone;
 
     widestVector = std::max<std::uint64_t>(widestVector, l.vectorLength);
     if (!isLast)
@@ -92,10 +99,13 @@ Result<Layout> layoutOf(const Signature &signature) {
   std::uint64_t lastVector = layout.layers.back().vectorLength;
   layout.outputGainOffset = signature.outputAffine ? parameters.take(lastVector * 4) : kNone;
   layout.outputOffsetOffset = signature.outputAffine ? parameters.take(lastVector * 4) : kNone;
+  layout.headScaleOffset = signature.head == Head::Softmax ? parameters.take(4) : kNone;
 
   Arena scratch;
-  layout.codesOffset = scratch.take((codes + kCodePadding) * 2);
+  layout.codesOffset = scratch.take((codes + kCodePadding) * (isFloat ? 4 : 2));
   layout.accumulatorsOffset = scratch.take(widestVector * 4);
+  layout.residualsOffset = hasResiduals ? scratch.take(widestVector * 4) : kNone;
+  layout.logitsOffset = signature.head == Head::None ? kNone : scratch.take(lastVector * 4);
 
   if (parameters.size() > kMaxBlockBytes)
     return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);

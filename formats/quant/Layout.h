@@ -1,5 +1,8 @@
 // Where the parameters of an expert and a kernel's scratch memory lie: a pure function of the signature.
 //
+// The only exception are residual blocks (WeightFormat::Int8Residual): how many there are is a parameter, so they come
+// after everything else, one after the other, and are read in order. No offset depends on them.
+//
 // Kernels are compiled against these offsets, the compiler packs weights into them and the reference evaluator reads
 // them, so no offset is ever stored and none can lie. Specification: formats/spec/kernel-abi-v1.md, "Parameter block"
 // and "Scratch". All offsets are bytes from the 16-byte-aligned start and multiples of 16.
@@ -11,6 +14,10 @@ namespace kimic::quant {
 
 /// Outputs of a full block of weights; the last block of a layer has 8, 16, 24 or 32.
 inline constexpr std::uint32_t kBlockOutputs = 32;
+/// The same for f32 weights; the last block of a layer has 4, 8, 12 or 16.
+inline constexpr std::uint32_t kFloatBlockOutputs = 16;
+/// Outputs of a residual block.
+inline constexpr std::uint32_t kResidualOutputs = 8;
 inline constexpr std::uint32_t kNone = 0xFFFFFFFFu;
 /// Most bytes that a parameter block or a scratch area may have.
 inline constexpr std::uint32_t kMaxBlockBytes = 16u << 20;
@@ -19,8 +26,17 @@ inline constexpr std::uint32_t kCodePadding = 8;
 
 /// Constants of an activation function's evaluation. They are parameters, so that kernels load them from memory.
 /// Values and indices: Constants.h.
-enum class ConstantTable : std::uint8_t { Tanh, Exp, Sine, Stepwise, StepwiseSymmetric, Leaky };
-inline constexpr unsigned kConstantTableCount = 6;
+enum class ConstantTable : std::uint8_t {
+  Tanh,
+  Exp,
+  Sine,
+  Stepwise,
+  StepwiseSymmetric,
+  Leaky,
+  PreciseExp,
+  PreciseSine
+};
+inline constexpr unsigned kConstantTableCount = 8;
 
 struct ConstantsLayout {
   ConstantTable table;
@@ -29,13 +45,17 @@ struct ConstantsLayout {
 
 struct LayerLayout {
   std::uint32_t fanIn, outputs;
-  std::uint32_t kPairs;       ///< ceil(fanIn / 2)
-  std::uint32_t fullBlocks;   ///< blocks of 32 outputs
-  std::uint32_t tailOutputs;  ///< outputs of the last, smaller block, padded: 0, 8, 16 or 24
-  std::uint32_t blocksOffset; ///< first block: i32 bias[NR], then kPairs * NR * 2 weight bytes; blocks are contiguous
-  std::uint32_t boundsOffset; ///< f32 {lo, hi}: bounds of the layer's codes before rounding; kNone for the last layer
-  std::uint32_t multiplierOffset; ///< f32[vectorLength]
-  std::uint32_t limitOffset;      ///< f32[vectorLength], or kNone if no group is clamped
+  std::uint32_t kPairs;      ///< ceil(fanIn / 2)
+  std::uint32_t fullBlocks;  ///< blocks of 32 outputs; Float32: of 16
+  std::uint32_t tailOutputs; ///< outputs of the last, smaller block, padded: 0, 8, 16 or 24; Float32: 0, 4, 8 or 12
+  /// First block: i32 bias[NR], then kPairs * NR * 2 weight bytes; Float32: f32 bias[NR], then f32[NR] for each k.
+  /// Blocks are contiguous.
+  std::uint32_t blocksOffset;
+  /// f32 {lo, hi}: bounds of the layer's codes before rounding; kNone for the last layer and for Float32
+  std::uint32_t boundsOffset;
+  std::uint32_t multiplierOffset;    ///< f32[vectorLength]; kNone for Float32
+  std::uint32_t limitOffset;         ///< f32[vectorLength], or kNone if no group is clamped
+  std::uint32_t residualCountOffset; ///< Int8Residual: u32, number of the layer's residual blocks; else kNone
   /// Length of the layer's arrays: outputs rounded up to 8 if the layer has one group, else outputs + 7 rounded up to
   /// 8, so that a vector of 8 that starts at the first output of any group, or 8 k after it, stays inside.
   std::uint32_t vectorLength;
@@ -44,14 +64,18 @@ struct LayerLayout {
 
 struct Layout {
   std::vector<ConstantsLayout> constants; ///< the tables that the signature's functions use, in enum order
-  std::uint32_t inputBoundsOffset;        ///< f32 {lo, hi}: bounds of the input codes before rounding
-  std::uint32_t inputScaleOffset;         ///< f32[inputs rounded up to 8]
+  std::uint32_t inputBoundsOffset;        ///< f32 {lo, hi}: bounds of the input codes before rounding; Float32: of x
+  std::uint32_t inputScaleOffset;         ///< f32[inputs rounded up to 8]; kNone for Float32
   std::vector<LayerLayout> layers;
   std::uint32_t outputGainOffset, outputOffsetOffset; ///< f32[vectorLength of the last layer], or kNone
+  std::uint32_t headScaleOffset;                      ///< f32; kNone if the head is not Softmax
+  /// Bytes of the parameter block up to the residual blocks, which start here: all of it except for Int8Residual.
   std::uint32_t parameterBytes;
 
-  std::uint32_t codesOffset;        ///< scratch: i16[codes], readable and writable 8 codes past the end
+  std::uint32_t codesOffset;        ///< scratch: i16[codes], readable and writable 8 codes past the end; Float32: f32
   std::uint32_t accumulatorsOffset; ///< scratch: i32[largest vectorLength], which no block of any layer exceeds
+  std::uint32_t residualsOffset;    ///< scratch: f32[largest vectorLength] for Int8Residual; else kNone
+  std::uint32_t logitsOffset;       ///< scratch: f32[vectorLength of the last layer] if there is a head; else kNone
   std::uint32_t scratchBytes;
 
   /// Offset of `table` in the parameter block; kNone if the signature does not use it.
@@ -61,6 +85,21 @@ struct Layout {
 /// Bytes of one block of `outputs` outputs (a multiple of 8).
 constexpr std::uint32_t blockBytes(std::uint32_t outputs, std::uint32_t kPairs) {
   return outputs * 4 + kPairs * outputs * 2;
+}
+
+/// Bytes of one block of `outputs` outputs (a multiple of 4) of f32 weights.
+constexpr std::uint32_t floatBlockBytes(std::uint32_t outputs, std::uint32_t fanIn) {
+  return outputs * 4 * (fanIn + 1);
+}
+
+/// A residual block: u32 group, 12 zero bytes, f32 multiplier[8], then kPairs * 16 weight bytes as in a block of 8
+/// outputs. It is for the outputs from 8 * group on.
+inline constexpr std::uint32_t kResidualMultiplierOffset = 16, kResidualWeightsOffset = 48;
+constexpr std::uint32_t residualBlockBytes(std::uint32_t kPairs) { return kResidualWeightsOffset + kPairs * 16; }
+
+/// Groups of 8 outputs that residual blocks can be for.
+constexpr std::uint32_t residualGroups(std::uint32_t outputs) {
+  return (outputs + kResidualOutputs - 1) / kResidualOutputs;
 }
 
 /// The layout of a valid signature. ParametersTooLarge or ScratchTooLarge if one exceeds kMaxBlockBytes.

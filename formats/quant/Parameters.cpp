@@ -65,11 +65,13 @@ OutputPlace placeOf(const LayerLayout &layer, std::uint32_t output) {
   return place;
 }
 
-/// Offset of the weight (output, k) in its block.
+/// Where output `row` of a residual block stands in it.
+OutputPlace residualPlaceOf(std::uint32_t row) { return {0, kResidualOutputs, 0, row % 4, row >= 4}; }
+
+/// Offset of the weight (output, k) from the first weight of its block.
 std::size_t weightOffset(const OutputPlace &place, std::uint32_t k) {
   std::size_t pairBytes = place.blockOutputs * std::size_t{2};
-  return 2 * pairBytes + k / 2 * pairBytes + place.group * 16 + place.lane * 4 + k % 2 * std::size_t{2} +
-         (place.isHigh ? 1 : 0);
+  return k / 2 * pairBytes + place.group * 16 + place.lane * 4 + k % 2 * std::size_t{2} + (place.isHigh ? 1 : 0);
 }
 
 std::size_t biasOffset(const OutputPlace &place, bool isHigh) {
@@ -79,15 +81,29 @@ std::size_t biasOffset(const OutputPlace &place, bool isHigh) {
 /// What a weight's byte is stored xor with.
 std::uint8_t maskOf(const OutputPlace &place) { return place.isHigh ? 0 : 0x80; }
 
+/// Writes a row of weights, zeros if it is empty, to the weights of its block.
+void packRow(const OutputPlace &place, std::span<const std::int8_t> row, std::uint32_t fanIn, std::uint8_t *weights) {
+  for (std::uint32_t k = 0; k < fanIn; ++k)
+    weights[weightOffset(place, k)] = static_cast<std::uint8_t>(row.empty() ? std::int8_t{0} : row[k]) ^ maskOf(place);
+}
+
+void unpackRow(const OutputPlace &place, const std::uint8_t *weights, std::span<std::int8_t> row) {
+  for (std::uint32_t k = 0; k < row.size(); ++k)
+    row[k] = static_cast<std::int8_t>(static_cast<std::uint8_t>(weights[weightOffset(place, k)] ^ maskOf(place)));
+}
+
+/// The n-th row of a matrix of `length` columns, or nothing past its last row.
+std::span<const std::int8_t> rowOf(const std::vector<std::int8_t> &weights, std::uint32_t length, std::uint32_t n) {
+  std::size_t begin = std::size_t{n} * length;
+  return begin < weights.size() ? std::span(weights).subspan(begin, length) : std::span<const std::int8_t>();
+}
+
 void packLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *blocks) {
   std::uint32_t padded = layout.fullBlocks * kBlockOutputs + layout.tailOutputs;
   for (std::uint32_t n = 0; n < padded; ++n) {
     OutputPlace place = placeOf(layout, n);
     std::uint8_t *block = blocks + place.blockOffset;
-    for (std::uint32_t k = 0; k < layout.fanIn; ++k) {
-      std::int8_t weight = n < layout.outputs ? layer.weights[std::size_t{n} * layout.fanIn + k] : std::int8_t{0};
-      block[weightOffset(place, k)] = static_cast<std::uint8_t>(weight) ^ maskOf(place);
-    }
+    packRow(place, rowOf(layer.weights, layout.fanIn, n), layout.fanIn, block + place.blockOutputs * 4);
     auto biasOf = [&](std::uint32_t output) {
       return output < layout.outputs ? static_cast<std::uint32_t>(layer.bias[output]) : 0;
     };
@@ -102,19 +118,57 @@ void unpackLayer(const LayerLayout &layout, const std::uint8_t *blocks, LayerPar
   for (std::uint32_t n = 0; n < layout.outputs; ++n) {
     OutputPlace place = placeOf(layout, n);
     const std::uint8_t *block = blocks + place.blockOffset;
-    for (std::uint32_t k = 0; k < layout.fanIn; ++k)
-      layer.weights[std::size_t{n} * layout.fanIn + k] =
-          static_cast<std::int8_t>(static_cast<std::uint8_t>(block[weightOffset(place, k)] ^ maskOf(place)));
+    unpackRow(place, block + place.blockOutputs * 4,
+              std::span(layer.weights).subspan(std::size_t{n} * layout.fanIn, layout.fanIn));
     std::uint32_t high = loadU32(block + biasOffset(place, true));
     std::uint32_t bias = place.isHigh ? high : loadU32(block + biasOffset(place, false)) - 256 * high;
     layer.bias[n] = static_cast<std::int32_t>(bias);
   }
 }
 
-bool isFinite(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return (bits & 0x7F800000u) != 0x7F800000u;
+void packResidual(const LayerLayout &layout, const ResidualGroup &residual, std::uint8_t *block) {
+  storeU32(block, residual.group);
+  storeF32s(block + kResidualMultiplierOffset, residual.multiplier);
+  for (std::uint32_t row = 0; row < kResidualOutputs; ++row)
+    packRow(residualPlaceOf(row), rowOf(residual.weights, layout.fanIn, row), layout.fanIn,
+            block + kResidualWeightsOffset);
+}
+
+ResidualGroup unpackResidual(const LayerLayout &layout, const std::uint8_t *block) {
+  ResidualGroup residual;
+  residual.group = loadU32(block);
+  std::uint32_t rows = std::min(kResidualOutputs, layout.outputs - residual.group * kResidualOutputs);
+  residual.multiplier = loadF32s(block + kResidualMultiplierOffset, rows);
+  residual.weights.resize(std::size_t{rows} * layout.fanIn);
+  for (std::uint32_t row = 0; row < rows; ++row)
+    unpackRow(residualPlaceOf(row), block + kResidualWeightsOffset,
+              std::span(residual.weights).subspan(std::size_t{row} * layout.fanIn, layout.fanIn));
+  return residual;
+}
+
+/// Offset of the number (output, i) in a Float32 layer's blocks; i = 0: the bias, else weight i - 1.
+std::size_t floatOffset(const LayerLayout &layer, std::uint32_t output, std::uint32_t i) {
+  std::uint32_t block = output / kFloatBlockOutputs, inBlock = output % kFloatBlockOutputs;
+  std::size_t blockOutputs = block < layer.fullBlocks ? kFloatBlockOutputs : layer.tailOutputs;
+  return std::size_t{block} * floatBlockBytes(kFloatBlockOutputs, layer.fanIn) + (i * blockOutputs + inBlock) * 4;
+}
+
+void packFloatLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *blocks) {
+  for (std::uint32_t n = 0; n < layout.outputs; ++n) {
+    storeF32(blocks + floatOffset(layout, n, 0), layer.floatBias[n]);
+    for (std::uint32_t k = 0; k < layout.fanIn; ++k)
+      storeF32(blocks + floatOffset(layout, n, k + 1), layer.floatWeights[std::size_t{n} * layout.fanIn + k]);
+  }
+}
+
+void unpackFloatLayer(const LayerLayout &layout, const std::uint8_t *blocks, LayerParameters &layer) {
+  layer.floatWeights.resize(std::size_t{layout.outputs} * layout.fanIn);
+  layer.floatBias.resize(layout.outputs);
+  for (std::uint32_t n = 0; n < layout.outputs; ++n) {
+    layer.floatBias[n] = loadF32(blocks + floatOffset(layout, n, 0));
+    for (std::uint32_t k = 0; k < layout.fanIn; ++k)
+      layer.floatWeights[std::size_t{n} * layout.fanIn + k] = loadF32(blocks + floatOffset(layout, n, k + 1));
+  }
 }
 
 /// No |sat16(rnd(v))| with v in [low, high] is larger.
@@ -135,29 +189,52 @@ std::int32_t boundOf(Activation function, const LayerParameters &layer) {
 
 } // namespace
 
+std::uint64_t parameterBytesOf(const Layout &layout, const ExpertParameters &parameters) {
+  std::uint64_t bytes = layout.parameterBytes;
+  for (std::size_t l = 0; l < layout.layers.size(); ++l)
+    bytes += std::uint64_t{parameters.layers[l].residuals.size()} * residualBlockBytes(layout.layers[l].kPairs);
+  return bytes;
+}
+
 std::vector<std::uint8_t> packParameters(const Signature &signature, const Layout &layout,
                                          const ExpertParameters &parameters) {
   assert(parameters.layers.size() == signature.layers.size() && "parameters do not belong to the signature");
-  std::vector<std::uint8_t> block(layout.parameterBytes);
+  std::vector<std::uint8_t> block(parameterBytesOf(layout, parameters));
   std::uint8_t *bytes = block.data();
+  std::uint8_t *residuals = bytes + layout.parameterBytes;
+  bool isFloat = signature.weights() == WeightFormat::Float32;
   for (const ConstantsLayout &constants : layout.constants)
     storeF32s(bytes + constants.offset, constantsOf(constants.table));
   storeF32(bytes + layout.inputBoundsOffset, parameters.inputLow);
   storeF32(bytes + layout.inputBoundsOffset + 4, parameters.inputHigh);
-  assert(parameters.inputScale.size() == signature.inputs && "one scale per input");
-  storeF32s(bytes + layout.inputScaleOffset, parameters.inputScale);
+  assert(parameters.inputScale.size() == (isFloat ? 0 : signature.inputs) && "one scale per input");
+  if (!isFloat)
+    storeF32s(bytes + layout.inputScaleOffset, parameters.inputScale);
 
   for (std::size_t l = 0; l < layout.layers.size(); ++l) {
     const LayerLayout &place = layout.layers[l];
     const LayerParameters &layer = parameters.layers[l];
-    assert(layer.weights.size() == std::size_t{place.outputs} * place.fanIn && "one weight per output and input");
-    assert(layer.bias.size() == place.outputs && layer.multiplier.size() == place.outputs && "one per output");
-    packLayer(place, layer, bytes + place.blocksOffset);
+    if (isFloat) {
+      assert(layer.floatWeights.size() == std::size_t{place.outputs} * place.fanIn && "one per output and input");
+      assert(layer.floatBias.size() == place.outputs && "one per output");
+      packFloatLayer(place, layer, bytes + place.blocksOffset);
+    } else {
+      assert(layer.weights.size() == std::size_t{place.outputs} * place.fanIn && "one weight per output and input");
+      assert(layer.bias.size() == place.outputs && layer.multiplier.size() == place.outputs && "one per output");
+      packLayer(place, layer, bytes + place.blocksOffset);
+      storeF32s(bytes + place.multiplierOffset, layer.multiplier);
+    }
     if (place.boundsOffset != kNone) {
       storeF32(bytes + place.boundsOffset, layer.codeLow);
       storeF32(bytes + place.boundsOffset + 4, layer.codeHigh);
     }
-    storeF32s(bytes + place.multiplierOffset, layer.multiplier);
+    assert((layer.residuals.empty() || place.residualCountOffset != kNone) && "only Int8Residual has residuals");
+    if (place.residualCountOffset != kNone)
+      storeU32(bytes + place.residualCountOffset, static_cast<std::uint32_t>(layer.residuals.size()));
+    for (const ResidualGroup &residual : layer.residuals) {
+      packResidual(place, residual, residuals);
+      residuals += residualBlockBytes(place.kPairs);
+    }
     if (place.limitOffset == kNone)
       continue;
     assert(layer.limit.size() == place.outputs && "one limit per output");
@@ -169,52 +246,54 @@ std::vector<std::uint8_t> packParameters(const Signature &signature, const Layou
     }
   }
   if (signature.outputAffine) {
-    assert(parameters.outputGain.size() == signature.outputs() && "one gain per output");
-    assert(parameters.outputOffset.size() == signature.outputs() && "one offset per output");
+    assert(parameters.outputGain.size() == signature.logits() && "one gain per logit");
+    assert(parameters.outputOffset.size() == signature.logits() && "one offset per logit");
     storeF32s(bytes + layout.outputGainOffset, parameters.outputGain);
     storeF32s(bytes + layout.outputOffsetOffset, parameters.outputOffset);
   }
+  if (layout.headScaleOffset != kNone)
+    storeF32(bytes + layout.headScaleOffset, parameters.headScale);
   return block;
 }
 
 Result<ExpertParameters> unpackParameters(const Signature &signature, const Layout &layout,
                                           std::span<const std::uint8_t> block) {
-  if (block.size() != layout.parameterBytes)
-    return makeError(ErrorId::ParametersSize, block.size(), layout.parameterBytes);
-  const std::uint8_t *bytes = block.data();
-  std::size_t notFinite = block.size();
-  auto load = [&](std::uint32_t offset, std::uint32_t count) {
-    std::vector<float> values = loadF32s(bytes + offset, count);
-    for (std::size_t i = 0; i < count; ++i)
-      if (!isFinite(values[i]))
-        notFinite = std::min(notFinite, offset + 4 * i);
-    return values;
-  };
+  KIMIC_TRY(validateParameters(signature, layout, block));
+  const std::uint8_t *bytes = block.data(), *residuals = bytes + layout.parameterBytes;
+  bool isFloat = signature.weights() == WeightFormat::Float32;
 
   ExpertParameters parameters;
-  std::vector<float> bounds = load(layout.inputBoundsOffset, 2);
-  parameters.inputLow = bounds[0];
-  parameters.inputHigh = bounds[1];
-  parameters.inputScale = load(layout.inputScaleOffset, signature.inputs);
+  parameters.inputLow = loadF32(bytes + layout.inputBoundsOffset);
+  parameters.inputHigh = loadF32(bytes + layout.inputBoundsOffset + 4);
+  if (!isFloat)
+    parameters.inputScale = loadF32s(bytes + layout.inputScaleOffset, signature.inputs);
   for (const LayerLayout &place : layout.layers) {
     LayerParameters layer;
-    unpackLayer(place, bytes + place.blocksOffset, layer);
-    if (place.boundsOffset != kNone) {
-      bounds = load(place.boundsOffset, 2);
-      layer.codeLow = bounds[0];
-      layer.codeHigh = bounds[1];
+    if (isFloat) {
+      unpackFloatLayer(place, bytes + place.blocksOffset, layer);
+    } else {
+      unpackLayer(place, bytes + place.blocksOffset, layer);
+      layer.multiplier = loadF32s(bytes + place.multiplierOffset, place.outputs);
     }
-    layer.multiplier = load(place.multiplierOffset, place.outputs);
+    if (place.boundsOffset != kNone) {
+      layer.codeLow = loadF32(bytes + place.boundsOffset);
+      layer.codeHigh = loadF32(bytes + place.boundsOffset + 4);
+    }
     if (place.limitOffset != kNone)
-      layer.limit = load(place.limitOffset, place.outputs);
+      layer.limit = loadF32s(bytes + place.limitOffset, place.outputs);
+    std::uint32_t count = place.residualCountOffset == kNone ? 0 : loadU32(bytes + place.residualCountOffset);
+    for (; count > 0; --count) {
+      layer.residuals.push_back(unpackResidual(place, residuals));
+      residuals += residualBlockBytes(place.kPairs);
+    }
     parameters.layers.push_back(std::move(layer));
   }
   if (signature.outputAffine) {
-    parameters.outputGain = load(layout.outputGainOffset, signature.outputs());
-    parameters.outputOffset = load(layout.outputOffsetOffset, signature.outputs());
+    parameters.outputGain = loadF32s(bytes + layout.outputGainOffset, signature.logits());
+    parameters.outputOffset = loadF32s(bytes + layout.outputOffsetOffset, signature.logits());
   }
-  if (notFinite != block.size())
-    return makeError(ErrorId::ParameterNotFinite, notFinite);
+  if (layout.headScaleOffset != kNone)
+    parameters.headScale = loadF32(bytes + layout.headScaleOffset);
 
   // Whatever is not a parameter - constants, padding, unused limits - has only one right value.
   std::vector<std::uint8_t> expected = packParameters(signature, layout, parameters);
@@ -233,21 +312,32 @@ std::vector<std::int32_t> codeBounds(const Signature &signature, const ExpertPar
 }
 
 Result<void> proveNoOverflow(const Signature &signature, const ExpertParameters &parameters) {
+  if (signature.weights() == WeightFormat::Float32)
+    return {};
   std::vector<std::int32_t> bounds = codeBounds(signature, parameters);
   std::size_t codes = signature.inputs;
   for (std::size_t l = 0; l < signature.layers.size(); ++l) {
     const LayerParameters &layer = parameters.layers[l];
     std::size_t readBegin = signature.layers[l].readBegin, fanIn = codes - readBegin;
-    for (std::size_t n = 0; n < layer.bias.size(); ++n) {
-      // At most 2^28 terms of at most 2^22 each: 64 bits hold the sum.
-      std::int64_t bias = layer.bias[n], sum = bias < 0 ? -bias : bias;
+    // The largest |sum| of row `n` of `weights`. At most 2^28 terms of at most 2^22 each: 64 bits hold it.
+    auto reachOf = [&](const std::vector<std::int8_t> &weights, std::size_t n) {
+      std::int64_t sum = 0;
       for (std::size_t k = 0; k < fanIn; ++k) {
-        std::int64_t weight{layer.weights[n * fanIn + k]};
+        std::int64_t weight{weights[n * fanIn + k]};
         sum += (weight < 0 ? -weight : weight) * bounds[readBegin + k];
       }
+      return sum;
+    };
+    for (std::size_t n = 0; n < layer.bias.size(); ++n) {
+      std::int64_t bias = layer.bias[n], sum = (bias < 0 ? -bias : bias) + reachOf(layer.weights, n);
       if (sum > INT32_MAX)
         return makeError(ErrorId::AccumulatorOverflow, l, n, static_cast<std::uint64_t>(sum));
     }
+    for (const ResidualGroup &residual : layer.residuals)
+      for (std::size_t row = 0; row < residual.multiplier.size(); ++row)
+        if (std::int64_t sum = reachOf(residual.weights, row); sum > INT32_MAX)
+          return makeError(ErrorId::AccumulatorOverflow, l, residual.group * std::size_t{kResidualOutputs} + row,
+                           static_cast<std::uint64_t>(sum));
     codes += layer.bias.size();
   }
   return {};

@@ -5,6 +5,8 @@ namespace {
 
 constexpr std::uint8_t kEncodingVersion = 1;
 constexpr std::uint8_t kOutputAffineFlag = 0x01;
+constexpr unsigned kHeadShift = 1;
+constexpr std::uint8_t kAllFlags = 0x07;
 constexpr std::uint8_t kClampedFlag = 0x80;
 
 void writeVarint(std::vector<std::uint8_t> &bytes, std::uint32_t value) {
@@ -78,8 +80,11 @@ Result<void> validate(const Signature &signature) {
   std::size_t groups = 0;
   for (std::size_t l = 0; l < signature.layers.size(); ++l) {
     const LayerSignature &layer = signature.layers[l];
-    if (layer.weights != WeightFormat::Int8)
-      return makeError(ErrorId::SignatureWeightFormat, l, static_cast<unsigned>(layer.weights));
+    unsigned format = static_cast<unsigned>(layer.weights);
+    if (format >= kWeightFormatCount)
+      return makeError(ErrorId::SignatureWeightFormat, l, format);
+    if (layer.weights != signature.weights())
+      return makeError(ErrorId::SignatureMixedFormats, l, format, static_cast<unsigned>(signature.weights()));
     if (layer.readBegin >= codes)
       return makeError(ErrorId::SignatureReadsPastCodes, l, layer.readBegin, codes);
     groups += layer.groups.size();
@@ -94,19 +99,24 @@ Result<void> validate(const Signature &signature) {
         return makeError(ErrorId::SignatureEmptyGroup, l, g);
       if (g > 0 && group.function == layer.groups[g - 1].function && group.clamped == layer.groups[g - 1].clamped)
         return makeError(ErrorId::SignatureSplitGroup, l, g);
+      if (layer.weights == WeightFormat::Float32 && !group.clamped)
+        return makeError(ErrorId::SignatureUnclamped, l, g);
       outputs += group.count;
     }
     if (outputs == 0 || outputs > kMaxWidth)
       return makeError(ErrorId::SignatureWidth, l, outputs, kMaxWidth);
     codes += outputs;
   }
+  if (static_cast<unsigned>(signature.head) >= kHeadCount)
+    return makeError(ErrorId::SignatureHead, static_cast<unsigned>(signature.head));
   return {};
 }
 
 std::vector<std::uint8_t> encode(const Signature &signature) {
   std::vector<std::uint8_t> bytes;
   bytes.push_back(kEncodingVersion);
-  bytes.push_back(signature.outputAffine ? kOutputAffineFlag : 0);
+  bytes.push_back((signature.outputAffine ? kOutputAffineFlag : 0) |
+                  static_cast<std::uint8_t>(static_cast<unsigned>(signature.head) << kHeadShift));
   writeVarint(bytes, signature.inputs);
   writeVarint(bytes, static_cast<std::uint32_t>(signature.layers.size()));
   for (const LayerSignature &layer : signature.layers) {
@@ -130,9 +140,10 @@ Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes) {
   if (reader.byte() != kEncodingVersion)
     return malformed();
   std::uint8_t flags = reader.byte();
-  if (flags > kOutputAffineFlag)
+  if (flags > kAllFlags)
     return malformed();
-  signature.outputAffine = flags != 0;
+  signature.outputAffine = (flags & kOutputAffineFlag) != 0;
+  signature.head = static_cast<Head>(flags >> kHeadShift);
   signature.inputs = reader.varint();
   std::uint32_t layers = reader.varint();
   if (reader.failed() || layers > reader.remaining() / kLayerBytes)

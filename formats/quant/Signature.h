@@ -6,7 +6,8 @@
 // An expert works on one array of i16 codes. The quantized inputs are codes 0 .. inputs-1; every hidden layer appends
 // its outputs. A layer reads the codes from `readBegin` up to the end of what exists when it starts: all earlier
 // values for FANN's shortcut and cascade networks (readBegin = 0), the previous layer for layered ones.
-// The last layer writes f32 outputs instead of codes.
+// The last layer writes f32 values instead of codes: the logits, from which the head makes the outputs.
+// In an expert of Float32 weights, everything that is called a code is an f32 value.
 #pragma once
 
 #include "formats/base/Activation.h"
@@ -19,10 +20,21 @@
 
 namespace kimic::quant {
 
-/// How the weights of a layer are stored.
+/// How the weights are stored; the same in all layers of an expert.
 enum class WeightFormat : std::uint8_t {
-  Int8 = 0, ///< one int8 per weight, one scale per output row
+  Int8 = 0,         ///< one int8 per weight, one scale per output row
+  Int8Residual = 1, ///< Int8, and a second such plane for the groups of 8 outputs that the parameter block lists
+  Float32 = 2,      ///< f32 weights and f32 values between layers; every group is clamped
 };
+inline constexpr unsigned kWeightFormatCount = 3;
+
+/// What becomes of the last layer's values, the logits.
+enum class Head : std::uint8_t {
+  None = 0,    ///< they are the outputs
+  Softmax = 1, ///< outputs exp(s v[n]) / sum of exp(s v[i]), s = 1 / temperature being a parameter
+  Argmax = 2,  ///< one output: the index of the first largest logit, as f32
+};
+inline constexpr unsigned kHeadCount = 3;
 
 /// A run of outputs of one layer with the same activation function and clamping.
 struct ActivationGroup {
@@ -49,10 +61,16 @@ struct LayerSignature {
 struct Signature {
   std::uint32_t inputs = 0;
   std::vector<LayerSignature> layers; ///< at least one; the last one yields the outputs
-  /// Outputs are y * gain[n] + offset[n] (FANN's output scaling), gains and offsets being parameters.
+  /// Logits are y * gain[n] + offset[n] (FANN's output scaling), gains and offsets being parameters.
   bool outputAffine = false;
+  Head head = Head::None;
 
-  std::uint32_t outputs() const { return layers.back().outputs(); }
+  /// Numbers that a kernel writes per row.
+  std::uint32_t outputs() const { return head == Head::Argmax ? 1 : logits(); }
+  /// Outputs of the last layer.
+  std::uint32_t logits() const { return layers.back().outputs(); }
+  /// The format of all layers.
+  WeightFormat weights() const { return layers.front().weights; }
   /// Codes that exist when layer `layer` starts: inputs plus all outputs of earlier layers.
   std::uint32_t codesBefore(std::size_t layer) const;
   /// Inputs and outputs of layer `layer`'s weight matrix.
@@ -73,8 +91,9 @@ std::vector<std::uint8_t> encode(const Signature &signature);
 /// or an error of validate(). What it allocates is bounded by the size of `bytes`.
 Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes);
 
-/// Errors if the signature breaks a rule: counts of zero, a readBegin past the codes, split groups, the limits above
-/// (SignatureInputs, Layers, WeightFormat, ReadsPastCodes, Width, Function, EmptyGroup, SplitGroup, TooLarge).
+/// Errors if the signature breaks a rule: counts of zero, a readBegin past the codes, split groups, layers of different
+/// formats, groups of Float32 layers that are not clamped, the limits above (SignatureInputs, Layers, WeightFormat,
+/// MixedFormats, ReadsPastCodes, Width, Function, EmptyGroup, SplitGroup, Unclamped, TooLarge, Head).
 Result<void> validate(const Signature &signature);
 
 } // namespace kimic::quant

@@ -26,6 +26,20 @@ std::int16_t saturate(std::uint32_t bits) {
   return static_cast<std::int16_t>(value < -32768 ? -32768 : value > 32767 ? 32767 : value);
 }
 
+/// Adds sum_k q[n][k] * codes[k] mod 2^32 to the sums of a group of 8 outputs. `pairBytes` lie between the weights of
+/// one pair of k and those of the next.
+void addProducts(const std::uint8_t *weights, std::size_t pairBytes, std::uint32_t fanIn, const std::int16_t *codes,
+                 std::uint32_t *sums) {
+  for (std::size_t k = 0; k < fanIn; ++k) {
+    const std::uint8_t *words = weights + k / 2 * pairBytes + (k % 2) * 2;
+    std::int32_t code = codes[k];
+    for (std::size_t l = 0; l < 4; ++l) {
+      sums[l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l] ^ 0x80) * code);
+      sums[4 + l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l + 1]) * code);
+    }
+  }
+}
+
 /// accumulators[n] = bias[n] + sum_k q[n][k] * codes[k] mod 2^32, for the outputs of all blocks, padding included.
 void accumulate(const LayerLayout &layer, const std::uint8_t *blocks, const std::int16_t *codes,
                 std::uint32_t *accumulators) {
@@ -40,73 +54,184 @@ void accumulate(const LayerLayout &layer, const std::uint8_t *blocks, const std:
         sums[l] = loadU32(blocks, group * 8 + l) - (high << 8);
         sums[4 + l] = high;
       }
-      const std::uint8_t *weights = blocks + outputs * 4 + group * 16;
-      for (std::size_t k = 0; k < layer.fanIn; ++k) {
-        const std::uint8_t *words = weights + k / 2 * outputs * 2 + (k % 2) * 2;
-        std::int32_t code = codes[k];
-        for (std::size_t l = 0; l < 4; ++l) {
-          sums[l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l] ^ 0x80) * code);
-          sums[4 + l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l + 1]) * code);
-        }
-      }
+      addProducts(blocks + outputs * 4 + group * 16, outputs * 2, layer.fanIn, codes, sums);
       std::copy(sums, sums + 8, accumulators + first + group * 8);
     }
     blocks += blockBytes(static_cast<std::uint32_t>(outputs), layer.kPairs);
   }
 }
 
-/// t of output n: the accumulator scaled and clamped.
-float preActivation(const LayerLayout &layer, bool isClamped, const std::uint8_t *params,
-                    const std::uint32_t *accumulators, FloatOps &ops, std::uint32_t n) {
-  float t =
-      static_cast<float>(static_cast<std::int32_t>(accumulators[n])) * loadF32(params + layer.multiplierOffset, n);
-  if (!isClamped)
-    return t;
-  float limit = loadF32(params + layer.limitOffset, n);
-  return clamp(ops, -limit, limit, t);
+/// residuals[n] = f32(sum_k q2[n][k] * codes[k]) * multiplier2[n] for the outputs of the `count` residual blocks, 0 for
+/// all others. Returns the end of the blocks.
+const std::uint8_t *evaluateResiduals(const LayerLayout &layer, std::uint32_t count, const std::uint8_t *blocks,
+                                      const std::int16_t *codes, float *residuals) {
+  std::fill(residuals, residuals + layer.vectorLength, 0.0f);
+  for (; count > 0; --count, blocks += residualBlockBytes(layer.kPairs)) {
+    std::uint32_t sums[kResidualOutputs] = {};
+    addProducts(blocks + kResidualWeightsOffset, 16, layer.fanIn, codes, sums);
+    float *group = residuals + std::size_t{loadU32(blocks, 0)} * kResidualOutputs;
+    for (std::size_t i = 0; i < kResidualOutputs; ++i)
+      group[i] =
+          static_cast<float>(static_cast<std::int32_t>(sums[i])) * loadF32(blocks + kResidualMultiplierOffset, i);
+  }
+  return blocks;
 }
+
+/// sums[n] = bias[n] + w[n][0] * values[0] + w[n][1] * values[1] ..., two roundings each, padding included.
+void accumulateFloats(const LayerLayout &layer, const std::uint8_t *blocks, const float *values, float *sums) {
+  std::uint32_t padded = layer.fullBlocks * kFloatBlockOutputs + layer.tailOutputs;
+  for (std::uint32_t first = 0; first < padded; first += kFloatBlockOutputs) {
+    std::size_t outputs = std::min(kFloatBlockOutputs, padded - first);
+    for (std::size_t i = 0; i < outputs; ++i) {
+      float sum = loadF32(blocks, i);
+      for (std::size_t k = 0; k < layer.fanIn; ++k)
+        sum = sum + loadF32(blocks, (k + 1) * outputs + i) * values[k];
+      sums[first + i] = sum;
+    }
+    blocks += floatBlockBytes(static_cast<std::uint32_t>(outputs), layer.fanIn);
+  }
+}
+
+/// One row from x to y.
+class RowEvaluator {
+public:
+  RowEvaluator(const Signature &signature, const Layout &layout, const std::uint8_t *params, std::uint8_t *scratch)
+      : signature_(signature), layout_(layout), params_(params),
+        codes_(reinterpret_cast<std::int16_t *>(scratch + layout.codesOffset)),
+        values_(reinterpret_cast<float *>(scratch + layout.codesOffset)),
+        accumulators_(reinterpret_cast<std::uint32_t *>(scratch + layout.accumulatorsOffset)),
+        sums_(reinterpret_cast<float *>(scratch + layout.accumulatorsOffset)),
+        residuals_(signature.weights() == WeightFormat::Int8Residual
+                       ? reinterpret_cast<float *>(scratch + layout.residualsOffset)
+                       : nullptr),
+        logits_(signature.head == Head::None ? nullptr : reinterpret_cast<float *>(scratch + layout.logitsOffset)) {}
+
+  void evaluate(const float *x, float *y) {
+    readInputs(x);
+    const std::uint8_t *residualBlocks = params_ + layout_.parameterBytes;
+    for (std::size_t l = 0; l < layout_.layers.size(); ++l) {
+      const LayerLayout &layer = layout_.layers[l];
+      const std::uint8_t *blocks = params_ + layer.blocksOffset;
+      std::uint32_t readBegin = signature_.layers[l].readBegin;
+      if (isFloat())
+        accumulateFloats(layer, blocks, values_ + readBegin, sums_);
+      else
+        accumulate(layer, blocks, codes_ + readBegin, accumulators_);
+      if (residuals_)
+        residualBlocks = evaluateResiduals(layer, loadU32(params_ + layer.residualCountOffset, 0), residualBlocks,
+                                           codes_ + readBegin, residuals_);
+      finishLayer(l, logits_ ? logits_ : y);
+    }
+    if (signature_.head == Head::Softmax)
+      softmax(y);
+    else if (signature_.head == Head::Argmax)
+      *y = argmax();
+  }
+
+private:
+  bool isFloat() const { return signature_.weights() == WeightFormat::Float32; }
+
+  void readInputs(const float *x) {
+    FloatOps ops(nullptr);
+    float low = loadF32(params_ + layout_.inputBoundsOffset, 0), high = loadF32(params_ + layout_.inputBoundsOffset, 1);
+    for (std::uint32_t k = 0; k < signature_.inputs; ++k) {
+      if (isFloat()) {
+        values_[k] = clamp(ops, low, high, x[k]);
+        continue;
+      }
+      float v = x[k] * loadF32(params_ + layout_.inputScaleOffset, k);
+      codes_[k] = saturate(roundToCode(ops, clamp(ops, low, high, v)));
+    }
+  }
+
+  /// From the sums of layer `l` to its codes, or to the logits.
+  void finishLayer(std::size_t l, float *logits) {
+    const LayerLayout &layer = layout_.layers[l];
+    bool isLast = l + 1 == layout_.layers.size();
+    std::uint32_t n = 0;
+    for (const ActivationGroup &group : signature_.layers[l].groups) {
+      std::optional<ConstantTable> table = constantTableOf(group.function, signature_.weights());
+      FloatOps ops(table ? params_ + layout_.constantsOffset(*table) : nullptr);
+      for (std::uint32_t end = n + group.count; n < end; ++n) {
+        float t = preActivation(layer, group.clamped, ops, n);
+        if (isLast)
+          logits[n] = logit(ops, group.function, t, n);
+        else if (isFloat())
+          values_[layer.codesBegin + n] = evaluatePrecise(ops, group.function, t);
+        else
+          codes_[layer.codesBegin + n] = code(ops, layer, group.function, t);
+      }
+    }
+  }
+
+  /// t of output n: its sum, scaled and clamped.
+  float preActivation(const LayerLayout &layer, bool isClamped, FloatOps &ops, std::uint32_t n) const {
+    float t = isFloat() ? sums_[n]
+                        : static_cast<float>(static_cast<std::int32_t>(accumulators_[n])) *
+                              loadF32(params_ + layer.multiplierOffset, n);
+    if (residuals_)
+      t = t + residuals_[n];
+    if (!isClamped)
+      return t;
+    float limit = loadF32(params_ + layer.limitOffset, n);
+    return clamp(ops, -limit, limit, t);
+  }
+
+  std::int16_t code(FloatOps &ops, const LayerLayout &layer, Activation function, float t) const {
+    float v = evaluateCode(ops, function, t);
+    if (codeKindOf(function) == CodeKind::Unbounded)
+      v = clamp(ops, loadF32(params_ + layer.boundsOffset, 0), loadF32(params_ + layer.boundsOffset, 1), v);
+    return saturate(roundToCode(ops, v));
+  }
+
+  float logit(FloatOps &ops, Activation function, float t, std::uint32_t n) const {
+    float value = isFloat() ? evaluatePrecise(ops, function, t) : evaluateOutput(ops, function, t);
+    if (signature_.outputAffine)
+      value = value * loadF32(params_ + layout_.outputGainOffset, n) + loadF32(params_ + layout_.outputOffsetOffset, n);
+    return value;
+  }
+
+  void softmax(float *y) {
+    FloatOps ops(params_ + layout_.constantsOffset(ConstantTable::PreciseExp));
+    std::uint32_t count = signature_.logits();
+    float scale = loadF32(params_ + layout_.headScaleOffset, 0), largest = 0, sum = 0;
+    for (std::uint32_t n = 0; n < count; ++n) {
+      logits_[n] = logits_[n] * scale;
+      largest = n == 0 ? logits_[n] : ops.pmax(largest, logits_[n]);
+    }
+    for (std::uint32_t n = 0; n < count; ++n) {
+      y[n] = evaluateExp(ops, logits_[n] - largest);
+      sum = n == 0 ? y[n] : sum + y[n];
+    }
+    for (std::uint32_t n = 0; n < count; ++n)
+      y[n] = y[n] / sum;
+  }
+
+  float argmax() const {
+    std::uint32_t best = 0;
+    for (std::uint32_t n = 1; n < signature_.logits(); ++n)
+      if (logits_[best] < logits_[n])
+        best = n;
+    return static_cast<float>(best);
+  }
+
+  const Signature &signature_;
+  const Layout &layout_;
+  const std::uint8_t *params_;
+  std::int16_t *codes_;
+  float *values_; ///< what codes_ are in Float32 experts
+  std::uint32_t *accumulators_;
+  float *sums_; ///< what accumulators_ are in Float32 experts
+  float *residuals_, *logits_;
+};
 
 } // namespace
 
 void run(const Signature &signature, const Layout &layout, const std::uint8_t *params, const float *x, float *y,
          std::uint8_t *scratch, std::uint32_t rows) {
-  auto *codes = reinterpret_cast<std::int16_t *>(scratch + layout.codesOffset);
-  auto *accumulators = reinterpret_cast<std::uint32_t *>(scratch + layout.accumulatorsOffset);
-  std::size_t lastLayer = layout.layers.size() - 1;
-  for (; rows > 0; --rows) {
-    FloatOps noTable(nullptr);
-    float low = loadF32(params + layout.inputBoundsOffset, 0), high = loadF32(params + layout.inputBoundsOffset, 1);
-    for (std::uint32_t k = 0; k < signature.inputs; ++k) {
-      float v = *x++ * loadF32(params + layout.inputScaleOffset, k);
-      codes[k] = saturate(roundToCode(noTable, clamp(noTable, low, high, v)));
-    }
-
-    for (std::size_t l = 0; l <= lastLayer; ++l) {
-      const LayerLayout &layer = layout.layers[l];
-      accumulate(layer, params + layer.blocksOffset, codes + signature.layers[l].readBegin, accumulators);
-      std::uint32_t n = 0;
-      for (const ActivationGroup &group : signature.layers[l].groups) {
-        std::optional<ConstantTable> table = constantTableOf(group.function);
-        FloatOps ops(table ? params + layout.constantsOffset(*table) : nullptr);
-        bool isUnbounded = codeKindOf(group.function) == CodeKind::Unbounded;
-        for (std::uint32_t end = n + group.count; n < end; ++n) {
-          float t = preActivation(layer, group.clamped, params, accumulators, ops, n);
-          if (l < lastLayer) {
-            float v = evaluateCode(ops, group.function, t);
-            if (isUnbounded)
-              v = clamp(ops, loadF32(params + layer.boundsOffset, 0), loadF32(params + layer.boundsOffset, 1), v);
-            codes[layer.codesBegin + n] = saturate(roundToCode(ops, v));
-            continue;
-          }
-          float value = evaluateOutput(ops, group.function, t);
-          if (signature.outputAffine)
-            value =
-                value * loadF32(params + layout.outputGainOffset, n) + loadF32(params + layout.outputOffsetOffset, n);
-          *y++ = value;
-        }
-      }
-    }
-  }
+  RowEvaluator evaluator(signature, layout, params, scratch);
+  for (; rows > 0; --rows, x += signature.inputs, y += signature.outputs())
+    evaluator.evaluate(x, y);
 }
 
 } // namespace kimic::reference

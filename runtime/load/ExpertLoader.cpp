@@ -1,6 +1,7 @@
 #include "runtime/load/ExpertLoader.h"
 
 #include "formats/pack/PackReader.h"
+#include "formats/quant/Parameters.h"
 
 namespace kimic::runtime {
 
@@ -30,7 +31,9 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
   KIMIC_STEP(linker_.fetch(entry.kernel));
   KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
-  KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature)));
+  KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout)));
+  KIMIC_STEP(
+      core_.statusOf(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes())));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
   core_.cache.insert(record, arriving.data.take());

@@ -118,7 +118,7 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
   *info = KimicExpertInfo{};
   info->inputs = kernel.signature.inputs;
   info->outputs = kernel.signature.outputs();
-  info->parameterBytes = kernel.layout.parameterBytes;
+  info->parameterBytes = static_cast<std::uint32_t>(record->parameters.size());
   info->kernel = entry.kernel;
   info->variant = runtime->linker.variantOf(kernel);
   info->domain = static_cast<std::uint32_t>(entry.domain);

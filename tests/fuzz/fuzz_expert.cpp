@@ -36,7 +36,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   if (!layout.ok() || layout->parameterBytes > (1u << 16))
     return 0;
   std::vector<std::uint8_t> block(bytes.begin() + encoded.size(), bytes.end());
-  block.resize(layout->parameterBytes);
+  bool isValid = quant::validateParameters(*signature, *layout, block).ok();
+  if (!isValid) {
+    // Not what a runtime would run, but what can be run without residual blocks.
+    block.resize(layout->parameterBytes);
+    for (const quant::LayerLayout &layer : layout->layers)
+      if (layer.residualCountOffset != quant::kNone)
+        std::fill_n(block.begin() + layer.residualCountOffset, 4, std::uint8_t{0});
+  }
   Result<quant::ExpertParameters> parameters = quant::unpackParameters(*signature, *layout, block);
   if (parameters.ok())
     require(quant::packParameters(*signature, *layout, *parameters) == block);

@@ -83,7 +83,8 @@ private:
     for (unsigned carried = below(4); carried > 0; --carried)
       initial.push_back(pick(known));
     initial.push_back(code.i32(1 + static_cast<std::int32_t>(below(4))));
-    auto results = code.loop(initial, [&](CodeBuilder::Carried carried) -> Value {
+    Value guard = below(2) ? nullptr : below(4) ? pick(known) : code.i32(0);
+    auto body = [&](CodeBuilder::Carried carried) -> Value {
       std::vector<Value> inner = known;
       inner.insert(inner.end(), carried.begin(), carried.end());
       writeOperations(inner, depth + 1);
@@ -92,7 +93,8 @@ private:
         value = pick(inner);
       carried.back() = counter;
       return counter;
-    });
+    };
+    auto results = code.loop(initial, body, guard);
     known.insert(known.end(), results.begin(), results.end());
   }
 
@@ -141,13 +143,15 @@ private:
       carried.push_back(values[initial]);
     mlir::Block &body = loop.getBody().front();
     auto next = mlir::cast<ContinueOp>(body.getTerminator());
-    do {
+    bool isOver = loop.getGuard() && values[loop.getGuard()] == 0;
+    while (!isOver) {
       for (auto [argument, value] : llvm::zip_equal(body.getArguments(), carried))
         values[argument] = value;
       runBlock(body);
       for (auto [value, nextValue] : llvm::zip_equal(carried, next.getNext()))
         value = values[nextValue];
-    } while (values[next.getCondition()] != 0);
+      isOver = values[next.getCondition()] == 0;
+    }
     for (auto [result, value] : llvm::zip_equal(loop.getResults(), carried))
       values[result] = value;
   }

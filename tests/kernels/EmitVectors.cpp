@@ -5,6 +5,7 @@
 // vectors.bin holds, as little-endian u32 words: "KVEC", the number of groups; per group the number of kernels, then
 // the scalar and the simd128 module (byte length, bytes padded to 4); per kernel inputs, outputs, rows, bytes of the
 // parameters, bytes of scratch, the parameters, x and the y of the reference evaluator.
+// Kernels 0, 1 and 2 of group 0 are the same 64-128-64-16 in int8, with residual blocks for all outputs, and in f32.
 // The modules also lie beside it as group<i>.<variant>.wasm, for tools that take one module.
 #include "compiler/Target/KernelModule.h"
 #include "formats/abi/KernelVerifier.h"
@@ -55,14 +56,35 @@ std::vector<float> makeInputs(ExpertGenerator &generator, std::size_t count) {
   return x;
 }
 
+/// A weight of the largest magnitudes, or 0.
+std::int8_t extremeWeight(ExpertGenerator &generator) {
+  const std::int8_t weights[] = {-128, -127, 127, 0};
+  return weights[generator.integer(0, 3)];
+}
+
+/// Sums that overflow to infinities and cancel to NaN, and weights that are subnormal.
+void makeExtremeFloats(ExpertGenerator &generator, quant::ExpertParameters &parameters) {
+  const float weights[] = {3e38f, -3e38f, 1e-42f, -1e30f, 0.0f, 1.0f};
+  for (quant::LayerParameters &layer : parameters.layers) {
+    for (float &weight : layer.floatWeights)
+      weight = weights[generator.integer(0, 5)];
+    for (float &bias : layer.floatBias)
+      bias = weights[generator.integer(0, 5)];
+    for (float &limit : layer.limit)
+      limit = generator.chance(3) ? 3e38f : limit;
+  }
+}
+
 /// Rows of only the largest and smallest weights, codes at their bounds, biases anywhere: sums wrap.
 void makeExtreme(ExpertGenerator &generator, quant::ExpertParameters &parameters) {
-  const std::int8_t weights[] = {-128, -127, 127, 0};
   for (float &scale : parameters.inputScale)
     scale = 1e7f;
   for (quant::LayerParameters &layer : parameters.layers) {
     for (std::int8_t &weight : layer.weights)
-      weight = weights[generator.integer(0, 3)];
+      weight = extremeWeight(generator);
+    for (quant::ResidualGroup &residual : layer.residuals)
+      for (std::int8_t &weight : residual.weights)
+        weight = extremeWeight(generator);
     for (std::int32_t &bias : layer.bias)
       bias = generator.integer(std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max());
   }
@@ -141,7 +163,7 @@ private:
     reference::run(signature, layout, params.data()->bytes, one.x.data(), y.data(), scratch.data()->bytes, one.rows);
 
     for (std::uint32_t word :
-         {signature.inputs, signature.outputs(), one.rows, layout.parameterBytes, layout.scratchBytes})
+         {signature.inputs, signature.outputs(), one.rows, static_cast<std::uint32_t>(block.size()), layout.scratchBytes})
       body.u32(word);
     body.append(block.data(), block.size());
     body.append(one.x.data(), one.x.size() * 4);
@@ -158,38 +180,98 @@ private:
 };
 
 /// The same shape for each of the twenty functions, hidden and at the end, clamped and not.
-quant::Signature everyFunction(unsigned function, bool isClamped, std::uint32_t width) {
+quant::Signature everyFunction(quant::WeightFormat format, unsigned function, bool isClamped, std::uint32_t width) {
   quant::ActivationGroup group{static_cast<Activation>(function), isClamped, width};
   quant::Signature signature;
   signature.inputs = 11;
-  signature.layers = {{quant::WeightFormat::Int8, 0, {group}}, {quant::WeightFormat::Int8, 11, {group}}};
+  signature.layers = {{format, 0, {group}}, {format, 11, {group}}};
   return signature;
 }
 
-quant::Signature tanhLayers(std::initializer_list<std::uint32_t> widths) {
+quant::Signature tanhLayers(quant::WeightFormat format, std::initializer_list<std::uint32_t> widths) {
+  bool isClamped = format == quant::WeightFormat::Float32;
   quant::Signature signature;
   std::uint32_t begin = 0, codes = *widths.begin();
   signature.inputs = codes;
   for (auto width = widths.begin() + 1; width != widths.end(); ++width) {
-    signature.layers.push_back({quant::WeightFormat::Int8, begin, {{Activation::SigmoidSymmetric, false, *width}}});
+    signature.layers.push_back({format, begin, {{Activation::SigmoidSymmetric, isClamped, *width}}});
     begin = codes;
     codes += *width;
   }
   return signature;
 }
 
+/// Residual blocks for `count` groups of outputs of layer `l`, any of them.
+void listResiduals(ExpertGenerator &generator, RandomExpert &expert, std::size_t l, std::uint32_t count) {
+  quant::LayerParameters &layer = expert.parameters.layers[l];
+  std::uint32_t fanIn = expert.signature.fanIn(l), outputs = expert.signature.layers[l].outputs();
+  std::uint32_t groups = quant::residualGroups(outputs);
+  layer.residuals.clear();
+  for (std::uint32_t group = 0; group < groups; ++group) {
+    bool isListed = count > 0 && generator.integer(1, static_cast<std::int32_t>(groups - group)) <=
+                                     static_cast<std::int32_t>(count);
+    if (!isListed)
+      continue;
+    --count;
+    quant::ResidualGroup residual{group, {}, {}};
+    for (std::uint32_t n = 8 * group; n < std::min(outputs, 8 * group + 8); ++n) {
+      residual.multiplier.push_back(layer.multiplier[n] * generator.real(-0.25f, 0.25f));
+      for (std::uint32_t k = 0; k < fanIn; ++k)
+        residual.weights.push_back(static_cast<std::int8_t>(generator.integer(-127, 127)));
+    }
+    layer.residuals.push_back(std::move(residual));
+  }
+}
+
+RandomExpert standardExpert(ExpertGenerator &generator, quant::WeightFormat format) {
+  RandomExpert expert{tanhLayers(format, {64, 128, 64, 16}), {}};
+  expert.parameters = generator.parameters(expert.signature);
+  if (format == quant::WeightFormat::Int8Residual)
+    for (std::size_t l = 0; l < 3; ++l)
+      listResiduals(generator, expert, l, quant::residualGroups(expert.signature.layers[l].outputs()));
+  return expert;
+}
+
+/// Every number of residual blocks, of layers with and without a rest of pairs, with an odd last input.
+void addResidualCounts(Emitter &emitter, ExpertGenerator &generator) {
+  for (std::uint32_t inputs : {1u, 5u, 8u, 11u})
+    for (std::uint32_t width : {3u, 16u, 37u}) {
+      quant::Signature signature = tanhLayers(quant::WeightFormat::Int8Residual, {inputs, width, width});
+      std::uint32_t groups = quant::residualGroups(width);
+      for (std::uint32_t first = 0; first <= groups; ++first)
+        for (std::uint32_t second : {0u, first, groups}) {
+          RandomExpert expert{signature, generator.parameters(signature)};
+          listResiduals(generator, expert, 0, first);
+          listResiduals(generator, expert, 1, second);
+          emitter.add(std::move(expert), 2, generator);
+        }
+    }
+}
+
+/// Each head over every number of logits up to three vectors, from each kind of weights.
+void addHeads(Emitter &emitter, ExpertGenerator &generator) {
+  for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
+    for (quant::Head head : {quant::Head::Softmax, quant::Head::Argmax})
+      for (std::uint32_t width = 1; width <= 12; ++width) {
+        quant::Signature signature = tanhLayers(static_cast<quant::WeightFormat>(format), {4, width});
+        signature.layers[0].groups[0].function = Activation::Linear;
+        signature.outputAffine = width % 2 == 0;
+        signature.head = head;
+        emitter.add({signature, generator.parameters(signature)}, 9, generator);
+      }
+}
+
 int run(const std::string &directory) {
   Emitter emitter(directory);
   ExpertGenerator first(1);
-  // The shape whose time and size design texts and reports name comes first: kernel 0 of group 0.
-  RandomExpert standard{tanhLayers({64, 128, 64, 16}), {}};
-  standard.parameters = first.parameters(standard.signature);
-  emitter.add(standard, 9, first);
+  // The shape whose time and size design texts and reports name comes first, in each format.
+  for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
+    emitter.add(standardExpert(first, static_cast<quant::WeightFormat>(format)), 9, first);
 
   for (unsigned function = 0; function < kActivationCount; ++function)
     for (bool isClamped : {false, true})
       for (std::uint32_t width : {3u, 21u, 48u}) {
-        RandomExpert expert{everyFunction(function, isClamped, width), {}};
+        RandomExpert expert{everyFunction(quant::WeightFormat::Int8, function, isClamped, width), {}};
         expert.parameters = first.parameters(expert.signature);
         emitter.add(expert, 3, first);
       }
@@ -212,6 +294,26 @@ int run(const std::string &directory) {
       ExpertGenerator generator(seed++, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme)
+        makeExtreme(generator, expert.parameters);
+      emitter.add(std::move(expert), static_cast<std::uint32_t>(generator.integer(1, 9)), generator);
+    }
+  for (unsigned function = 0; function < kActivationCount; ++function)
+    for (std::uint32_t width : {3u, 21u, 48u}) {
+      RandomExpert expert{everyFunction(quant::WeightFormat::Float32, function, true, width), {}};
+      expert.parameters = first.parameters(expert.signature);
+      emitter.add(expert, 3, first);
+    }
+  addResidualCounts(emitter, first);
+  addHeads(emitter, first);
+  for (Batch batch : batches)
+    for (unsigned i = 0; i < batch.count; ++i) {
+      batch.limits.weightFormats = quant::kWeightFormatCount;
+      batch.limits.heads = quant::kHeadCount;
+      ExpertGenerator generator(seed++, batch.limits);
+      RandomExpert expert = generator.expert();
+      if (batch.isExtreme && expert.signature.weights() == quant::WeightFormat::Float32)
+        makeExtremeFloats(generator, expert.parameters);
+      else if (batch.isExtreme)
         makeExtreme(generator, expert.parameters);
       emitter.add(std::move(expert), static_cast<std::uint32_t>(generator.integer(1, 9)), generator);
     }

@@ -16,7 +16,10 @@ using ::testing::HasSubstr;
 using Bytes = std::vector<std::uint8_t>;
 
 std::vector<quant::Signature> randomSignatures(std::uint32_t seed, unsigned count) {
-  testing::ExpertGenerator generator(seed);
+  testing::RandomExpertLimits limits;
+  limits.weightFormats = quant::kWeightFormatCount;
+  limits.heads = quant::kHeadCount;
+  testing::ExpertGenerator generator(seed, limits);
   std::vector<quant::Signature> signatures;
   for (unsigned i = 0; i < count; ++i)
     signatures.push_back(generator.signature());

@@ -2,8 +2,8 @@
 
     check_modules.py DIRECTORY
 
-DIRECTORY holds group<i>.<variant>.wasm as EmitVectors.cpp writes them; function 0 of group0.simd128.wasm is the kernel
-of 64-128-64-16 with tanh.
+DIRECTORY holds group<i>.<variant>.wasm as EmitVectors.cpp writes them; functions 0 to 2 of group0.simd128.wasm are the
+kernels of 64-128-64-16 with tanh in int8, in int8 with residuals, and in f32.
 """
 
 import re
@@ -57,20 +57,46 @@ def expected_inner_loop(groups: int) -> Counter:
     })
 
 
+def expected_float_loop(vectors: int) -> Counter:
+    """Per value: one splat, and for each four outputs one load, one product and one sum; two pointers move on."""
+    return Counter({
+        "v128.load32_splat": 1,
+        "v128.load": vectors,
+        "f32x4.mul": vectors,
+        "f32x4.add": vectors,
+        "i32.const": 2,
+        "i32.add": 2,
+        "i32.ne": 1,
+        "br_if": 1,
+        # Locals: the two pointers, the splat and one accumulator per four outputs.
+        "local.get": 3 * vectors + 3,
+        "local.set": vectors + 1,
+        "local.tee": 2,
+    })
+
+
 def check_inner_loops(path: Path) -> int:
-    loops = [Counter(instruction.split()[0] for instruction in loop) for loop in innermost_loops(functions(path)[0])]
-    products = [loop for loop in loops if loop["i16x8.shr_s"]]
-    # 128 and 64 outputs are full blocks of 32, the last 16 are a block of two groups.
+    int8, residual, float32 = ([Counter(instruction.split()[0] for instruction in loop)
+                                for loop in innermost_loops(body)] for body in functions(path)[:3])
+    # In int8, 128 and 64 outputs are full blocks of 32, the last 16 are a block of two groups. A residual block is one
+    # group; what lists them stands behind each layer's blocks. In f32 all blocks are full ones of 16.
+    expectations = [
+        ("int8", int8, "i16x8.shr_s", [expected_inner_loop(groups) for groups in (4, 4, 2)]),
+        ("int8 + residual", residual, "i16x8.shr_s", [expected_inner_loop(groups) for groups in (4, 1, 4, 1, 2, 1)]),
+        ("float32", float32, "v128.load32_splat", [expected_float_loop(4)] * 3),
+    ]
     failures = 0
-    for loop, groups in zip(products, [4, 4, 2], strict=True):
-        expected = expected_inner_loop(groups)
-        for instruction in sorted(set(loop) | set(expected)):
-            if loop[instruction] != expected[instruction]:
-                print(f"inner loop of {8 * groups} outputs: {loop[instruction]} {instruction}, "
-                      f"expected {expected[instruction]}", file=sys.stderr)
-                failures += 1
-    total = sum(expected_inner_loop(4).values())
-    print(f"inner loop of 32 outputs: 20 operations and 5 loads of {total} instructions")
+    for name, loops, mark, expected_loops in expectations:
+        products = [loop for loop in loops if loop[mark]]
+        for i, (loop, expected) in enumerate(zip(products, expected_loops, strict=True)):
+            for instruction in sorted(set(loop) | set(expected)):
+                if loop[instruction] != expected[instruction]:
+                    print(f"inner loop {i} of {name}: {loop[instruction]} {instruction}, "
+                          f"expected {expected[instruction]}", file=sys.stderr)
+                    failures += 1
+    print(f"inner loop of 32 outputs: 20 operations and 5 loads of {expected_inner_loop(4).total()} instructions; "
+          f"of 8 residual ones: 5 and 2 of {expected_inner_loop(1).total()}; "
+          f"of 16 in f32: 8 and 5 of {expected_float_loop(4).total()}")
     return failures
 
 

@@ -1,11 +1,12 @@
-// node timeKernel.mjs VECTORS: time and size of kernel 0, 64-128-64-16 with tanh, a call from JavaScript included.
+// node timeKernel.mjs VECTORS: time of kernels 0 to 2, a call from JavaScript included. They are 64-128-64-16 with tanh
+// in int8, in int8 with residual blocks for all outputs, and in f32.
 //
 // Prints the least and the median of many short samples: on a busy machine only the least means something, and the
 // distance between the two is the noise.
 import { readFile } from 'node:fs/promises';
 import { readVectors } from './checkVectors.mjs';
 
-const [{ modules, tests: [test] }] = readVectors(new Uint8Array(await readFile(process.argv[2])));
+const [{ modules, tests }] = readVectors(new Uint8Array(await readFile(process.argv[2])));
 const memory = new WebAssembly.Memory({ initial: 16 });
 const PARAMS = 0, X = 256 << 10, Y = 512 << 10, SCRATCH = 768 << 10;
 
@@ -26,10 +27,13 @@ async function time(kernel, rows, calls, samples) {
 for (const [variant, calls] of [['simd128', 200], ['scalar', 20]]) {
   const { instance } = await WebAssembly.instantiate(modules[variant], { env: { memory } });
   const bytes = new Uint8Array(memory.buffer);
-  bytes.set(test.params, PARAMS);
-  bytes.set(test.x, X);
-  for (const rows of [1, test.rows]) {
-    const [least, median] = await time(instance.exports.k0, rows, Math.ceil(calls / rows), 300);
-    console.log(`${variant}, ${rows} rows: least ${least} ns, median ${median} ns per row`);
+  for (const [i, format] of ['int8', 'int8 + residual', 'float32'].entries()) {
+    const test = tests[i];
+    bytes.set(test.params, PARAMS);
+    bytes.set(test.x, X);
+    for (const rows of [1, test.rows]) {
+      const [least, median] = await time(instance.exports[`k${i}`], rows, Math.ceil(calls / rows), 300);
+      console.log(`${variant}, ${format}, ${rows} rows: least ${least} ns, median ${median} ns per row`);
+    }
   }
 }

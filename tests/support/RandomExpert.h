@@ -5,6 +5,7 @@
 #include "formats/quant/Constants.h"
 #include "formats/quant/Parameters.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -13,6 +14,8 @@ namespace kimic::testing {
 struct RandomExpertLimits {
   std::uint32_t maxInputs = 40, maxLayers = 5, maxOutputs = 40;
   std::uint32_t maxGroups = 4; ///< per layer
+  /// How many weight formats and heads to choose from: the first ones of their enumerations.
+  std::uint32_t weightFormats = 1, heads = 1;
 };
 
 struct RandomExpert {
@@ -41,15 +44,22 @@ public:
     signature.inputs = integer(1, limits_.maxInputs);
     signature.outputAffine = chance(3);
     signature.layers.resize(integer(1, limits_.maxLayers));
+    quant::WeightFormat weights = quant::WeightFormat::Int8;
+    if (limits_.weightFormats > 1)
+      weights = static_cast<quant::WeightFormat>(integer(0, limits_.weightFormats - 1));
+    if (limits_.heads > 1)
+      signature.head = static_cast<quant::Head>(integer(0, limits_.heads - 1));
     enum Wiring { Layered, Shortcut, Irregular };
     Wiring wiring = static_cast<Wiring>(integer(0, 2));
     std::uint32_t previousBegin = 0, codes = signature.inputs;
     for (quant::LayerSignature &layer : signature.layers) {
+      layer.weights = weights;
       layer.readBegin = wiring == Layered ? previousBegin : wiring == Shortcut ? 0 : integer(0, codes - 1);
       std::uint32_t outputs = integer(1, limits_.maxOutputs), groups = integer(1, limits_.maxGroups);
       while (outputs > 0 && groups > 0) {
         std::uint32_t count = groups == 1 ? outputs : integer(1, outputs);
         quant::ActivationGroup group{static_cast<Activation>(integer(0, kActivationCount - 1)), chance(2), count};
+        group.clamped |= weights == quant::WeightFormat::Float32;
         if (!layer.groups.empty() && layer.groups.back().function == group.function &&
             layer.groups.back().clamped == group.clamped)
           continue;
@@ -65,6 +75,27 @@ public:
 
   /// Parameters that use the functions' interesting ranges and cannot overflow an accumulator.
   quant::ExpertParameters parameters(const quant::Signature &signature) {
+    quant::ExpertParameters parameters =
+        signature.weights() == quant::WeightFormat::Float32 ? floatParameters(signature) : codeParameters(signature);
+    if (signature.outputAffine)
+      for (std::uint32_t n = 0; n < signature.logits(); ++n) {
+        parameters.outputGain.push_back(real(-3, 3));
+        parameters.outputOffset.push_back(real(-3, 3));
+      }
+    if (signature.head == quant::Head::Softmax)
+      parameters.headScale = real(0.25f, 4.0f);
+    return parameters;
+  }
+
+  RandomExpert expert() {
+    RandomExpert expert;
+    expert.signature = signature();
+    expert.parameters = parameters(expert.signature);
+    return expert;
+  }
+
+private:
+  quant::ExpertParameters codeParameters(const quant::Signature &signature) {
     quant::ExpertParameters parameters;
     for (std::uint32_t k = 0; k < signature.inputs; ++k)
       parameters.inputScale.push_back(real(500, 8000));
@@ -96,24 +127,51 @@ public:
         layer.codeLow = real(-9000, -1);
         layer.codeHigh = real(1, 9000);
       }
+      if (signature.weights() == quant::WeightFormat::Int8Residual)
+        addResiduals(layer, fanIn, largest);
       parameters.layers.push_back(std::move(layer));
     }
-    if (signature.outputAffine)
-      for (std::uint32_t n = 0; n < signature.outputs(); ++n) {
-        parameters.outputGain.push_back(real(-3, 3));
-        parameters.outputOffset.push_back(real(-3, 3));
-      }
     return parameters;
   }
 
-  RandomExpert expert() {
-    RandomExpert expert;
-    expert.signature = signature();
-    expert.parameters = parameters(expert.signature);
-    return expert;
+  /// For none, some or all groups of outputs, as large as a quarter of the rest.
+  void addResiduals(quant::LayerParameters &layer, std::uint32_t fanIn, std::int32_t largest) {
+    std::uint32_t outputs = static_cast<std::uint32_t>(layer.bias.size());
+    enum Listed { NoGroup, SomeGroups, EveryGroup };
+    Listed listed = static_cast<Listed>(integer(0, 2));
+    for (std::uint32_t group = 0; group < quant::residualGroups(outputs); ++group) {
+      if (listed == NoGroup || (listed == SomeGroups && chance(2)))
+        continue;
+      quant::ResidualGroup residual;
+      residual.group = group;
+      for (std::uint32_t n = group * 8; n < std::min(outputs, group * 8 + 8); ++n) {
+        for (std::uint32_t k = 0; k < fanIn; ++k)
+          residual.weights.push_back(static_cast<std::int8_t>(chance(8) ? 0 : integer(-largest, largest)));
+        residual.multiplier.push_back(layer.multiplier[n] * real(0, 0.25f));
+      }
+      layer.residuals.push_back(std::move(residual));
+    }
   }
 
-private:
+  quant::ExpertParameters floatParameters(const quant::Signature &signature) {
+    quant::ExpertParameters parameters;
+    parameters.inputLow = chance(2) ? real(-3, -1) : -3e38f;
+    parameters.inputHigh = chance(2) ? real(1, 3) : 3e38f;
+    for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+      quant::LayerParameters layer;
+      std::uint32_t fanIn = signature.fanIn(l), outputs = signature.layers[l].outputs();
+      float spread = real(0.5f, 4.0f) / std::sqrt(static_cast<float>(fanIn));
+      for (std::uint32_t n = 0; n < outputs; ++n) {
+        for (std::uint32_t k = 0; k < fanIn; ++k)
+          layer.floatWeights.push_back(chance(8) ? 0.0f : real(-1, 1) * spread);
+        layer.floatBias.push_back(real(-1, 1));
+        layer.limit.push_back(chance(2) ? real(0.5f, 3.0f) : 150.0f);
+      }
+      parameters.layers.push_back(std::move(layer));
+    }
+    return parameters;
+  }
+
   std::mt19937 random_;
   RandomExpertLimits limits_;
 };

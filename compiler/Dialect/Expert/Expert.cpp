@@ -196,6 +196,12 @@ LogicalResult ConcatOp::verify() {
   return success();
 }
 
+LogicalResult ArgmaxOp::verify() {
+  if (lengthOf(getResult()) != 1)
+    return emitOpError() << "has " << lengthOf(getResult()) << " results, but needs one";
+  return success();
+}
+
 #define GET_ATTRDEF_CLASSES
 #include "compiler/Dialect/Expert/ExpertAttributes.cpp.inc"
 #define GET_OP_CLASSES

@@ -133,6 +133,35 @@ def Expert_ConcatOp : Expert_Op<"concat", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Expert_SoftmaxOp : Expert_Op<"softmax", [Pure, AllTypesMatch<["input", "result"]>]> {
+  let summary = "softmax of scaled values: a head";
+  let description = [{
+    `result[n] = exp(scale * input[n]) / sum over i of exp(scale * input[i])`. Only before the yield.
+
+    ```mlir
+    %p = expert.softmax %y scale 0.5 : tensor<3xf32>
+    ```
+  }];
+  let arguments = (ins Expert_Vector:$input, F32Attr:$scale);
+  let results = (outs Expert_Vector:$result);
+  let assemblyFormat = "$input `scale` $scale attr-dict `:` type($input)";
+}
+
+def Expert_ArgmaxOp : Expert_Op<"argmax", [Pure]> {
+  let summary = "index of the first largest value: a head";
+  let description = [{
+    One element. Only before the yield.
+
+    ```mlir
+    %i = expert.argmax %y : tensor<3xf32> -> tensor<1xf32>
+    ```
+  }];
+  let arguments = (ins Expert_Vector:$input);
+  let results = (outs Expert_Vector:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Expert_YieldOp : Expert_Op<"yield", [Terminator, HasParent<"DefineOp">]> {
   let summary = "the outputs of the expert";
   let arguments = (ins Expert_Vector:$value);

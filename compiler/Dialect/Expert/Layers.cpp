@@ -118,6 +118,10 @@ public:
         result = readLinear(linear);
       else if (auto activation = dyn_cast<ActivationOp>(op))
         result = readActivation(activation);
+      else if (auto softmax = dyn_cast<SoftmaxOp>(op))
+        result = readHead(op, quant::Head::Softmax, softmax.getScale().convertToFloat());
+      else if (isa<ArgmaxOp>(op))
+        result = readHead(op, quant::Head::Argmax, 1);
       else if (auto yield = dyn_cast<YieldOp>(op))
         result = readYield(yield);
       else
@@ -134,7 +138,7 @@ private:
   llvm::DenseMap<Value, Interval> values;
   std::uint32_t end = 0;
   Value pendingSum; ///< a linear's result, to be consumed by the activation that follows
-  Value result;     ///< of the last layer, scaled if there is an output affine
+  Value result;     ///< of the last layer, of the output affine or of the head
 
   LogicalResult readAffine(AffineOp op) {
     Affine affine{toVector<float>(op.getScale()), toVector<float>(op.getOffset())};
@@ -146,7 +150,7 @@ private:
       values[op.getResult()] = {0, out.inputs};
       return success();
     }
-    if (op.getInput() != result || out.outputAffine)
+    if (op.getInput() != result || out.outputAffine || out.head != quant::Head::None)
       return op.emitOpError() << "is neither on the input nor on the result of the last layer";
     out.outputAffine = std::move(affine);
     result = op.getResult();
@@ -168,8 +172,8 @@ private:
   LogicalResult readLinear(LinearOp op) {
     if (pendingSum)
       return op.emitOpError() << "follows another linear without an activation between them";
-    if (out.outputAffine)
-      return op.emitOpError() << "follows the scaling of the outputs";
+    if (out.outputAffine || out.head != quant::Head::None)
+      return op.emitOpError() << "follows the scaling of the outputs or the head";
     auto found = values.find(op.getInput());
     if (found == values.end() || found->second.end != end)
       return op.emitOpError() << "does not read up to the latest of the values before it";
@@ -198,6 +202,15 @@ private:
     values[op.getResult()] = {end, end + layer.outputs()};
     end += layer.outputs();
     result = op.getResult();
+    return success();
+  }
+
+  LogicalResult readHead(Operation &op, quant::Head head, float scale) {
+    if (op.getOperand(0) != result || out.head != quant::Head::None)
+      return op.emitOpError() << "is not on the result of the last layer";
+    out.head = head;
+    out.headScale = scale;
+    result = op.getResult(0);
     return success();
   }
 
@@ -296,5 +309,9 @@ void expert::setLayers(DefineOp define, const Layers &layers) {
   }
   if (layers.outputAffine)
     scale(*layers.outputAffine);
+  if (layers.head == quant::Head::Softmax)
+    last = builder.create<SoftmaxOp>(loc, last.getType(), last, builder.getF32FloatAttr(layers.headScale));
+  else if (layers.head == quant::Head::Argmax)
+    last = builder.create<ArgmaxOp>(loc, vectorOf(1), last);
   builder.create<YieldOp>(loc, last);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "compiler/Dialect/Expert/Expert.h"
+#include "formats/quant/Signature.h"
 
 #include <array>
 #include <cstdint>
@@ -61,6 +62,8 @@ struct Layers {
   std::optional<Affine> inputAffine;
   std::optional<Affine> outputAffine;
   std::vector<Layer> layers;
+  quant::Head head = quant::Head::None;
+  float headScale = 1; ///< Softmax: 1 / temperature
 
   /// Values that exist when layer `layer` starts.
   std::uint32_t valuesBefore(std::size_t layer) const;

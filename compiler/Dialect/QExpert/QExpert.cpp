@@ -110,10 +110,29 @@ Attribute SignatureAttr::parse(AsmParser &parser, Type) {
   while (succeeded(parser.parseOptionalArrow()))
     if (parseLayer(parser, layers.emplace_back()))
       return {};
-  bool affine = succeeded(parser.parseOptionalComma());
-  if ((affine && parser.parseKeyword("affine")) || parser.parseGreater())
+  // Every word may stand after a comma, each at most once and in this order.
+  static constexpr StringLiteral kWords[] = {"residual", "float32", "affine", "softmax", "argmax"};
+  bool has[std::size(kWords)] = {};
+  for (size_t next = 0; succeeded(parser.parseOptionalComma());) {
+    SMLoc at = parser.getCurrentLocation();
+    StringRef word;
+    if (parser.parseKeyword(&word))
+      return {};
+    size_t index = llvm::find(kWords, word) - std::begin(kWords);
+    if (index == std::size(kWords) || index < next) {
+      parser.emitError(at, "expected 'residual' or 'float32', 'affine', 'softmax' or 'argmax', in this order");
+      return {};
+    }
+    has[index] = true;
+    next = index == 0 || index == 3 ? index + 2 : index + 1;
+  }
+  if (parser.parseGreater())
     return {};
-  return parser.getChecked<SignatureAttr>(parser.getContext(), inputs, layers, affine);
+  auto weights = has[0]   ? quant::WeightFormat::Int8Residual
+                 : has[1] ? quant::WeightFormat::Float32
+                          : quant::WeightFormat::Int8;
+  auto head = has[3] ? quant::Head::Softmax : has[4] ? quant::Head::Argmax : quant::Head::None;
+  return parser.getChecked<SignatureAttr>(parser.getContext(), inputs, layers, weights, has[2], head);
 }
 
 void SignatureAttr::print(AsmPrinter &printer) const {
@@ -122,15 +141,24 @@ void SignatureAttr::print(AsmPrinter &printer) const {
     printer << " -> ";
     printLayer(printer, layer);
   }
-  printer << (getOutputAffine() ? ", affine>" : ">");
+  if (getWeights() != quant::WeightFormat::Int8)
+    printer << (getWeights() == quant::WeightFormat::Float32 ? ", float32" : ", residual");
+  if (getOutputAffine())
+    printer << ", affine";
+  if (getHead() != quant::Head::None)
+    printer << (getHead() == quant::Head::Softmax ? ", softmax" : ", argmax");
+  printer << '>';
 }
 
-static quant::Signature toSignature(uint32_t inputs, ArrayRef<LayerAttr> layers, bool outputAffine) {
+static quant::Signature toSignature(uint32_t inputs, ArrayRef<LayerAttr> layers, quant::WeightFormat weights,
+                                    bool outputAffine, quant::Head head) {
   quant::Signature signature;
   signature.inputs = inputs;
   signature.outputAffine = outputAffine;
+  signature.head = head;
   for (LayerAttr layer : layers) {
     quant::LayerSignature &out = signature.layers.emplace_back();
+    out.weights = weights;
     out.readBegin = layer.getReadBegin();
     for (GroupAttr group : layer.getGroups())
       out.groups.push_back({group.getFunction(), group.getClamped(), group.getCount()});
@@ -139,7 +167,7 @@ static quant::Signature toSignature(uint32_t inputs, ArrayRef<LayerAttr> layers,
 }
 
 quant::Signature SignatureAttr::toSignature() const {
-  return ::toSignature(getInputs(), getLayers(), getOutputAffine());
+  return ::toSignature(getInputs(), getLayers(), getWeights(), getOutputAffine(), getHead());
 }
 
 SignatureAttr SignatureAttr::get(MLIRContext *context, const quant::Signature &signature) {
@@ -150,12 +178,13 @@ SignatureAttr SignatureAttr::get(MLIRContext *context, const quant::Signature &s
       groups.push_back(GroupAttr::get(context, group.function, group.count, group.clamped));
     layers.push_back(LayerAttr::get(context, layer.readBegin, groups));
   }
-  return get(context, signature.inputs, layers, signature.outputAffine);
+  return get(context, signature.inputs, layers, signature.weights(), signature.outputAffine, signature.head);
 }
 
 LogicalResult SignatureAttr::verify(function_ref<InFlightDiagnostic()> emitError, uint32_t inputs,
-                                    ArrayRef<LayerAttr> layers, bool outputAffine) {
-  if (auto valid = quant::validate(::toSignature(inputs, layers, outputAffine)); !valid)
+                                    ArrayRef<LayerAttr> layers, quant::WeightFormat weights, bool outputAffine,
+                                    quant::Head head) {
+  if (auto valid = quant::validate(::toSignature(inputs, layers, weights, outputAffine, head)); !valid)
     return emitError() << message(valid.error());
   return success();
 }
@@ -324,13 +353,13 @@ LogicalResult AffineOp::verify() {
   return verifyLength(*this, "offset", getOffset(), lengthOf(getResult()));
 }
 
-/// Checks a parameter block's size against the signature's layout.
-static LogicalResult verifyLayout(Operation *op, SignatureAttr signature, uint64_t parameterBytes,
+/// Checks a parameter block's size against the signature's layout. `mayExceed`: residual blocks may follow.
+static LogicalResult verifyLayout(Operation *op, SignatureAttr signature, uint64_t parameterBytes, bool mayExceed,
                                   std::optional<uint64_t> scratchBytes) {
   auto layout = quant::layoutOf(signature.toSignature());
   if (!layout)
     return op->emitOpError() << message(layout.error());
-  if (parameterBytes != layout->parameterBytes)
+  if (mayExceed ? parameterBytes < layout->parameterBytes : parameterBytes != layout->parameterBytes)
     return op->emitOpError() << "has " << parameterBytes << " bytes of parameters, but its signature needs "
                              << layout->parameterBytes;
   if (scratchBytes && *scratchBytes != layout->scratchBytes)
@@ -346,7 +375,8 @@ LogicalResult ExpertOp::verify() {
     return emitOpError() << "parameters are " << getParameters().getType() << ", but need 1 dimension";
   if (!getSignature())
     return success();
-  return verifyLayout(*this, *getSignature(), getParameters().getNumElements(), std::nullopt);
+  bool hasResiduals = getSignature()->getWeights() == quant::WeightFormat::Int8Residual;
+  return verifyLayout(*this, *getSignature(), getParameters().getNumElements(), hasResiduals, std::nullopt);
 }
 
 void KernelOp::build(OpBuilder &builder, OperationState &state, StringRef name, SignatureAttr signature) {
@@ -358,7 +388,9 @@ void KernelOp::build(OpBuilder &builder, OperationState &state, StringRef name, 
   properties.scratch_bytes = builder.getI32IntegerAttr(layout ? layout->scratchBytes : 0);
 }
 
-LogicalResult KernelOp::verify() { return verifyLayout(*this, getSignature(), getParameterBytes(), getScratchBytes()); }
+LogicalResult KernelOp::verify() {
+  return verifyLayout(*this, getSignature(), getParameterBytes(), false, getScratchBytes());
+}
 
 quant::Signature qexpert::signatureOf(KernelOp kernel) { return kernel.getSignature().toSignature(); }
 

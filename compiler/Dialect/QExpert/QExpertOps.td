@@ -30,7 +30,7 @@ def QExpert_Group : AttrDef<QExpert_Dialect, "Group"> {
 
 def QExpert_Layer : AttrDef<QExpert_Dialect, "Layer"> {
   let mnemonic = "layer";
-  let summary = "the structure of one layer: 8-bit weights, reading the codes from readBegin on";
+  let summary = "the structure of one layer, reading the codes from readBegin on";
   let parameters = (ins "uint32_t":$readBegin, ArrayRefParameter<"GroupAttr">:$groups);
   let hasCustomAssemblyFormat = 1;
 }
@@ -43,8 +43,12 @@ def QExpert_Signature : AttrDef<QExpert_Dialect, "Signature"> {
     #qexpert.signature<2 -> [0: sigmoid_symmetric x 3] -> [2: linear x 1 clamped], affine>
     ```
     is an expert of 2 inputs, a layer that reads the codes from 0 on, and an output layer that reads those from 2 on.
+    The words at the end are `residual` or `float32` for weights that are not plain 8-bit ones, `affine`, and the head,
+    `softmax` or `argmax`, in this order.
   }];
-  let parameters = (ins "uint32_t":$inputs, ArrayRefParameter<"LayerAttr">:$layers, "bool":$outputAffine);
+  let parameters = (ins "uint32_t":$inputs, ArrayRefParameter<"LayerAttr">:$layers,
+                        "::kimic::quant::WeightFormat":$weights, "bool":$outputAffine,
+                        "::kimic::quant::Head":$head);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
@@ -197,7 +201,7 @@ def QExpert_ExpertOp : QExpert_Op<"expert", [Symbol]> {
 def QExpert_KernelOp : QExpert_Op<"kernel", [Symbol]> {
   let summary = "the code for a signature; holds no numbers";
   let description = [{
-    `parameters` and `scratch` are the bytes that quant::layoutOf gives the signature.
+    `parameters` (without residual blocks) and `scratch` are the bytes that quant::layoutOf gives the signature.
 
     ```mlir
     qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 128 scratch 64

@@ -101,12 +101,17 @@ LogicalResult ReturnOp::verify() {
 
 ParseResult LoopOp::parse(OpAsmParser &parser, OperationState &result) {
   SmallVector<OpAsmParser::Argument> arguments;
+  OpAsmParser::UnresolvedOperand guard;
   SmallVector<OpAsmParser::UnresolvedOperand> initial;
   SmallVector<Type> types;
   auto parseCarried = [&]() -> ParseResult {
     return failure(parser.parseArgument(arguments.emplace_back()) || parser.parseEqual() ||
                    parser.parseOperand(initial.emplace_back()));
   };
+  bool isGuarded = succeeded(parser.parseOptionalKeyword("if"));
+  if (isGuarded && (parser.parseOperand(guard) ||
+                    parser.resolveOperand(guard, parser.getBuilder().getI32Type(), result.operands)))
+    return failure();
   SMLoc location = parser.getCurrentLocation();
   if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::OptionalParen, parseCarried) ||
       parser.parseOptionalColonTypeList(types) || parser.parseOptionalAttrDictWithKeyword(result.attributes) ||
@@ -114,11 +119,14 @@ ParseResult LoopOp::parse(OpAsmParser &parser, OperationState &result) {
     return failure();
   for (auto [argument, type] : llvm::zip_equal(arguments, types))
     argument.type = type;
+  result.getOrAddProperties<Properties>().operandSegmentSizes = {isGuarded, static_cast<std::int32_t>(initial.size())};
   result.addTypes(types);
   return parser.parseRegion(*result.addRegion(), arguments);
 }
 
 void LoopOp::print(OpAsmPrinter &printer) {
+  if (getGuard())
+    printer << " if " << getGuard();
   if (!getInitial().empty()) {
     printer << " (";
     llvm::interleaveComma(llvm::zip(getBody().getArguments(), getInitial()), printer, [&](auto carried) {
@@ -127,7 +135,7 @@ void LoopOp::print(OpAsmPrinter &printer) {
     });
     printer << ") : " << getInitial().getTypes();
   }
-  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs());
+  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(), getOperandSegmentSizeAttr());
   printer << ' ';
   printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
 }

@@ -62,11 +62,12 @@ def Wasm_ReturnOp : Wasm_Op<"return", [Pure, HasParent<"FuncOp">, ReturnLike, Te
   let hasVerifier = 1;
 }
 
-def Wasm_LoopOp : Wasm_Op<"loop", [SingleBlock, RecursiveMemoryEffects]> {
+def Wasm_LoopOp : Wasm_Op<"loop", [AttrSizedOperandSegments, RecursiveMemoryEffects, SingleBlock]> {
   let summary = "a loop that runs its body until the condition is zero";
   let description = [{
     The body's arguments are the carried values: the operands in the first iteration, then what `wasm.continue` hands
-    on. The body runs at least once; the values of the last `wasm.continue` are the results.
+    on. The body runs at least once; the values of the last `wasm.continue` are the results. With a guard (`if`), the
+    body does not run if the guard is zero; the operands are the results then.
 
     ```mlir
     %sum, %end = wasm.loop (%s = %zero, %p = %begin) : i32, i32 {
@@ -76,9 +77,13 @@ def Wasm_LoopOp : Wasm_Op<"loop", [SingleBlock, RecursiveMemoryEffects]> {
       %more = wasm.i32.ne %p1, %limit
       wasm.continue %more, %s1, %p1 : i32, i32
     }
+    %left = wasm.loop if %count (%n = %count) : i32 {
+      %n1 = wasm.i32.sub %n, %one
+      wasm.continue %n1, %n1 : i32
+    }
     ```
   }];
-  let arguments = (ins Variadic<Wasm_Value>:$initial);
+  let arguments = (ins Optional<Wasm_I32>:$guard, Variadic<Wasm_Value>:$initial);
   let results = (outs Variadic<Wasm_Value>:$results);
   let regions = (region SizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;

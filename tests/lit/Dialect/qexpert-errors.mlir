@@ -82,3 +82,13 @@ qexpert.kernel @reads signature(<2 -> [3: linear x 1]>) parameters 1 scratch 16
 
 // expected-error @+1 {{an activation group has 0 outputs, but needs at least 1}}
 qexpert.kernel @empty signature(<2 -> [0: linear x 0]>) parameters 1 scratch 16
+
+// -----
+
+// expected-error @+1 {{expected 'residual' or 'float32', 'affine', 'softmax' or 'argmax', in this order}}
+qexpert.kernel @order signature(<2 -> [0: linear x 1], softmax, affine>) parameters 1 scratch 16
+
+// -----
+
+// expected-error @+1 {{group 0 is not clamped, but all groups of float32 layers are}}
+qexpert.kernel @unclamped signature(<2 -> [0: linear x 1], float32>) parameters 1 scratch 16

@@ -86,7 +86,7 @@ wasm.module memory "env" "memory" {
 wasm.module memory "env" "memory" {
   wasm.func @f(%p: i32) {
     // expected-error@+1 {{'wasm.loop' op carries ('i32'), but its results are ()}}
-    "wasm.loop"(%p) ({
+    "wasm.loop"(%p) <{operandSegmentSizes = array<i32: 0, 1>}> ({
     ^bb0(%i: i32):
       "wasm.continue"(%i, %i) : (i32, i32) -> ()
     }) : (i32) -> ()
@@ -99,7 +99,7 @@ wasm.module memory "env" "memory" {
 wasm.module memory "env" "memory" {
   wasm.func @f(%p: i32) {
     // expected-error@+1 {{'wasm.loop' op carries ('i32'), but its body takes ('f32')}}
-    %a = "wasm.loop"(%p) ({
+    %a = "wasm.loop"(%p) <{operandSegmentSizes = array<i32: 0, 1>}> ({
     ^bb0(%i: f32):
       "wasm.continue"(%p, %p) : (i32, i32) -> ()
     }) : (i32) -> i32

@@ -13,6 +13,15 @@ wasm.module memory "env" "memory" min 2 {
       // CHECK: wasm.continue %{{.*}}, %{{.*}}, %{{.*}} : i32, i32
       wasm.continue %more, %s1, %at1 : i32, i32
     }
+    // CHECK: %{{.*}} = wasm.loop if %{{.*}}#0 (%[[LEFT:.*]] = %[[END]]) : i32 {
+    %left = wasm.loop if %sum (%n = %end) : i32 {
+      %n1 = wasm.i32.sub %n, %four
+      wasm.continue %n1, %n1 : i32
+    }
+    // CHECK: wasm.loop if %{{.*}} {
+    wasm.loop if %left {
+      wasm.continue %four
+    }
     // CHECK: wasm.loop {
     wasm.loop {
       %zero = wasm.i32.const 0

@@ -138,8 +138,33 @@ wasm.module memory "env" "memory" min 2 {
     wasm.return %p : i32
   }
 
-  // The second vector takes the local of the first.
+  // The guard is on the stack; what the loop yields is in the parameter either way.
   // CHECK-LABEL: (func (;7;)
+  // CHECK-NEXT: local.get 1
+  // CHECK-NEXT: if
+  // CHECK-NEXT: loop
+  // CHECK-NEXT: local.get 0
+  // CHECK-NEXT: i32.const 4
+  // CHECK-NEXT: i32.add
+  // CHECK-NEXT: local.tee 0
+  // CHECK-NEXT: local.get 1
+  // CHECK-NEXT: i32.ne
+  // CHECK-NEXT: br_if 0
+  // CHECK-NEXT: end
+  // CHECK-NEXT: end
+  // CHECK-NEXT: local.get 0)
+  wasm.func @guardedLoopsAreSkipped(%p: i32, %end: i32) -> i32 {
+    %four = wasm.i32.const 4
+    %last = wasm.loop if %end (%at = %p) : i32 {
+      %at1 = wasm.i32.add %at, %four
+      %more = wasm.i32.ne %at1, %end
+      wasm.continue %more, %at1 : i32
+    }
+    wasm.return %last : i32
+  }
+
+  // The second vector takes the local of the first.
+  // CHECK-LABEL: (func (;8;)
   // CHECK-NEXT: (local v128)
   wasm.func @localsAreReused(%p: i32) {
     %a = wasm.v128.load %p
@@ -152,7 +177,7 @@ wasm.module memory "env" "memory" min 2 {
   }
 
   // %b may be computed at its first use, behind the first get of %a, only if that leaves %a's tee before it.
-  // CHECK-LABEL: (func (;8;)
+  // CHECK-LABEL: (func (;9;)
   // CHECK-NEXT: (local i32)
   // CHECK-NEXT: local.get 0
   // CHECK-NEXT: i32.load
@@ -174,7 +199,7 @@ wasm.module memory "env" "memory" min 2 {
     wasm.return %d : i32
   }
 
-  // CHECK-LABEL: (func (;9;)
+  // CHECK-LABEL: (func (;10;)
   // CHECK-NOT: f32.add
   // CHECK: (export "stack" (func 0))
   wasm.func @valuesWithoutUseAreLeftOut(%f: f32) {

@@ -60,7 +60,7 @@ TEST(Manifest, ReadsEveryKeyOfAnExpert) {
   EXPECT_EQ(digits.domain, Domain::Reasoning);
   EXPECT_EQ(digits.specialization, "8 x 8 images");
   EXPECT_EQ(digits.networkFile.path, "nets/digits.net");
-  EXPECT_EQ(digits.networkFile.line, 11u);
+  EXPECT_EQ(digits.networkFile.line, 12u);
   EXPECT_EQ(digits.semantics, SemanticsTag::Fann);
   EXPECT_EQ(digits.calibrationFile.path, "data/digits.npy");
   EXPECT_EQ(digits.testFile.path, "data/digits-test.npy");
@@ -75,6 +75,9 @@ TEST(Manifest, ReadsEveryKeyOfAnExpert) {
   EXPECT_EQ(digits.accuracy.minAgreement, 0.999f);
   EXPECT_EQ(digits.accuracy.maxError, 0.01f);
   EXPECT_EQ(digits.accuracy.minSqnrDb, 38.0f);
+  EXPECT_EQ(digits.accuracy.maxNmseRise, 0.02f);
+  EXPECT_EQ(digits.head, ExpertHead::Softmax);
+  EXPECT_EQ(digits.temperature, 2.0f);
   EXPECT_THAT(digits.dependsOn, ElementsAre(1, 2));
   EXPECT_EQ(digits.fallback, 2u);
   EXPECT_EQ(digits.metadata, R"({"author":"Zoë"})");
@@ -93,6 +96,20 @@ TEST(Manifest, ReadsEveryKeyOfTheRouter) {
   EXPECT_EQ(router.merge, RouterMerge::Average);
   EXPECT_EQ(router.calibrationFile.path, "data/router.data");
   EXPECT_EQ(router.testFile.path, "data/router-test.data");
+  EXPECT_EQ(router.accuracy.maxKl, 1e-4f);
+  EXPECT_EQ(router.accuracy.minTopKAgreement, 0.99f);
+  EXPECT_EQ(router.accuracy.maxError, 0.5f);
+  EXPECT_EQ(router.accuracy.minSqnrDb, 30.0f);
+}
+
+TEST(Manifest, ReadsTheBudgetOfTheSet) { EXPECT_EQ(complete().accuracy.minSqnrDb, 20.0f); }
+
+TEST(Manifest, AnExpertsOwnBudgetGoesFirstAndTheSetsFillsIt) {
+  Manifest manifest = complete();
+  manifest.accuracy.maxKl = 7;
+  AccuracyBudget budget = manifest.experts[0].accuracy.orElse(manifest.accuracy);
+  EXPECT_EQ(budget.minSqnrDb, 38.0f);
+  EXPECT_EQ(budget.maxKl, 7.0f);
 }
 
 TEST(Manifest, KeepsMetadataAsWritten) {

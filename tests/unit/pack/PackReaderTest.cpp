@@ -98,8 +98,11 @@ TEST_F(PackReader, ReadsSignatures) {
 TEST_F(PackReader, FindsParametersOfTheWrongSize) {
   Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
   std::vector<quant::Signature> signatures = parseSignatures(header_, 0, raw(root_.groups.at(0).signatures)).value();
-  EXPECT_TRUE(checkParameters(0, leaf[0], signatures[0]).ok());
-  EXPECT_EQ(checkParameters(0, leaf[0], signatures[1]).error(), makeError(ErrorId::PackParameterBytes, 0, 384, 128));
+  auto check = [&](const quant::Signature &signature) {
+    return checkParameters(0, leaf[0], signature, *quant::layoutOf(signature));
+  };
+  EXPECT_TRUE(check(signatures[0]).ok());
+  EXPECT_EQ(check(signatures[1]).error(), makeError(ErrorId::PackParameterBytes, 0, 384, 128));
 }
 
 TEST_F(PackReader, VerifiesBeforeItDecodes) {

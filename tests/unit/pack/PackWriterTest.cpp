@@ -65,7 +65,7 @@ PackContents makeContents(std::uint32_t experts, std::uint32_t kernels, std::uin
     expert.parameters.resize(parameterBytes[expert.kernel]);
     if (random() % 8)
       for (std::uint8_t &byte : expert.parameters)
-        byte = static_cast<std::uint8_t>(random() % (random() % 2 ? 256 : 4));
+        byte = static_cast<std::uint8_t>(random() % (random() % 2 ? 256 : 4) & 0xBF); // every f32 is finite
     contents.experts.push_back(std::move(expert));
   }
   return contents;

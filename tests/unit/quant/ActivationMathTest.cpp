@@ -125,6 +125,10 @@ protected:
     std::optional<ConstantTable> table = constantTableOf(function());
     return reference::FloatOps(table ? constantsOf(*table).data() : nullptr);
   }
+  reference::FloatOps preciseOps() const {
+    std::optional<ConstantTable> table = constantTableOf(function(), WeightFormat::Float32);
+    return reference::FloatOps(table ? constantsOf(*table).data() : nullptr);
+  }
   std::int32_t code(float t) const {
     reference::FloatOps o = ops();
     return static_cast<std::int32_t>(roundToCode(o, evaluateCode(o, function(), t)));
@@ -181,11 +185,29 @@ TEST_P(ActivationMath, OutputsAreWithin3e5OfFann) {
   EXPECT_LE(worst, 3e-5) << "at t = " << where;
 }
 
+TEST_P(ActivationMath, PreciseValuesAreWithin3e7OfFann) {
+  reference::FloatOps o = preciseOps();
+  double worst = 0;
+  float where = 0;
+  for (float t : arguments()) {
+    if (codeKindOf(function()) == CodeKind::Unbounded && !(std::fabs(t) <= 300))
+      continue;
+    double error = std::fabs(evaluatePrecise(o, function(), t) - oracle(function(), meant(t)));
+    if (!(error <= worst)) {
+      worst = error;
+      where = t;
+    }
+  }
+  RecordProperty("worst", std::to_string(worst * 1e9));
+  EXPECT_LE(worst, 3e-7) << "at t = " << where;
+}
+
 TEST_P(ActivationMath, NoArgumentYieldsANaN) {
-  reference::FloatOps o = ops();
+  reference::FloatOps o = ops(), precise = preciseOps();
   for (float t : arguments()) {
     ASSERT_FALSE(std::isnan(evaluateCode(o, function(), t))) << "code at t = " << t;
     ASSERT_FALSE(std::isnan(output(t))) << "output at t = " << t;
+    ASSERT_FALSE(std::isnan(evaluatePrecise(precise, function(), t))) << "precise at t = " << t;
   }
 }
 
@@ -220,6 +242,23 @@ TEST(ActivationMathValues, GaussianIsOneAtZeroAndTinyFarAway) {
   reference::FloatOps ops(constantsOf(ConstantTable::Exp).data());
   EXPECT_EQ(evaluateOutput(ops, Activation::Gaussian, 0.0f), 1.0f);
   EXPECT_EQ(evaluateOutput(ops, Activation::Gaussian, kInfinity), 0x1p-125f);
+}
+
+TEST(EvaluateExp, IsWithin3e7RelativeForUsualArguments) {
+  reference::FloatOps ops(constantsOf(ConstantTable::PreciseExp).data());
+  double worst = 0;
+  for (std::int32_t i = 0; i <= 1 << 16; ++i) {
+    float x = static_cast<float>(i) * -0x1p-16f;
+    worst = std::fmax(worst, std::fabs(evaluateExp(ops, x) / std::exp(double(x)) - 1));
+  }
+  EXPECT_LE(worst, 3e-7);
+}
+
+TEST(EvaluateExp, IsOneAtZeroAndTinyFarAwayAndForNaN) {
+  reference::FloatOps ops(constantsOf(ConstantTable::PreciseExp).data());
+  EXPECT_EQ(evaluateExp(ops, 0.0f), 1.0f);
+  EXPECT_EQ(evaluateExp(ops, -kInfinity), 0x1p-125f);
+  EXPECT_EQ(evaluateExp(ops, std::numeric_limits<float>::quiet_NaN()), 0x1p-125f);
 }
 
 TEST(RoundToCode, RoundsTiesToEven) {

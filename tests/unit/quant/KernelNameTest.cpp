@@ -41,6 +41,23 @@ TEST(KernelName, SaysThatOutputsAreScaled) {
   EXPECT_EQ(kernelName(signature), "w8a14_3-1_linear_affine");
 }
 
+TEST(KernelName, BeginsWithTheWeightFormat) {
+  Signature signature = layered({3, 1}, {kClampedLinear});
+  signature.layers[0].weights = WeightFormat::Int8Residual;
+  EXPECT_EQ(kernelName(signature), "w16a14_3-1_clamped_linear");
+  signature.layers[0].weights = WeightFormat::Float32;
+  EXPECT_EQ(kernelName(signature), "f32_3-1_linear");
+}
+
+TEST(KernelName, EndsWithTheHead) {
+  Signature signature = layered({3, 4}, {kLinear});
+  signature.head = Head::Softmax;
+  EXPECT_EQ(kernelName(signature), "w8a14_3-4_linear_softmax");
+  signature.outputAffine = true;
+  signature.head = Head::Argmax;
+  EXPECT_EQ(kernelName(signature), "w8a14_3-4_linear_affine_argmax");
+}
+
 // FNV-1a of the bytes 01 00 03 02, 00 00 01 05 02, 00 00 01 05 01.
 TEST(KernelName, HashesWhatIsNotLayered) {
   Signature signature = layered({3, 2, 1}, {kTanh, kTanh});

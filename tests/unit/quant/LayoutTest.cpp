@@ -43,6 +43,60 @@ TEST(Layout, OfTheSpecificationsExample) {
   EXPECT_EQ(layout->scratchBytes, 64u);
 }
 
+TEST(Layout, OfTheSpecificationsResidualExample) {
+  Signature signature = oneLayer(3, {{Activation::Linear, false, 9}});
+  signature.layers[0].weights = WeightFormat::Int8Residual;
+  Result<Layout> layout = layoutOf(signature);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->inputBoundsOffset, 0u);
+  EXPECT_EQ(layout->inputScaleOffset, 16u);
+  EXPECT_EQ(layout->layers[0].blocksOffset, 48u);
+  EXPECT_EQ(layout->layers[0].multiplierOffset, 176u);
+  EXPECT_EQ(layout->layers[0].residualCountOffset, 240u);
+  EXPECT_EQ(layout->parameterBytes, 256u);
+  EXPECT_EQ(residualBlockBytes(layout->layers[0].kPairs), 80u);
+  EXPECT_EQ(layout->codesOffset, 0u);
+  EXPECT_EQ(layout->accumulatorsOffset, 32u);
+  EXPECT_EQ(layout->residualsOffset, 96u);
+  EXPECT_EQ(layout->scratchBytes, 160u);
+}
+
+TEST(Layout, OfTheSpecificationsFloatExample) {
+  Signature signature = oneLayer(2, {{Activation::Linear, true, 5}});
+  signature.layers[0].weights = WeightFormat::Float32;
+  signature.head = Head::Softmax;
+  Result<Layout> layout = layoutOf(signature);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->constantsOffset(ConstantTable::PreciseExp), 0u);
+  EXPECT_EQ(layout->inputBoundsOffset, 32u);
+  EXPECT_EQ(layout->inputScaleOffset, kNone);
+  EXPECT_EQ(layout->layers[0].blocksOffset, 48u);
+  EXPECT_EQ(layout->layers[0].fullBlocks, 0u);
+  EXPECT_EQ(layout->layers[0].tailOutputs, 8u);
+  EXPECT_EQ(layout->layers[0].multiplierOffset, kNone);
+  EXPECT_EQ(layout->layers[0].limitOffset, 144u);
+  EXPECT_EQ(layout->headScaleOffset, 176u);
+  EXPECT_EQ(layout->parameterBytes, 192u);
+  EXPECT_EQ(layout->accumulatorsOffset, 48u);
+  EXPECT_EQ(layout->residualsOffset, kNone);
+  EXPECT_EQ(layout->logitsOffset, 80u);
+  EXPECT_EQ(layout->scratchBytes, 112u);
+}
+
+TEST(Layout, SplitsFloatOutputsIntoBlocksOf16AndATail) {
+  struct {
+    std::uint32_t outputs, fullBlocks, tail;
+  } cases[] = {{1, 0, 4}, {12, 0, 12}, {13, 1, 0}, {16, 1, 0}, {17, 1, 4}, {300, 18, 12}};
+  for (auto c : cases) {
+    Signature signature = oneLayer(1, {{Activation::Linear, true, c.outputs}});
+    signature.layers[0].weights = WeightFormat::Float32;
+    Result<Layout> layout = layoutOf(signature);
+    ASSERT_TRUE(layout.ok());
+    EXPECT_EQ(layout->layers[0].fullBlocks, c.fullBlocks) << c.outputs;
+    EXPECT_EQ(layout->layers[0].tailOutputs, c.tail) << c.outputs;
+  }
+}
+
 TEST(Layout, HoldsOnlyTheTablesInUseInEnumOrder) {
   Result<Layout> layout = layoutOf(oneLayer(1, {{Activation::Cos, false, 1}, {Activation::Sigmoid, false, 1}}));
   ASSERT_TRUE(layout.ok());
@@ -86,7 +140,7 @@ TEST(Layout, CountsParametersInMoreThan32Bits) {
 }
 
 TEST(Layout, PartsFollowEachOtherAlignedAndDisjoint) {
-  testing::ExpertGenerator generator(3, {300, 12, 300, 6});
+  testing::ExpertGenerator generator(3, {300, 12, 300, 6, kWeightFormatCount, kHeadCount});
   for (int i = 0; i < 200; ++i) {
     Signature signature = generator.signature();
     Result<Layout> result = layoutOf(signature);
@@ -96,20 +150,26 @@ TEST(Layout, PartsFollowEachOtherAlignedAndDisjoint) {
     for (const ConstantsLayout &constants : layout.constants)
       parts.push_back({constants.offset, constantsOf(constants.table).size() * 4});
     parts.push_back({layout.inputBoundsOffset, 8});
-    parts.push_back({layout.inputScaleOffset, (signature.inputs + 7) / 8 * 8 * 4});
+    bool isFloat = signature.weights() == WeightFormat::Float32;
+    auto bytesOf = [&](const LayerLayout &layer, std::uint32_t outputs) {
+      return isFloat ? floatBlockBytes(outputs, layer.fanIn) : blockBytes(outputs, layer.kPairs);
+    };
+    auto push = [&](std::uint32_t offset, std::uint32_t bytes) {
+      if (offset != kNone)
+        parts.push_back({offset, bytes});
+    };
+    push(layout.inputScaleOffset, (signature.inputs + 7) / 8 * 8 * 4);
     for (const LayerLayout &layer : layout.layers) {
-      parts.push_back({layer.blocksOffset, layer.fullBlocks * blockBytes(32, layer.kPairs) +
-                                               (layer.tailOutputs ? blockBytes(layer.tailOutputs, layer.kPairs) : 0)});
-      if (layer.boundsOffset != kNone)
-        parts.push_back({layer.boundsOffset, 8});
-      parts.push_back({layer.multiplierOffset, layer.vectorLength * 4});
-      if (layer.limitOffset != kNone)
-        parts.push_back({layer.limitOffset, layer.vectorLength * 4});
+      push(layer.blocksOffset,
+           layer.fullBlocks * bytesOf(layer, isFloat ? 16 : 32) + bytesOf(layer, layer.tailOutputs));
+      push(layer.boundsOffset, 8);
+      push(layer.multiplierOffset, layer.vectorLength * 4);
+      push(layer.limitOffset, layer.vectorLength * 4);
+      push(layer.residualCountOffset, 4);
     }
-    if (layout.outputGainOffset != kNone) {
-      parts.push_back({layout.outputGainOffset, layout.layers.back().vectorLength * 4});
-      parts.push_back({layout.outputOffsetOffset, layout.layers.back().vectorLength * 4});
-    }
+    push(layout.outputGainOffset, layout.layers.back().vectorLength * 4);
+    push(layout.outputOffsetOffset, layout.layers.back().vectorLength * 4);
+    push(layout.headScaleOffset, 4);
     std::uint32_t end = 0;
     for (auto [offset, bytes] : parts) {
       ASSERT_EQ(offset, (end + 15) / 16 * 16);

@@ -96,16 +96,153 @@ TEST(Parameters, BiasOfALowOutputContains256TimesItsPartners) {
 }
 
 TEST(Parameters, RandomOnesSurvivePacking) {
-  ExpertGenerator generator(11);
+  ExpertGenerator generator(11, {40, 5, 40, 4, kWeightFormatCount, kHeadCount});
   for (int i = 0; i < 200; ++i) {
     RandomExpert expert = generator.expert();
     Layout layout = layoutOfValid(expert.signature);
     std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-    ASSERT_EQ(block.size(), layout.parameterBytes);
+    ASSERT_EQ(block.size(), parameterBytesOf(layout, expert.parameters));
+    ASSERT_TRUE(validateParameters(expert.signature, layout, block).ok());
     Result<ExpertParameters> unpacked = unpackParameters(expert.signature, layout, block);
     ASSERT_TRUE(unpacked.ok());
     ASSERT_EQ(*unpacked, expert.parameters);
   }
+}
+
+/// kernel-abi-v1, section 2, "Residual blocks": 3 inputs, 9 outputs, a residual block for output 8.
+RandomExpert residualExpert() {
+  RandomExpert expert;
+  expert.signature.inputs = 3;
+  expert.signature.layers = {{WeightFormat::Int8Residual, 0, {{Activation::Linear, false, 9}}}};
+  expert.parameters.inputScale = {1, 1, 1};
+  LayerParameters layer;
+  layer.weights.resize(27);
+  layer.bias.resize(9);
+  layer.multiplier.assign(9, 1);
+  layer.residuals = {{1, {1, -2, 3}, {0.5f}}};
+  expert.parameters.layers = {layer};
+  return expert;
+}
+
+TEST(Parameters, ResidualBlocksHaveTheBytesOfTheSpecificationsExample) {
+  RandomExpert expert = residualExpert();
+  Layout layout = layoutOfValid(expert.signature);
+  std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
+  EXPECT_EQ(block.size(), 336u);
+  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 240, block.begin() + 244),
+            (std::vector<std::uint8_t>{1, 0, 0, 0}));
+  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 256, block.end()),
+            (std::vector<std::uint8_t>{1,    0, 0,    0,    0,    0, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0,
+                                       0,    0, 0,    0x3F, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0,
+                                       0,    0, 0,    0,    0,    0, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0,
+                                       0x81, 0, 0x7E, 0,    0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0,
+                                       0x83, 0, 0,    0,    0x80, 0, 0,    0, 0x80, 0, 0,    0, 0x80, 0, 0,    0}));
+}
+
+/// kernel-abi-v1, section 2, "Blocks of f32 weights": 2 inputs, 5 outputs.
+TEST(Parameters, FloatBlocksHoldBiasesThenTheWeightsOfEachInput) {
+  RandomExpert expert;
+  expert.signature.inputs = 2;
+  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, 5}}}};
+  LayerParameters layer;
+  layer.floatWeights = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  layer.floatBias = {-1, -2, -3, -4, -5};
+  layer.limit.assign(5, 150);
+  expert.parameters.layers = {layer};
+  Layout layout = layoutOfValid(expert.signature);
+  std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
+  std::vector<float> numbers(24);
+  std::memcpy(numbers.data(), block.data() + layout.layers[0].blocksOffset, 96);
+  EXPECT_EQ(numbers,
+            (std::vector<float>{-1, -2, -3, -4, -5, 0, 0, 0, 1, 3, 5, 7, 9, 0, 0, 0, 2, 4, 6, 8, 10, 0, 0, 0}));
+}
+
+/// The error of a residual expert's block whose u32 at `offset` is replaced.
+Result<void> validateChanged(std::size_t offset, std::uint32_t value) {
+  RandomExpert expert = residualExpert();
+  Layout layout = layoutOfValid(expert.signature);
+  std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
+  for (unsigned i = 0; i < 4; ++i)
+    block[offset + i] = static_cast<std::uint8_t>(value >> 8 * i);
+  return validateParameters(expert.signature, layout, block);
+}
+
+TEST(ParameterValidation, AcceptsWhatIsPacked) { EXPECT_TRUE(validateChanged(256, 1).ok()); }
+
+TEST(ParameterValidation, AcceptsEveryGroupOfTheLayer) { EXPECT_TRUE(validateChanged(256, 0).ok()); }
+
+TEST(ParameterValidation, RefusesAGroupPastTheLayer) {
+  EXPECT_EQ(validateChanged(256, 2).error(), makeError(ErrorId::ResidualGroup, 0, 0, 2));
+  EXPECT_EQ(validateChanged(256, 0xFFFFFFFF).error(), makeError(ErrorId::ResidualGroup, 0, 0, 0xFFFFFFFF));
+}
+
+TEST(ParameterValidation, RefusesMoreBlocksThanGroups) {
+  EXPECT_EQ(validateChanged(240, 3).error(), makeError(ErrorId::ResidualCount, 0, 3, 2));
+}
+
+TEST(ParameterValidation, RefusesCountsThatTheSizeBelies) {
+  EXPECT_EQ(validateChanged(240, 2).error(), makeError(ErrorId::ParametersSize, 336, 416));
+  EXPECT_EQ(validateChanged(240, 0).error(), makeError(ErrorId::ParametersSize, 336, 256));
+}
+
+TEST(ParameterValidation, RefusesGroupsOutOfOrder) {
+  RandomExpert expert = residualExpert();
+  std::vector<ResidualGroup> &residuals = expert.parameters.layers[0].residuals;
+  residuals.push_back({0, std::vector<std::int8_t>(24), std::vector<float>(8)});
+  Layout layout = layoutOfValid(expert.signature);
+  EXPECT_EQ(
+      validateParameters(expert.signature, layout, packParameters(expert.signature, layout, expert.parameters)).error(),
+      makeError(ErrorId::ResidualGroup, 0, 1, 0));
+  residuals[1].group = 1;
+  residuals[1].weights.resize(3);
+  residuals[1].multiplier.resize(1);
+  EXPECT_EQ(
+      validateParameters(expert.signature, layout, packParameters(expert.signature, layout, expert.parameters)).error(),
+      makeError(ErrorId::ResidualGroup, 0, 1, 1));
+}
+
+TEST(ParameterValidation, RefusesResidualMultipliersThatAreNotFinite) {
+  EXPECT_EQ(validateChanged(272, 0x7F800000).error(), makeError(ErrorId::ParameterNotFinite, 272));
+}
+
+TEST(ParameterValidation, NeedsNoFixedPartToRefuseAShortBlock) {
+  RandomExpert expert = residualExpert();
+  EXPECT_EQ(validateParameters(expert.signature, layoutOfValid(expert.signature), {}).error(),
+            makeError(ErrorId::ParametersSize, 0, 256));
+}
+
+TEST(ParameterValidation, FindsEveryNumberThatIsNotFinite) {
+  ExpertGenerator generator(12, {12, 3, 12, 3, kWeightFormatCount, kHeadCount});
+  for (int i = 0; i < 100; ++i) {
+    RandomExpert expert = generator.expert();
+    LayerParameters &layer = expert.parameters.layers[generator.integer(0, expert.parameters.layers.size() - 1)];
+    std::vector<std::vector<float> *> arrays = {&layer.multiplier,
+                                                &layer.limit,
+                                                &layer.floatWeights,
+                                                &layer.floatBias,
+                                                &expert.parameters.inputScale,
+                                                &expert.parameters.outputOffset};
+    std::vector<float> &array = *arrays[generator.integer(0, 5)];
+    if (array.empty())
+      continue;
+    float &number = array[generator.integer(0, array.size() - 1)];
+    if (&array == &layer.limit && number == 0)
+      continue; // the limit of an output that is not clamped is not stored
+    number = generator.chance(2) ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
+    Layout layout = layoutOfValid(expert.signature);
+    Result<void> valid =
+        validateParameters(expert.signature, layout, packParameters(expert.signature, layout, expert.parameters));
+    ASSERT_FALSE(valid.ok());
+    ASSERT_EQ(valid.error().id, ErrorId::ParameterNotFinite);
+  }
+}
+
+TEST(Parameters, UnpackingRefusesBytesInAResidualBlocksPadding) {
+  RandomExpert expert = residualExpert();
+  std::vector<std::uint8_t> block =
+      packParameters(expert.signature, layoutOfValid(expert.signature), expert.parameters);
+  block[260] = 1;
+  EXPECT_EQ(unpackError(expert, block), ErrorId::ParametersMalformed);
 }
 
 TEST(Parameters, UnpackingRefusesAnotherSize) {
@@ -170,6 +307,18 @@ TEST(OverflowProof, NamesTheRowThatCanPassTheLimit) {
   Result<void> result = proveNoOverflow(expert.signature, expert.parameters);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error(), makeError(ErrorId::AccumulatorOverflow, 0, 1, 2147483648));
+}
+
+TEST(OverflowProof, CoversResidualRows) {
+  RandomExpert expert = residualExpert();
+  expert.signature.inputs = 520;
+  expert.parameters.inputScale.resize(520);
+  LayerParameters &layer = expert.parameters.layers[0];
+  layer.weights.assign(9 * 520, 0);
+  layer.residuals[0].weights.assign(520, 127); // 520 * 127 * 32768 = 2163998720
+  Result<void> result = proveNoOverflow(expert.signature, expert.parameters);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error(), makeError(ErrorId::AccumulatorOverflow, 0, 8, 2163998720));
 }
 
 TEST(OverflowProof, UsesTheBoundsOfEarlierLayers) {

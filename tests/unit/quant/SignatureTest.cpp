@@ -54,7 +54,7 @@ TEST(Signature, CountsCodesAndFanIn) {
 }
 
 TEST(Signature, RandomOnesSurviveEncoding) {
-  testing::ExpertGenerator generator(7);
+  testing::ExpertGenerator generator(7, {40, 5, 40, 4, kWeightFormatCount, kHeadCount});
   for (int i = 0; i < 500; ++i) {
     Signature signature = generator.signature();
     ASSERT_TRUE(validate(signature).ok());
@@ -83,8 +83,30 @@ TEST(Signature, RefusesAnotherVersion) {
 
 TEST(Signature, RefusesUnknownFlags) {
   Bytes bytes = kExampleBytes;
-  bytes[1] = 2;
+  bytes[1] = 8;
   EXPECT_EQ(errorOf(bytes), ErrorId::SignatureMalformed);
+}
+
+TEST(Signature, HoldsTheHeadInBits1And2OfTheFlags) {
+  Signature signature = example();
+  signature.head = Head::Softmax;
+  EXPECT_EQ(encode(signature)[1], 0x03);
+  signature.head = Head::Argmax;
+  EXPECT_EQ(encode(signature)[1], 0x05);
+}
+
+TEST(Signature, RefusesTheHeadThatDoesNotExist) {
+  Bytes bytes = kExampleBytes;
+  bytes[1] = 6;
+  EXPECT_EQ(errorOf(bytes), ErrorId::SignatureHead);
+}
+
+TEST(Signature, HasOneOutputIfItsHeadIsArgmax) {
+  Signature signature = example();
+  signature.layers[1].groups[0].count = 7;
+  signature.head = Head::Argmax;
+  EXPECT_EQ(signature.logits(), 7u);
+  EXPECT_EQ(signature.outputs(), 1u);
 }
 
 TEST(Signature, RefusesNumbersNotInShortestForm) {
@@ -158,8 +180,31 @@ TEST(SignatureValidation, RefusesReadingCodesThatDoNotExist) {
 
 TEST(SignatureValidation, RefusesUnknownWeightFormats) {
   Signature signature = example();
-  signature.layers[1].weights = static_cast<WeightFormat>(1);
+  signature.layers[0].weights = signature.layers[1].weights = static_cast<WeightFormat>(3);
   EXPECT_EQ(errorOf(signature), ErrorId::SignatureWeightFormat);
+}
+
+TEST(SignatureValidation, RefusesLayersOfDifferentFormats) {
+  Signature signature = example();
+  signature.layers[1].weights = WeightFormat::Int8Residual;
+  Result<void> result = validate(signature);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error(), makeError(ErrorId::SignatureMixedFormats, 1, 1, 0));
+}
+
+TEST(SignatureValidation, RefusesFloatLayersThatAreNotClamped) {
+  Signature signature = example();
+  for (LayerSignature &layer : signature.layers)
+    layer.weights = WeightFormat::Float32;
+  EXPECT_EQ(errorOf(signature), ErrorId::SignatureUnclamped);
+  signature.layers[1].groups[0].clamped = true;
+  EXPECT_EQ(errorOf(signature), ErrorId::None);
+}
+
+TEST(SignatureValidation, RefusesUnknownHeads) {
+  Signature signature = example();
+  signature.head = static_cast<Head>(3);
+  EXPECT_EQ(errorOf(signature), ErrorId::SignatureHead);
 }
 
 TEST(SignatureValidation, RefusesUnknownFunctions) {

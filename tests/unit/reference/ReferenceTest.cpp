@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +15,8 @@ namespace {
 using namespace quant;
 using kimic::testing::ExpertGenerator;
 using kimic::testing::RandomExpert;
+
+constexpr kimic::testing::RandomExpertLimits kEveryClass{40, 5, 40, 4, kWeightFormatCount, kHeadCount};
 
 struct Aligned {
   alignas(16) std::uint8_t bytes[16];
@@ -46,10 +49,75 @@ float bounded(float low, float high, float v) {
   return v < low ? low : v > high ? high : v;
 }
 
+/// What the head makes of the logits.
+std::vector<float> applyHead(const RandomExpert &expert, std::vector<float> v) {
+  if (expert.signature.head == Head::Argmax)
+    return {static_cast<float>(std::max_element(v.begin(), v.end()) - v.begin())};
+  if (expert.signature.head == Head::None)
+    return v;
+  for (float &value : v)
+    value *= expert.parameters.headScale;
+  float largest = *std::max_element(v.begin(), v.end()), sum = 0;
+  FloatOps ops(constantsOf(ConstantTable::PreciseExp).data());
+  for (float &value : v) {
+    value = evaluateExp(ops, value - largest);
+    sum += value;
+  }
+  for (float &value : v)
+    value /= sum;
+  return v;
+}
+
+std::vector<float> runFloatsNaively(const RandomExpert &expert, const float *x) {
+  const Signature &signature = expert.signature;
+  const ExpertParameters &parameters = expert.parameters;
+  std::vector<float> values;
+  for (std::uint32_t k = 0; k < signature.inputs; ++k)
+    values.push_back(bounded(parameters.inputLow, parameters.inputHigh, x[k]));
+  for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+    const LayerParameters &layer = parameters.layers[l];
+    std::vector<float> read(values.begin() + signature.layers[l].readBegin, values.end());
+    std::size_t n = 0;
+    for (const ActivationGroup &group : signature.layers[l].groups)
+      for (std::uint32_t i = 0; i < group.count; ++i, ++n) {
+        float sum = layer.floatBias[n];
+        for (std::size_t k = 0; k < read.size(); ++k) {
+          float product = layer.floatWeights[n * read.size() + k] * read[k];
+          sum = sum + product;
+        }
+        std::optional<ConstantTable> table = constantTableOf(group.function, WeightFormat::Float32);
+        FloatOps ops(table ? constantsOf(*table).data() : nullptr);
+        values.push_back(evaluatePrecise(ops, group.function, bounded(-layer.limit[n], layer.limit[n], sum)));
+      }
+  }
+  std::vector<float> y(values.end() - signature.logits(), values.end());
+  if (signature.outputAffine)
+    for (std::size_t n = 0; n < y.size(); ++n) {
+      y[n] = y[n] * parameters.outputGain[n];
+      y[n] = y[n] + parameters.outputOffset[n];
+    }
+  return applyHead(expert, std::move(y));
+}
+
+/// r of output `n`, summed in 64 bits; 0 if no residual group holds it.
+float residualOf(const LayerParameters &layer, std::size_t n, const std::vector<std::int64_t> &read) {
+  for (const ResidualGroup &residual : layer.residuals)
+    if (residual.group == n / 8) {
+      std::int64_t sum = 0;
+      for (std::size_t k = 0; k < read.size(); ++k)
+        sum += residual.weights[n % 8 * read.size() + k] * read[k];
+      EXPECT_EQ(sum, static_cast<std::int32_t>(sum));
+      return static_cast<float>(sum) * residual.multiplier[n % 8];
+    }
+  return 0;
+}
+
 /// The specification once more, from the natural order of the numbers and in 64-bit integers.
 std::vector<float> runNaively(const RandomExpert &expert, const float *x) {
   const Signature &signature = expert.signature;
   const ExpertParameters &parameters = expert.parameters;
+  if (signature.weights() == WeightFormat::Float32)
+    return runFloatsNaively(expert, x);
   std::vector<std::int64_t> codes;
   std::vector<float> y;
   for (std::uint32_t k = 0; k < signature.inputs; ++k)
@@ -65,6 +133,7 @@ std::vector<float> runNaively(const RandomExpert &expert, const float *x) {
           sum += layer.weights[n * read.size() + k] * read[k];
         EXPECT_EQ(sum, static_cast<std::int32_t>(sum));
         float t = static_cast<float>(sum) * layer.multiplier[n];
+        t = t + residualOf(layer, n, read);
         if (group.clamped)
           t = bounded(-layer.limit[n], layer.limit[n], t);
         std::optional<ConstantTable> table = constantTableOf(group.function);
@@ -84,7 +153,7 @@ std::vector<float> runNaively(const RandomExpert &expert, const float *x) {
         }
       }
   }
-  return y;
+  return applyHead(expert, std::move(y));
 }
 
 void expectAgreement(const RandomExpert &expert, std::vector<float> x) {
@@ -105,7 +174,7 @@ std::vector<float> randomRows(ExpertGenerator &generator, std::uint32_t inputs, 
 }
 
 TEST(Reference, AgreesWithPlainArithmeticOnSmallRandomExperts) {
-  ExpertGenerator generator(21);
+  ExpertGenerator generator(21, kEveryClass);
   for (int i = 0; i < 400; ++i) {
     RandomExpert expert = generator.expert();
     expectAgreement(expert, randomRows(generator, expert.signature.inputs, 3));
@@ -113,7 +182,7 @@ TEST(Reference, AgreesWithPlainArithmeticOnSmallRandomExperts) {
 }
 
 TEST(Reference, AgreesWithPlainArithmeticOnLargeRandomExperts) {
-  ExpertGenerator generator(22, {300, 12, 300, 6});
+  ExpertGenerator generator(22, {300, 12, 300, 6, kWeightFormatCount, kHeadCount});
   for (int i = 0; i < 8; ++i) {
     RandomExpert expert = generator.expert();
     expectAgreement(expert, randomRows(generator, expert.signature.inputs, 2));
@@ -122,18 +191,21 @@ TEST(Reference, AgreesWithPlainArithmeticOnLargeRandomExperts) {
 
 TEST(Reference, AgreesWithPlainArithmeticOnEveryFunction) {
   ExpertGenerator generator(23);
-  for (unsigned f = 0; f < kActivationCount; ++f) {
+  for (unsigned i = 0; i < kActivationCount * kWeightFormatCount; ++i) {
+    unsigned f = i % kActivationCount;
+    WeightFormat weights = static_cast<WeightFormat>(i / kActivationCount);
+    bool isFloat = weights == WeightFormat::Float32;
     RandomExpert expert;
     expert.signature.inputs = 5;
-    expert.signature.layers = {{WeightFormat::Int8, 0, {{static_cast<Activation>(f), f % 2 == 0, 37}}},
-                               {WeightFormat::Int8, 5, {{static_cast<Activation>(f), f % 2 == 1, 11}}}};
+    expert.signature.layers = {{weights, 0, {{static_cast<Activation>(f), isFloat || f % 2 == 0, 37}}},
+                               {weights, 5, {{static_cast<Activation>(f), isFloat || f % 2 == 1, 11}}}};
     expert.parameters = generator.parameters(expert.signature);
     expectAgreement(expert, randomRows(generator, 5, 20));
   }
 }
 
 TEST(Reference, AgreesWithPlainArithmeticOnExtremeInputs) {
-  ExpertGenerator generator(24);
+  ExpertGenerator generator(24, kEveryClass);
   float infinity = std::numeric_limits<float>::infinity();
   float extremes[] = {0.0f,  -0.0f, 1e30f,    -1e30f,    std::numeric_limits<float>::denorm_min(),
                       4.09f, -4.1f, infinity, -infinity, std::numeric_limits<float>::quiet_NaN()};
@@ -230,7 +302,7 @@ TEST(Reference, WordSumsOfTheKernelsGiveTheSameAccumulators) {
 }
 
 TEST(Reference, GarbageParametersAreHarmless) {
-  ExpertGenerator generator(27);
+  ExpertGenerator generator(27, kEveryClass);
   for (int i = 0; i < 300; ++i) {
     Signature signature = generator.signature();
     Result<Layout> layout = layoutOf(signature);
@@ -238,13 +310,103 @@ TEST(Reference, GarbageParametersAreHarmless) {
     std::vector<std::uint8_t> block(layout->parameterBytes);
     for (std::uint8_t &b : block)
       b = static_cast<std::uint8_t>(generator.integer(0, 255));
+    for (const LayerLayout &layer : layout->layers)
+      if (layer.residualCountOffset != kNone)
+        std::memset(block.data() + layer.residualCountOffset, 0, 4);
     std::vector<float> x = randomRows(generator, signature.inputs, 2);
     EXPECT_EQ(runPacked(signature, *layout, block, x).size(), 2 * signature.outputs());
   }
 }
 
+/// An expert of one linear layer without inputs that matter: its logits are these.
+RandomExpert constantLogits(const std::vector<float> &logits, Head head) {
+  RandomExpert expert;
+  expert.signature.inputs = 1;
+  std::uint32_t count = static_cast<std::uint32_t>(logits.size());
+  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, count}}}};
+  expert.signature.head = head;
+  LayerParameters layer;
+  layer.floatWeights.assign(count, 0);
+  layer.floatBias = logits;
+  layer.limit.assign(count, 3e38f);
+  expert.parameters.layers = {layer};
+  return expert;
+}
+
+TEST(Heads, SoftmaxIsThatOfFloat64) {
+  ExpertGenerator generator(29);
+  for (int i = 0; i < 200; ++i) {
+    std::vector<float> logits;
+    for (std::int32_t n = generator.integer(1, 40); n > 0; --n)
+      logits.push_back(generator.real(-20, 20));
+    RandomExpert expert = constantLogits(logits, Head::Softmax);
+    expert.parameters.headScale = generator.real(0.1f, 3);
+    std::vector<float> y = runReference(expert, {0});
+    double sum = 0;
+    for (float v : logits)
+      sum += std::exp(double(v) * expert.parameters.headScale);
+    ASSERT_EQ(y.size(), logits.size());
+    // The product of logit and scale is an f32, off by 2^-24 of up to 60; nothing else is as far off.
+    for (std::size_t n = 0; n < y.size(); ++n)
+      ASSERT_NEAR(y[n], std::exp(double(logits[n]) * expert.parameters.headScale) / sum, 2e-6);
+  }
+}
+
+TEST(Heads, SoftmaxOfLogitsFarApartIsFinite) {
+  EXPECT_EQ(runReference(constantLogits({-3e38f, 3e38f, 0}, Head::Softmax), {0}),
+            (std::vector<float>{0x1p-125f, 1, 0x1p-125f}));
+}
+
+TEST(Heads, SoftmaxOfOneLogitIsOne) {
+  EXPECT_EQ(runReference(constantLogits({-7}, Head::Softmax), {0}), std::vector<float>{1});
+}
+
+TEST(Heads, ArgmaxTakesTheFirstOfEqualLogits) {
+  EXPECT_EQ(runReference(constantLogits({1, 2, -3, 2}, Head::Argmax), {0}), std::vector<float>{1});
+  EXPECT_EQ(runReference(constantLogits({-0.0f, 0.0f}, Head::Argmax), {0}), std::vector<float>{0});
+}
+
+TEST(Heads, ArgmaxYieldsOneNumberPerRow) {
+  EXPECT_EQ(runReference(constantLogits({1, 2, 3, 2}, Head::Argmax), {0, 1, 2}), (std::vector<float>{2, 2, 2}));
+}
+
+TEST(Float32, SumsInOrderWithTwoRoundings) {
+  RandomExpert expert;
+  expert.signature.inputs = 3;
+  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, 1}}}};
+  expert.parameters.layers.resize(1);
+  expert.parameters.layers[0].floatWeights = {1, 1, 1};
+  expert.parameters.layers[0].floatBias = {0};
+  expert.parameters.layers[0].limit = {3e38f};
+  expert.parameters.inputLow = -1e30f;
+  expert.parameters.inputHigh = 1e30f;
+  EXPECT_EQ(runReference(expert, {0x1p25f, 1, -0x1p25f}), std::vector<float>{0});
+  EXPECT_EQ(runReference(expert, {0x1p25f, -0x1p25f, 1}), std::vector<float>{1});
+}
+
+TEST(Float32, SumsThatAreNotNumbersBecomeTheLowerLimit) {
+  RandomExpert expert;
+  expert.signature.inputs = 2;
+  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, 1}}}};
+  expert.parameters.layers.resize(1);
+  expert.parameters.layers[0].floatWeights = {3e38f, -3e38f};
+  expert.parameters.layers[0].floatBias = {0};
+  expert.parameters.layers[0].limit = {150};
+  expert.parameters.inputLow = -1e30f;
+  expert.parameters.inputHigh = 1e30f;
+  EXPECT_EQ(runReference(expert, {1e30f, 1e30f}), std::vector<float>{-150});
+}
+
+TEST(Float32, InputsThatAreNotNumbersBecomeTheLowerBound) {
+  RandomExpert expert = constantLogits({0}, Head::None);
+  expert.parameters.layers[0].floatWeights = {1};
+  expert.parameters.inputLow = -5;
+  expert.parameters.inputHigh = 6;
+  EXPECT_EQ(runReference(expert, {std::numeric_limits<float>::quiet_NaN(), 7}), (std::vector<float>{-5, 6}));
+}
+
 TEST(Reference, RowsAreIndependent) {
-  ExpertGenerator generator(28);
+  ExpertGenerator generator(28, kEveryClass);
   for (int i = 0; i < 50; ++i) {
     RandomExpert expert = generator.expert();
     std::vector<float> x = randomRows(generator, expert.signature.inputs, 5);

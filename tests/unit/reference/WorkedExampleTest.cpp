@@ -1,4 +1,4 @@
-// The example of formats/spec/quantization-v1.md, section 9, number by number.
+// The examples of formats/spec/quantization-v1.md, section 12, number by number.
 #include "formats/quant/Parameters.h"
 #include "formats/reference/FloatOps.h"
 #include "formats/reference/Reference.h"
@@ -82,7 +82,72 @@ TEST(WorkedFunctions, RoundTheSpecifiedValues) {
   EXPECT_EQ(bitsOf(evaluateOutput(tanh, Activation::Sigmoid, 1.4482975f)), 0x3F729B0Eu);
 }
 
-/// The bits of the tables in section 6.
+std::vector<std::uint32_t> outputBits(const Signature &signature, const ExpertParameters &parameters) {
+  Result<Layout> layout = layoutOf(signature);
+  EXPECT_TRUE(layout.ok());
+  std::vector<std::uint8_t> block = packParameters(signature, *layout, parameters);
+  alignas(16) std::uint8_t params[1024], scratch[256];
+  EXPECT_LE(block.size(), sizeof params);
+  EXPECT_LE(layout->scratchBytes, sizeof scratch);
+  std::memcpy(params, block.data(), block.size());
+  const float x[2] = {0.5f, -1.25f};
+  std::vector<float> y(signature.outputs());
+  run(signature, *layout, params, x, y.data(), scratch, 1);
+  std::vector<std::uint32_t> bits;
+  for (float value : y)
+    bits.push_back(bitsOf(value));
+  return bits;
+}
+
+TEST(WorkedResiduals, HaveTheOutput) {
+  Signature signature;
+  signature.inputs = 2;
+  signature.layers = {{WeightFormat::Int8Residual, 0, {{Activation::Linear, false, 1}}}};
+  ExpertParameters parameters;
+  parameters.inputScale = {4096, 4096};
+  parameters.layers.resize(1);
+  parameters.layers[0].weights = {100, -50};
+  parameters.layers[0].bias = {0};
+  parameters.layers[0].multiplier = {0x1p-18f};
+  parameters.layers[0].residuals = {{0, {3, -7}, {0x1p-26f}}};
+  EXPECT_EQ(outputBits(signature, parameters), (std::vector<std::uint32_t>{0x3FE11480}));
+}
+
+class WorkedFloat32 : public ::testing::Test {
+protected:
+  WorkedFloat32() {
+    signature_.inputs = 2;
+    signature_.layers = {{WeightFormat::Float32, 0, {{Activation::SigmoidSymmetric, true, 1}}},
+                         {WeightFormat::Float32, 2, {{Activation::Linear, true, 3}}}};
+    parameters_.layers.resize(2);
+    parameters_.layers[0].floatWeights = {0.75f, -0.5f};
+    parameters_.layers[0].floatBias = {0.125f};
+    parameters_.layers[0].limit = {150};
+    parameters_.layers[1].floatWeights = {1.5f, -2, 0.75f};
+    parameters_.layers[1].floatBias = {0.1f, 0.25f, -0.5f};
+    parameters_.layers[1].limit = {150, 150, 150};
+  }
+
+  Signature signature_;
+  ExpertParameters parameters_;
+};
+
+TEST_F(WorkedFloat32, HasTheLogits) {
+  EXPECT_EQ(outputBits(signature_, parameters_), (std::vector<std::uint32_t>{0x3FA82F91, 0xBFAF2E5A, 0x3DDB1620}));
+}
+
+TEST_F(WorkedFloat32, HasTheSoftmax) {
+  signature_.head = Head::Softmax;
+  parameters_.headScale = 0.5f;
+  EXPECT_EQ(outputBits(signature_, parameters_), (std::vector<std::uint32_t>{0x3F0D8F86, 0x3E141437, 0x3E9AD6D8}));
+}
+
+TEST_F(WorkedFloat32, HasTheArgmax) {
+  signature_.head = Head::Argmax;
+  EXPECT_EQ(outputBits(signature_, parameters_), std::vector<std::uint32_t>{0});
+}
+
+/// The bits of the tables in sections 6 and 7.
 TEST(WorkedConstants, HaveTheSpecifiedBits) {
   const std::vector<std::uint32_t> tables[kConstantTableCount] = {
       {0xC0B9999A, 0x40B9999A, 0x48564209, 0x4B7CE15C, 0x4D0996FE, 0x41D64209, 0x44FCE15C, 0x468996FE, 0x439B4CCB,
@@ -96,7 +161,10 @@ TEST(WorkedConstants, HaveTheSpecifiedBits) {
       {0xC0800000, 0x40800000, 0xC02962C3, 0xBFBC71AF, 0xBF0C9F54, 0x3F0C9F54, 0x3FBC71AF, 0x402962C3,
        0,          0x3D9CF19D, 0x3EDDE7F1, 0x3F690570, 0x3EDDE7F1, 0x3D9CF19D, 0,          0xBF800000,
        0xBF49849E, 0xBE861B0D, 0,          0x3E861B0D, 0x3F49849E, 0x3F800000},
-      {0x3C23D70A}};
+      {0x3C23D70A},
+      {0x3FB8AA3B, 0xC2FA0000, 0x39242AE2, 0x3AAFE877, 0x3C1D921E, 0x3D6356BF, 0x3E75FDF2, 0x3F317219},
+      {0xC7800000, 0x47800000, 0x3EA2F983, 0x40490000, 0x3A7E0000, 0xB5ABBBD3, 0x362F2C98, 0xB94FC1A2, 0x3C0887CD,
+       0xBE2AAAAB, 0x3F800000}};
   for (unsigned t = 0; t < kConstantTableCount; ++t) {
     std::vector<std::uint32_t> bits;
     for (float value : constantsOf(static_cast<ConstantTable>(t)))

@@ -1,4 +1,5 @@
 // Packs that are cut, changed or lie: an error every time, never a crash, never more memory than the cap.
+#include "formats/pack/PackVerify.h"
 #include "runtime/include/kimic/Runtime.h"
 #include "tests/support/FakeHost.h"
 #include "tests/support/PackRehash.h"
@@ -14,6 +15,7 @@ namespace {
 using kimic::testing::constantExpert;
 using kimic::testing::ExpertGenerator;
 using kimic::testing::FakeHost;
+using kimic::testing::RandomExpert;
 using kimic::testing::TestPack;
 
 TestPack somePack() {
@@ -104,13 +106,60 @@ TEST(HostilePack, ARouterThatDoesNotFitItsRecordIsRefused) {
   EXPECT_EQ(host.lastError(), makeError(ErrorId::RouterOutputs, 5, 4));
 }
 
-TEST(HostilePack, ParametersOfAnyContentRun) {
+TEST(HostilePack, ParametersOfAnyFiniteContentRun) {
   TestPack pack = somePack();
   std::mt19937 random(7);
   for (auto &expert : pack.contents.experts)
     for (std::uint8_t &byte : expert.parameters)
-      byte = static_cast<std::uint8_t>(random());
+      byte = static_cast<std::uint8_t>(random() & 0xBF); // no f32 has all bits of its exponent
   EXPECT_EQ(useEverything(pack.bytes()), 6);
+}
+
+/// Changes 4 bytes of the only expert's parameter block; the error with which loading it ends. verifyPack finds it,
+/// too.
+int loadChanged(TestPack pack, std::size_t offset, std::uint32_t value) {
+  for (unsigned i = 0; i < 4; ++i)
+    pack.contents.experts[0].parameters[offset + i] = static_cast<std::uint8_t>(value >> 8 * i);
+  std::vector<std::uint8_t> bytes = pack.bytes();
+  FakeHost host(bytes);
+  EXPECT_EQ(host.open(), KIMIC_OK);
+  int error = host.load(0);
+  Result<void> verified = pack::verifyPack(bytes);
+  EXPECT_EQ(verified.ok() ? 0 : static_cast<int>(verified.error().id), error);
+  return error;
+}
+
+/// One layer of 20 outputs with residual blocks for groups 0 and 2.
+TestPack residualPack() {
+  ExpertGenerator generator(17);
+  RandomExpert expert;
+  expert.signature.inputs = 30;
+  expert.signature.layers = {{quant::WeightFormat::Int8Residual, 0, {{Activation::Linear, false, 20}}}};
+  expert.parameters = generator.parameters(expert.signature);
+  std::vector<quant::ResidualGroup> &residuals = expert.parameters.layers[0].residuals;
+  residuals.clear();
+  for (std::uint32_t group : {0u, 2u})
+    residuals.push_back({group, std::vector<std::int8_t>((group ? 4 : 8) * 30, 5), std::vector<float>(group ? 4 : 8)});
+  TestPack pack;
+  pack.add(expert);
+  return pack;
+}
+
+TEST(HostilePack, ResidualBlocksOutsideOfTheirLayerAreRefused) {
+  TestPack pack = residualPack();
+  quant::Layout layout = *quant::layoutOf(pack.signatures[0]);
+  std::uint32_t second = layout.parameterBytes + quant::residualBlockBytes(15);
+  EXPECT_EQ(loadChanged(pack, second, 3), static_cast<int>(ErrorId::ResidualGroup));
+  EXPECT_EQ(loadChanged(pack, second, 0xFFFFFFFF), static_cast<int>(ErrorId::ResidualGroup));
+  EXPECT_EQ(loadChanged(pack, layout.layers[0].residualCountOffset, 3), static_cast<int>(ErrorId::ParametersSize));
+  EXPECT_EQ(loadChanged(pack, layout.layers[0].residualCountOffset, 0x10000001),
+            static_cast<int>(ErrorId::ResidualCount));
+}
+
+TEST(HostilePack, ParametersThatAreNotNumbersAreRefused) {
+  TestPack pack = residualPack();
+  quant::Layout layout = *quant::layoutOf(pack.signatures[0]);
+  EXPECT_EQ(loadChanged(pack, layout.inputScaleOffset, 0x7FC00000), static_cast<int>(ErrorId::ParameterNotFinite));
 }
 
 TEST(HostilePack, SomethingElseIsNotAPack) {

@@ -34,7 +34,7 @@ std::vector<float> reference(const RandomExpert &expert, const std::vector<float
 
 TEST(NativePack, RunsEveryExpertAsTheReferenceDoes) {
   TestPack pack;
-  ExpertGenerator generator(11);
+  ExpertGenerator generator(11, {40, 5, 40, 4, quant::kWeightFormatCount, quant::kHeadCount});
   for (int i = 0; i < 100; ++i)
     pack.add(generator.expert());
   Result<NativePack> opened = NativePack::open(pack.bytes());

@@ -1,0 +1,225 @@
+#include "compiler/Conversion/KernelWriter.h"
+
+using namespace mlir;
+
+namespace kimic {
+namespace {
+
+using namespace wasm;
+using quant::LayerLayout;
+
+/// For engines without SIMD.
+class ScalarWriter final : public KernelWriter {
+public:
+  using KernelWriter::KernelWriter;
+
+private:
+  void readInputs(Value x) override {
+    ScalarOps ops(code, params, layout);
+    Value lo = code.load<F32LoadOp>(params, layout.inputBoundsOffset);
+    Value hi = code.load<F32LoadOp>(params, layout.inputBoundsOffset + 4);
+    if (isFloat()) {
+      code.repeat(signature.inputs, {{scratch, 4}, {x, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+        Value v = quant::clamp(ops, lo, hi, code.load<F32LoadOp>(at[1], 0));
+        code.store<F32StoreOp>(at[0], layout.codesOffset, v);
+      });
+      return;
+    }
+    code.repeat(
+        signature.inputs, {{params, 4}, {scratch, 2}, {x, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+          Value v = ops.mul(code.load<F32LoadOp>(at[2], 0), code.load<F32LoadOp>(at[0], layout.inputScaleOffset));
+          storeCode(quant::roundToCode(ops, quant::clamp(ops, lo, hi, v)), at[1], layout.codesOffset);
+        });
+  }
+
+  /// sat16 and store.
+  void storeCode(Value value, Value pointer, std::uint32_t offset) {
+    auto bound = [&](Value limit, Value v, Value isInside) { return code.emit<SelectOp>(v, limit, isInside); };
+    Value min = code.i32(-32768), max = code.i32(32767);
+    value = bound(min, value, code.emit<I32GtSOp>(value, min));
+    value = bound(max, value, code.emit<I32LtSOp>(value, max));
+    code.store<I32Store16Op>(pointer, offset, value, 1);
+  }
+
+  void accumulate(const LayerLayout &layer, Value codes) override {
+    if (isFloat())
+      return accumulateFloats(layer, codes);
+    auto total =
+        code.repeat(layer.fanIn, {{codes, 2}}, {code.i32(0)}, [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
+          sum[0] = code.emit<I32AddOp>(sum[0], code.load<I32Load16SOp>(at[0], 0, 1));
+        });
+    Value correct = code.emit<I32MulOp>(total[0], code.i32(-128));
+
+    Value block = code.advance(params, layer.blocksOffset);
+    if (layer.fullBlocks) {
+      std::uint32_t bytes = quant::blockBytes(quant::kBlockOutputs, layer.kPairs);
+      auto end = code.repeat(layer.fullBlocks, {{block, bytes}, {scratch, 4 * quant::kBlockOutputs}}, {},
+                             [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                               accumulateBlock(quant::kBlockOutputs, layer.kPairs, at[0], codes, correct, at[1],
+                                               layout.accumulatorsOffset);
+                             });
+      block = end[0];
+    }
+    if (layer.tailOutputs)
+      accumulateBlock(layer.tailOutputs, layer.kPairs, block, codes, correct, scratch,
+                      layout.accumulatorsOffset + 4 * quant::kBlockOutputs * layer.fullBlocks);
+    if (hasResiduals())
+      writeResiduals(layer, codes, correct);
+  }
+
+  /// As SimdWriter::accumulateBlock, lane by lane: a group of eight outputs at a time.
+  void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct, Value sums,
+                       std::uint32_t sumsOffset) {
+    code.repeat(outputs / 8, {{block, 32}, {block, 16}, {sums, 32}}, {},
+                [&](ArrayRef<Value> group, CodeBuilder::Carried) {
+                  SmallVector<Value, 8> initial;
+                  for (std::uint32_t lane = 0; lane < 4; ++lane) {
+                    initial.push_back(code.emit<I32AddOp>(correct, code.load<I32LoadOp>(group[0], 4 * lane)));
+                    initial.push_back(code.load<I32LoadOp>(group[0], 4 * lane + 16));
+                  }
+                  auto end = code.repeat(kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
+                                         [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                                           accumulatePair(at[1], at[0], 4 * outputs, acc);
+                                         });
+                  for (std::uint32_t lane = 0; lane < 4; ++lane) {
+                    Value a = end[2 * lane], b = end[2 * lane + 1];
+                    code.store<I32StoreOp>(group[2], sumsOffset + 4 * lane, lowOf(a, b));
+                    code.store<I32StoreOp>(group[2], sumsOffset + 4 * lane + 16, b);
+                  }
+                });
+  }
+
+  Value lowOf(Value a, Value b) { return code.emit<I32SubOp>(a, code.emit<I32ShlOp>(b, code.i32(8))); }
+
+  void writeResiduals(const LayerLayout &layer, Value codes, Value correct) {
+    Value zero = code.emit<F32ConstOp>(llvm::APFloat(0.0f));
+    code.repeat(layer.outputs, {{scratch, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+      code.store<F32StoreOp>(at[0], layout.residualsOffset, zero);
+    });
+    forResidualBlocks(layer, [&](Value block, Value target) -> Value {
+      SmallVector<Value, 8> initial;
+      for (std::uint32_t lane = 0; lane < 4; ++lane)
+        initial.append({correct, code.i32(0)});
+      auto end = code.repeat(layer.kPairs, {{block, 16}, {codes, 4}}, initial,
+                             [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                               accumulatePair(at[1], at[0], quant::kResidualWeightsOffset, acc);
+                             });
+      for (std::uint32_t i = 0; i < quant::kResidualOutputs; ++i) {
+        Value a = end[i % 4 * 2], b = end[i % 4 * 2 + 1];
+        Value sum = code.emit<F32ConvertI32SOp>(i < 4 ? lowOf(a, b) : b);
+        Value multiplier = code.load<F32LoadOp>(block, quant::kResidualMultiplierOffset + 4 * i);
+        code.store<F32StoreOp>(target, layout.residualsOffset + 4 * i, code.emit<F32MulOp>(sum, multiplier));
+      }
+      return code.advance(end[8], quant::kResidualWeightsOffset);
+    });
+  }
+
+  void accumulateFloats(const LayerLayout &layer, Value values) {
+    Value block = code.advance(params, layer.blocksOffset);
+    if (layer.fullBlocks) {
+      std::uint32_t outputs = quant::kFloatBlockOutputs, bytes = quant::floatBlockBytes(outputs, layer.fanIn);
+      auto end = code.repeat(layer.fullBlocks, {{block, bytes}, {scratch, 4 * outputs}}, {},
+                             [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                               accumulateFloatBlock(outputs, layer.fanIn, at[0], values, at[1],
+                                                    layout.accumulatorsOffset);
+                             });
+      block = end[0];
+    }
+    if (layer.tailOutputs)
+      accumulateFloatBlock(layer.tailOutputs, layer.fanIn, block, values, scratch,
+                           layout.accumulatorsOffset + 4 * quant::kFloatBlockOutputs * layer.fullBlocks);
+  }
+
+  /// Four outputs at a time.
+  void accumulateFloatBlock(std::uint32_t outputs, std::uint32_t fanIn, Value block, Value values, Value sums,
+                            std::uint32_t sumsOffset) {
+    code.repeat(outputs / 4, {{block, 16}, {sums, 16}}, {}, [&](ArrayRef<Value> four, CodeBuilder::Carried) {
+      SmallVector<Value, 4> initial;
+      for (std::uint32_t lane = 0; lane < 4; ++lane)
+        initial.push_back(code.load<F32LoadOp>(four[0], 4 * lane));
+      auto end = code.repeat(
+          fanIn, {{four[0], 4 * outputs}, {values, 4}}, initial, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+            Value value = code.load<F32LoadOp>(at[1], 0);
+            for (std::uint32_t lane = 0; lane < 4; ++lane) {
+              Value weight = code.load<F32LoadOp>(at[0], 4 * outputs + 4 * lane);
+              acc[lane] = code.emit<F32AddOp>(acc[lane], code.emit<F32MulOp>(weight, value));
+            }
+          });
+      for (std::uint32_t lane = 0; lane < 4; ++lane)
+        code.store<F32StoreOp>(four[1], sumsOffset + 4 * lane, end[lane]);
+    });
+  }
+
+  void accumulatePair(Value codes, Value weights, std::uint32_t offset, CodeBuilder::Carried acc) {
+    for (std::uint32_t k = 0; k < 2; ++k) {
+      Value c = code.load<I32Load16SOp>(codes, 2 * k, 1);
+      for (std::uint32_t lane = 0; lane < 4; ++lane) {
+        Value word = code.load<I32Load16SOp>(weights, offset + 4 * lane + 2 * k, 1);
+        Value &a = acc[2 * lane], &b = acc[2 * lane + 1];
+        a = code.emit<I32AddOp>(a, code.emit<I32MulOp>(word, c));
+        Value high = code.emit<I32ShrSOp>(word, code.i32(8));
+        b = code.emit<I32AddOp>(b, code.emit<I32MulOp>(high, c));
+      }
+    }
+  }
+
+  void activate(const Run &run, Value y) override {
+    ScalarOps ops(code, params, layout);
+    const LayerLayout &layer = run.layer;
+    Target target = targetOf(run);
+    code.repeat(
+        run.group.count, {{params, 4}, {target.isExact ? y : scratch, target.stride}, {scratch, 4}}, {},
+        [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+          auto array = [&](std::uint32_t offset) { return code.load<F32LoadOp>(at[0], offset + 4 * run.first); };
+          auto residual = [&] { return code.load<F32LoadOp>(at[2], layout.residualsOffset + 4 * run.first); };
+          std::uint32_t offset = layout.accumulatorsOffset + 4 * run.first;
+          Value acc = isFloat() ? code.load<F32LoadOp>(at[2], offset)
+                                : code.emit<F32ConvertI32SOp>(code.load<I32LoadOp>(at[2], offset));
+          Value t = preActivation(ops, run, acc, array, residual);
+          if (run.isLast || isFloat()) {
+            code.store<F32StoreOp>(at[1], target.offset, evaluate(ops, run, t, array));
+            return;
+          }
+          Value v = quant::evaluateCode(ops, run.group.function, t);
+          if (hasBounds(run))
+            v = quant::clamp(ops, code.load<F32LoadOp>(params, layer.boundsOffset),
+                             code.load<F32LoadOp>(params, layer.boundsOffset + 4), v);
+          storeCode(quant::roundToCode(ops, v), at[1], target.offset);
+        });
+  }
+
+  void writeSoftmax(Value y) override {
+    ScalarOps ops(code, params, layout);
+    std::uint32_t count = signature.logits();
+    auto load = [&](Value pointer) { return code.load<F32LoadOp>(pointer, layout.logitsOffset); };
+    auto store = [&](Value pointer, Value value) { code.store<F32StoreOp>(pointer, layout.logitsOffset, value); };
+    auto walk = [&](ArrayRef<Value> initial, function_ref<void(Value, CodeBuilder::Carried)> body) {
+      return code.repeat(count, {{scratch, 4}}, initial,
+                         [&](ArrayRef<Value> at, CodeBuilder::Carried carried) { body(at[0], carried); });
+    };
+    Value scale = code.load<F32LoadOp>(params, layout.headScaleOffset);
+    Value first = ops.mul(load(scratch), scale);
+    Value largest = walk({first}, [&](Value at, CodeBuilder::Carried known) {
+      Value v = ops.mul(load(at), scale);
+      store(at, v);
+      known[0] = ops.pmax(known[0], v);
+    })[0];
+    Value sum = walk({ops.literal(0.0f)}, [&](Value at, CodeBuilder::Carried known) {
+      Value e = quant::evaluateExp(ops, ops.sub(load(at), largest));
+      store(at, e);
+      known[0] = ops.add(known[0], e);
+    })[0];
+    code.repeat(count, {{scratch, 4}, {y, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+      code.store<F32StoreOp>(at[1], 0, ops.div(load(at[0]), sum));
+    });
+  }
+};
+
+} // namespace
+
+std::unique_ptr<KernelWriter> makeScalarWriter(CodeBuilder &code, const quant::Signature &signature,
+                                               const quant::Layout &layout) {
+  return std::make_unique<ScalarWriter>(code, signature, layout);
+}
+
+} // namespace kimic

@@ -1,0 +1,647 @@
+#include "compiler/Quantize/Quantize.h"
+
+#include "compiler/Quantize/Activation.h"
+#include "compiler/Quantize/Calibration.h"
+#include "compiler/Quantize/RowSearch.h"
+#include "formats/quant/ActivationMath.h"
+#include "formats/reference/FloatOps.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+
+namespace kimic::quantize {
+
+using quant::CodeKind;
+
+namespace {
+
+/// The calibrated range maps to these codes, so that codes saturate at twice or four times the range.
+constexpr double kWideCode = 16383, kNarrowCode = 8191;
+/// Readers of more codes than this get narrow ones, so that their sums keep room.
+constexpr std::uint32_t kMaxWideFanIn = 1000;
+constexpr std::int64_t kMaxSum = 0x7FFFFFFF;
+/// A bias takes at most half of the accumulator's range, so that the weights keep the other half.
+constexpr double kMaxBias = 0x1p30;
+/// Ranges below are no signal; their reciprocals would not fit float32.
+constexpr double kMinRange = 1e-30;
+constexpr double kMaxWeight = 127;
+/// Added to every sensitivity, relative to the mean: derivatives are only right for small errors.
+constexpr double kSensitivityFloor = 0.01;
+/// Multiplications that moments of one layer may take; beyond, its rows share one matrix of moments.
+constexpr double kMomentsBudget = 4e8;
+/// Inputs of a row beyond which moments are not computed at all.
+constexpr std::uint32_t kMaxMomentsFanIn = 1536;
+
+/// Largest |code| of inputs and of unbounded layers, tightest last.
+constexpr std::int32_t kCodeBounds[] = {32768, 16384, 8192};
+
+/// A code and what it stands for: value = (code - zeroPoint) * scale.
+struct Code {
+  double scale;
+  std::int32_t zeroPoint;
+  std::uint32_t producer; ///< 0: the inputs, l: layer l - 1; whose bounds hold if it is not bounded by its function
+  bool isBounded;         ///< |code| <= 8192 by its function
+};
+
+/// A producer's bounds for codes, tightened until the sums of its readers fit.
+struct Bounds {
+  unsigned step = 0;   ///< index into kCodeBounds
+  unsigned tightest = 2;
+
+  std::int64_t largest() const { return kCodeBounds[step]; }
+  float lo() const { return -static_cast<float>(kCodeBounds[step]); }
+  float hi() const { return static_cast<float>(std::min(kCodeBounds[step], 32767)); }
+};
+
+/// Integers and the real value of one unit of them times one unit of a code.
+struct Plane {
+  std::vector<std::int32_t> integers; ///< [fanIn]; empty: no plane
+  double scale = 0;
+};
+
+struct Row {
+  Plane first, second;
+  std::int64_t bias = 0; ///< in units of first.scale
+};
+
+double magnitude(const Range &range) { return std::max(std::fabs(range[0]), std::fabs(range[1])); }
+
+/// From which |t| on clamping t at it changes no value of the function: by quantization-v1, bounded functions are
+/// constant there up to what float32 resolves. Infinity for functions that are not.
+double saturationOf(Activation function) {
+  switch (function) {
+  case Activation::Threshold:
+  case Activation::ThresholdSymmetric:
+  case Activation::GaussianStepwise:
+    return 0;
+  case Activation::LinearPiece:
+  case Activation::LinearPieceSymmetric:
+    return 1;
+  case Activation::SigmoidStepwise:
+  case Activation::SigmoidSymmetricStepwise:
+    return 2.7;
+  case Activation::Sigmoid:
+  case Activation::SigmoidSymmetric:
+    return 5.8; // the tanh core's own clamp
+  case Activation::Gaussian:
+  case Activation::GaussianSymmetric:
+    return 9.5; // exp(-90)
+  default:
+    return std::numeric_limits<double>::infinity();
+  }
+}
+
+Matrix evenlySpaced(const Matrix &rows, std::size_t most) {
+  if (rows.rows <= most)
+    return rows;
+  Matrix out{most, rows.cols, {}};
+  out.values.reserve(most * rows.cols);
+  for (std::size_t r = 0; r < most; ++r) {
+    auto row = rows.row(r * rows.rows / most);
+    out.values.insert(out.values.end(), row.begin(), row.end());
+  }
+  return out;
+}
+
+/// By layer, new row i is old row order[i]: rows with residuals first in each run of a hidden layer.
+std::vector<std::vector<std::uint32_t>> gather(const Network &network, const Plan &plan) {
+  std::vector<std::vector<std::uint32_t>> orders;
+  for (std::size_t l = 0; l < network.layers.size(); ++l) {
+    const Layer &layer = network.layers[l];
+    std::vector<std::uint32_t> &order = orders.emplace_back(layer.outputs());
+    std::iota(order.begin(), order.end(), 0);
+    if (l + 1 == network.layers.size() || l >= plan.residualRows.size() || plan.allResidual)
+      continue;
+    std::vector<bool> isWanted(layer.outputs());
+    for (std::uint32_t row : plan.residualRows[l])
+      isWanted[row] = true;
+    auto begin = order.begin();
+    for (const Run &run : layer.runs) {
+      std::stable_partition(begin, begin + run.count, [&](std::uint32_t row) { return isWanted[row]; });
+      begin += run.count;
+    }
+  }
+  return orders;
+}
+
+Network permuted(const Network &network, const std::vector<std::vector<std::uint32_t>> &orders) {
+  Network out = network;
+  std::vector<std::uint32_t> valueOrder(network.inputs);
+  std::iota(valueOrder.begin(), valueOrder.end(), 0);
+  for (std::size_t l = 0; l < network.layers.size(); ++l) {
+    const Layer &from = network.layers[l];
+    Layer &to = out.layers[l];
+    std::uint32_t fanIn = from.fanIn(), base = static_cast<std::uint32_t>(valueOrder.size());
+    for (std::uint32_t n = 0; n < from.outputs(); ++n) {
+      std::uint32_t row = orders[l][n];
+      for (std::uint32_t k = 0; k < fanIn; ++k)
+        to.weights[n * std::size_t(fanIn) + k] =
+            from.weights[row * std::size_t(fanIn) + valueOrder[from.readBegin + k] - from.readBegin];
+      to.bias[n] = from.bias[row];
+      if (!from.limit.empty())
+        to.limit[n] = from.limit[row];
+      if (!from.range.empty())
+        to.range[n] = from.range[row];
+    }
+    for (std::uint32_t row : orders[l])
+      valueOrder.push_back(base + row);
+  }
+  return out;
+}
+
+class Quantizer {
+public:
+  Quantizer(const Network &network, std::vector<std::vector<std::uint32_t>> orders, const Matrix &rows,
+            const Plan &plan, const Options &options)
+      : network(network), orders(std::move(orders)), calibration(calibrate(network, rows)), plan(plan),
+        options(options), rowCount(static_cast<Eigen::Index>(rows.rows)), rows(rows) {}
+
+  Result<Quantized> run() {
+    signature().inputs = network.inputs;
+    signature().outputAffine = !network.outputGain.empty();
+    signature().head = network.head;
+    out.parameters.outputGain = network.outputGain;
+    out.parameters.outputOffset = network.outputOffset;
+    out.parameters.headScale = network.headScale;
+    out.signal = calibration.outputPower;
+    KIMIC_TRY(quantizeInputs());
+    for (std::size_t l = 0; l < network.layers.size(); ++l)
+      KIMIC_TRY(quantizeLayer(l));
+    out.parameters.inputLow = bounds[0].lo();
+    out.parameters.inputHigh = bounds[0].hi();
+    for (std::size_t l = 0; l + 1 < network.layers.size(); ++l) {
+      out.parameters.layers[l].codeLow = bounds[l + 1].lo();
+      out.parameters.layers[l].codeHigh = bounds[l + 1].hi();
+    }
+    // Rows are reported as the caller numbers them.
+    std::stable_sort(out.rows.begin(), out.rows.end(), [](const RowError &a, const RowError &b) {
+      return a.layer != b.layer ? a.layer < b.layer : a.row < b.row;
+    });
+    out.orders = std::move(orders);
+    return std::move(out);
+  }
+
+private:
+  const Network &network;
+  std::vector<std::vector<std::uint32_t>> orders;
+  Calibration calibration;
+  const Plan &plan;
+  const Options &options;
+  Eigen::Index rowCount;
+  const Matrix &rows;
+  std::vector<Code> codes;
+  std::vector<Bounds> bounds;  ///< by producer
+  Eigen::MatrixXd codeValues;  ///< [rows][codes so far]: codes less their zero points
+  Quantized out;
+
+  quant::Signature &signature() { return out.signature; }
+  bool isLast(std::size_t l) const { return l + 1 == network.layers.size(); }
+
+  /// The code that the calibrated range of producer p maps to, given who reads it; sets its bounds.
+  double calibratedCode(std::size_t producer) {
+    std::uint32_t fanIn = 0, end = network.inputs;
+    for (std::size_t l = 0; l < producer; ++l)
+      end += network.layers[l].outputs();
+    for (std::size_t l = producer; l < network.layers.size(); ++l)
+      if (network.layers[l].readBegin < end)
+        fanIn = std::max(fanIn, network.layers[l].fanIn());
+    bool isWide = options.wideCodes && fanIn <= kMaxWideFanIn;
+    bounds.push_back({0, isWide ? 1u : 2u});
+    return isWide ? kWideCode : kNarrowCode;
+  }
+
+  Result<void> quantizeInputs() {
+    double largest = 0, smallest = std::numeric_limits<double>::infinity();
+    for (const Range &range : network.inputRange) {
+      double m = magnitude(range);
+      largest = std::max(largest, m);
+      if (m >= kMinRange)
+        smallest = std::min(smallest, m);
+    }
+    if (largest < kMinRange)
+      largest = smallest = 1;
+    bool isUniform = largest <= smallest * options.uniformInputRatio;
+    double code = calibratedCode(0);
+    codeValues.resize(rowCount, network.inputs);
+    for (std::uint32_t k = 0; k < network.inputs; ++k) {
+      double m = magnitude(network.inputRange[k]);
+      auto scale = static_cast<float>(code / (isUniform || m < kMinRange ? largest : m));
+      if (!std::isnormal(scale))
+        return makeError(ErrorId::InputRangeTooLarge, k);
+      out.parameters.inputScale.push_back(scale);
+      codes.push_back({1.0 / scale, 0, 0, false});
+      reference::FloatOps ops(nullptr);
+      for (Eigen::Index r = 0; r < rowCount; ++r) {
+        float v = quant::clamp(ops, bounds[0].lo(), bounds[0].hi(), rows.row(static_cast<std::size_t>(r))[k] * scale);
+        codeValues(r, k) = saturated(quant::roundToCode(ops, v));
+        double d = codeValues(r, k) / scale - calibration.values(r, k);
+        out.inputContribution += calibration.valueSensitivity(r, k) * d * d;
+      }
+    }
+    return {};
+  }
+
+  static double saturated(std::uint32_t code) {
+    return std::clamp<std::int32_t>(static_cast<std::int32_t>(code), -32768, 32767);
+  }
+
+  Eigen::VectorXd weightOf(const Eigen::MatrixXd &sensitivity, Eigen::Index column) const {
+    if (!options.sensitivity)
+      return Eigen::VectorXd::Ones(rowCount);
+    Eigen::VectorXd weight = sensitivity.col(column);
+    double mean = weight.mean();
+    if (!(mean > 0) || !std::isfinite(mean))
+      return Eigen::VectorXd::Ones(rowCount);
+    return (weight.array() / mean + kSensitivityFloor).matrix();
+  }
+
+  Result<void> quantizeLayer(std::size_t l) {
+    const Layer &layer = network.layers[l];
+    Eigen::Index fanIn = layer.fanIn(), outputs = layer.outputs(), firstSum = 0;
+    for (std::size_t i = 0; i < l; ++i)
+      firstSum += network.layers[i].outputs();
+    Eigen::MatrixXd inputs = codeValues.middleCols(layer.readBegin, fanIn);
+
+    bool usesMoments = layer.fanIn() <= kMaxMomentsFanIn &&
+                       (options.sequential || options.errorCompensation || options.biasCorrection);
+    bool isShared = !options.sensitivity || double(rowCount) * double(fanIn * fanIn) * double(outputs) > kMomentsBudget;
+    std::optional<Moments> shared;
+    if (usesMoments && isShared) {
+      Eigen::VectorXd weight = Eigen::VectorXd::Zero(rowCount);
+      for (Eigen::Index n = 0; n < outputs; ++n)
+        weight += weightOf(calibration.sumSensitivity, firstSum + n);
+      shared.emplace(inputs, weight, options.biasCorrection);
+    }
+
+    std::vector<bool> hasResidual = residualRows(l);
+    std::vector<Activation> functions;
+    for (const Run &run : layer.runs)
+      functions.insert(functions.end(), run.count, run.function);
+    std::vector<Row> quantizedRows(layer.outputs());
+    for (Eigen::Index n = 0; n < outputs; ++n) {
+      std::optional<Moments> own;
+      if (usesMoments && !isShared)
+        own.emplace(inputs, weightOf(calibration.sumSensitivity, firstSum + n), options.biasCorrection);
+      const Moments *moments = own ? &*own : shared ? &*shared : nullptr;
+      Eigen::VectorXd weights(fanIn);
+      for (Eigen::Index k = 0; k < fanIn; ++k)
+        weights[k] = static_cast<double>(layer.weights[static_cast<std::size_t>(n * fanIn + k)]) *
+                     codes[layer.readBegin + static_cast<std::size_t>(k)].scale;
+      RowProblem problem{inputs,
+                         weights,
+                         layer.bias[static_cast<std::size_t>(n)],
+                         {},
+                         calibration.sums.col(firstSum + n),
+                         weightOf(calibration.valueSensitivity, network.inputs + firstSum + n),
+                         functions[static_cast<std::size_t>(n)],
+                         layer.limit.empty() ? std::numeric_limits<double>::infinity()
+                                             : layer.limit[static_cast<std::size_t>(n)],
+                         0,
+                         true};
+      quantizedRows[static_cast<std::size_t>(n)] =
+          quantizeRow(l, problem, moments, hasResidual[static_cast<std::size_t>(n)]);
+    }
+    return finishLayer(l, quantizedRows, hasResidual, inputs);
+  }
+
+  std::vector<bool> residualRows(std::size_t l) const {
+    std::vector<bool> out(network.layers[l].outputs());
+    if (plan.weights != quant::WeightFormat::Int8Residual)
+      return out;
+    std::vector<bool> isWanted(out.size(), plan.allResidual);
+    if (!plan.allResidual && l < plan.residualRows.size())
+      for (std::uint32_t row : plan.residualRows[l])
+        isWanted[row] = true;
+    for (std::size_t n = 0; n < out.size(); ++n)
+      if (isWanted[orders[l][n]]) {
+        std::size_t group = n / quant::kResidualOutputs * quant::kResidualOutputs;
+        for (std::size_t i = group; i < std::min(out.size(), group + quant::kResidualOutputs); ++i)
+          out[i] = true;
+      }
+    return out;
+  }
+
+  Row quantizeRow(std::size_t l, RowProblem &problem, const Moments *moments, bool hasResidual) {
+    double largest = problem.weights.cwiseAbs().maxCoeff();
+    // A bias that is huge beside the weights makes them coarser; a row of zeros only needs a scale for its bias.
+    double least = std::max(std::fabs(problem.bias) / kMaxBias * 1.0001, largest * 1e-6 / kMaxWeight);
+    if (!(least > 0))
+      least = 1;
+    for (double scale = least;;) {
+      problem.minScale = scale;
+      RowSolution first = solveRow(problem, hasResidual ? nullptr : moments, hasResidual ? Options::plain() : options);
+      Row row{planeOf(first), {}, 0};
+      RowSolution last = first;
+      if (hasResidual) {
+        RowProblem rest = problem;
+        rest.weights -= first.scale * first.integers;
+        rest.base = problem.inputs * first.integers * first.scale;
+        rest.minScale = std::max(first.scale / (kMaxWeight * kMaxWeight), std::numeric_limits<double>::min());
+        if (!secondFits(l, rest, moments, row, last))
+          row.second = {};
+      }
+      row.bias = biasOf(l, row, last.bias);
+      if (fits(l, row.first, row.bias))
+        return row;
+      double sum = largestSum(l, row.first, row.bias);
+      scale = std::max(scale, row.first.scale) * (sum > 2.0 * kMaxSum ? 2 : 1.0625);
+    }
+  }
+
+  /// Finds the second plane; its sums have no bias.
+  bool secondFits(std::size_t l, RowProblem &rest, const Moments *moments, Row &row, RowSolution &last) {
+    for (;;) {
+      last = solveRow(rest, moments, options);
+      row.second = planeOf(last);
+      if (fits(l, row.second, 0))
+        return true;
+      rest.minScale = last.scale * 1.0625;
+    }
+  }
+
+  static Plane planeOf(const RowSolution &solution) {
+    Plane plane{{}, solution.scale};
+    for (double integer : solution.integers)
+      plane.integers.push_back(static_cast<std::int32_t>(integer));
+    return plane;
+  }
+
+  double zeroPoints(std::size_t l, const Plane &plane) const {
+    double sum = 0;
+    for (std::size_t k = 0; k < plane.integers.size(); ++k)
+      sum += static_cast<double>(plane.integers[k]) * codes[network.layers[l].readBegin + k].zeroPoint;
+    return sum;
+  }
+
+  std::int64_t biasOf(std::size_t l, const Row &row, double bias) const {
+    double integer = std::nearbyint((bias - row.second.scale * zeroPoints(l, row.second)) / row.first.scale) -
+                     zeroPoints(l, row.first);
+    return static_cast<std::int64_t>(std::clamp<double>(integer, -kMaxSum, kMaxSum));
+  }
+
+  std::int64_t boundOf(const Code &code) const {
+    return code.isBounded ? quant::kCodeLimit : bounds[code.producer].largest();
+  }
+
+  /// |bias| + sum |weight| * bound(code): no sum of the row can be larger.
+  double largestSum(std::size_t l, const Plane &plane, std::int64_t bias) const {
+    std::int64_t sum = std::llabs(bias);
+    for (std::size_t k = 0; k < plane.integers.size(); ++k)
+      sum += std::abs(plane.integers[k]) * boundOf(codes[network.layers[l].readBegin + k]);
+    return static_cast<double>(sum);
+  }
+
+  /// Whether the plane's sum fits i32, by tighter bounds of the codes that it reads if need be: those of the inputs
+  /// first, as their margin beyond the calibrated range is the least likely to be used.
+  bool fits(std::size_t l, const Plane &plane, std::int64_t bias) {
+    const Layer &layer = network.layers[l];
+    while (largestSum(l, plane, bias) > static_cast<double>(kMaxSum)) {
+      unsigned widest = std::size(kCodeBounds);
+      std::uint32_t producer = 0;
+      for (std::size_t k = 0; k < plane.integers.size(); ++k) {
+        const Code &code = codes[layer.readBegin + k];
+        const Bounds &bound = bounds[code.producer];
+        if (!code.isBounded && bound.step < bound.tightest && bound.step < widest) {
+          widest = bound.step;
+          producer = code.producer;
+        }
+      }
+      if (widest == std::size(kCodeBounds))
+        return false;
+      ++bounds[producer].step;
+    }
+    return true;
+  }
+
+  Result<void> finishLayer(std::size_t l, const std::vector<Row> &quantizedRows, const std::vector<bool> &hasResidual,
+                           const Eigen::MatrixXd &inputs) {
+    const Layer &layer = network.layers[l];
+    quant::LayerSignature &shape = signature().layers.emplace_back();
+    quant::LayerParameters &numbers = out.parameters.layers.emplace_back();
+    shape.weights = plan.weights;
+    shape.readBegin = layer.readBegin;
+    std::uint32_t fanIn = layer.fanIn(), outputs = layer.outputs();
+
+    double unboundedRange = 0, outputScale = 1;
+    std::uint32_t n = 0;
+    for (const Run &run : layer.runs)
+      for (std::uint32_t i = 0; i < run.count; ++i, ++n)
+        if (quant::codeKindOf(run.function) == CodeKind::Unbounded)
+          unboundedRange = std::max(unboundedRange, magnitude(layer.range[n]));
+    if (!isLast(l))
+      outputScale = (unboundedRange < kMinRange ? 1 : unboundedRange) / calibratedCode(l + 1);
+
+    std::vector<float> secondMultiplier(outputs, 0);
+    std::vector<float> limit;
+    bool anyClamped = false;
+    n = 0;
+    for (const Run &run : layer.runs) {
+      CodeKind kind = quant::codeKindOf(run.function);
+      bool isUnbounded = !isLast(l) && kind == CodeKind::Unbounded;
+      double unit = isUnbounded ? outputScale : 1;
+      bool clamped = false;
+      for (std::uint32_t i = 0; i < run.count; ++i, ++n) {
+        const Row &row = quantizedRows[n];
+        auto multiplier = static_cast<float>(row.first.scale / unit);
+        secondMultiplier[n] = static_cast<float>(row.second.scale / unit);
+        if (!std::isfinite(multiplier) || !std::isfinite(secondMultiplier[n]))
+          return makeError(ErrorId::WeightsTooLarge, orders[l][n], l + 1);
+        numbers.multiplier.push_back(multiplier);
+        for (std::int32_t integer : row.first.integers)
+          numbers.weights.push_back(static_cast<std::int8_t>(integer));
+        numbers.bias.push_back(static_cast<std::int32_t>(row.bias));
+        if (layer.limit.empty())
+          continue;
+        // In units of what is clamped; half a unit in the last place aside, t cannot be larger than this.
+        double largest = (largestSum(l, row.first, row.bias) * multiplier +
+                          largestSum(l, row.second, 0) * secondMultiplier[n]) *
+                         (1 + 0x1p-20);
+        double limitOfRow = layer.limit[n] / unit;
+        clamped |= largest > limitOfRow && limitOfRow < saturationOf(run.function);
+        limit.push_back(static_cast<float>(std::min<double>(limitOfRow, std::numeric_limits<float>::max())));
+      }
+      if (!clamped && !limit.empty())
+        std::fill(limit.end() - run.count, limit.end(), 0.0f);
+      shape.groups.push_back({run.function, clamped, run.count});
+      anyClamped |= clamped;
+      if (!isLast(l))
+        for (std::uint32_t i = 0; i < run.count; ++i)
+          codes.push_back({isUnbounded ? outputScale : static_cast<double>(quant::codeScaleOf(kind)),
+                           quant::zeroPointOf(kind), static_cast<std::uint32_t>(l + 1), !isUnbounded});
+    }
+    if (anyClamped)
+      numbers.limit = std::move(limit);
+    for (std::uint32_t group = 0; group * quant::kResidualOutputs < outputs; ++group) {
+      std::uint32_t begin = group * quant::kResidualOutputs, end = std::min(outputs, begin + quant::kResidualOutputs);
+      if (!hasResidual[begin])
+        continue;
+      quant::ResidualGroup &residual = numbers.residuals.emplace_back();
+      residual.group = group;
+      for (std::uint32_t i = begin; i < end; ++i) {
+        residual.multiplier.push_back(secondMultiplier[i]);
+        for (std::uint32_t k = 0; k < fanIn; ++k)
+          residual.weights.push_back(static_cast<std::int8_t>(quantizedRows[i].second.integers[k]));
+      }
+    }
+    simulate(l, quantizedRows, secondMultiplier, hasResidual, inputs);
+    return {};
+  }
+
+  /// Appends the layer's codes for the calibration rows, bit for bit as kernels compute them, and rates its rows.
+  void simulate(std::size_t l, const std::vector<Row> &quantizedRows, const std::vector<float> &secondMultiplier,
+                const std::vector<bool> &hasResidual, const Eigen::MatrixXd &inputs) {
+    const Layer &layer = network.layers[l];
+    const quant::LayerParameters &numbers = out.parameters.layers[l];
+    Eigen::Index outputs = layer.outputs(), fanIn = layer.fanIn();
+    Eigen::Index firstValue = network.inputs;
+    for (std::size_t i = 0; i < l; ++i)
+      firstValue += network.layers[i].outputs();
+
+    // All sums are integers below 2^53: exact in any order.
+    Eigen::MatrixXd first(fanIn, outputs), second = Eigen::MatrixXd::Zero(fanIn, outputs), exact(fanIn, outputs);
+    Eigen::VectorXd firstBias(outputs), secondBias(outputs);
+    for (Eigen::Index n = 0; n < outputs; ++n) {
+      const Row &row = quantizedRows[static_cast<std::size_t>(n)];
+      for (Eigen::Index k = 0; k < fanIn; ++k) {
+        auto at = static_cast<std::size_t>(k);
+        first(k, n) = row.first.integers[at];
+        if (!row.second.integers.empty())
+          second(k, n) = row.second.integers[at];
+        exact(k, n) = static_cast<double>(layer.weights[static_cast<std::size_t>(n * fanIn + k)]) *
+                      codes[layer.readBegin + at].scale;
+      }
+      firstBias[n] = static_cast<double>(row.bias) + zeroPoints(l, row.first);
+      secondBias[n] = zeroPoints(l, row.second);
+    }
+    Eigen::MatrixXd sums = inputs * first, restSums = inputs * second, exactSums = inputs * exact;
+    if (!isLast(l))
+      codeValues.conservativeResize(Eigen::NoChange, codeValues.cols() + outputs);
+
+    std::size_t n = 0;
+    std::size_t groupIndex = 0;
+    for (const Run &run : layer.runs) {
+      auto table = quant::constantTableOf(run.function);
+      reference::FloatOps ops(table ? quant::constantsOf(*table).data() : nullptr);
+      bool isUnbounded = quant::codeKindOf(run.function) == CodeKind::Unbounded;
+      bool clamped = out.signature.layers[l].groups[groupIndex++].clamped;
+      for (std::uint32_t i = 0; i < run.count; ++i, ++n) {
+        auto column = static_cast<Eigen::Index>(n);
+        double limit = layer.limit.empty() ? std::numeric_limits<double>::infinity() : layer.limit[n];
+        double own = 0, contribution = 0;
+        for (Eigen::Index r = 0; r < rowCount; ++r) {
+          float t = static_cast<float>(static_cast<std::int32_t>(sums(r, column) + firstBias[column])) *
+                    numbers.multiplier[n];
+          if (hasResidual[n])
+            t = t + static_cast<float>(static_cast<std::int32_t>(restSums(r, column) + secondBias[column])) *
+                        secondMultiplier[n];
+          if (clamped)
+            t = quant::clamp(ops, -numbers.limit[n], numbers.limit[n], t);
+          double value;
+          if (isLast(l)) {
+            value = quant::evaluateOutput(ops, run.function, t);
+          } else {
+            float v = quant::evaluateCode(ops, run.function, t);
+            if (isUnbounded)
+              v = quant::clamp(ops, bounds[l + 1].lo(), bounds[l + 1].hi(), v);
+            const Code &code = codes[static_cast<std::size_t>(firstValue) + n];
+            double units = saturated(quant::roundToCode(ops, v)) - code.zeroPoint;
+            codeValues(r, firstValue + column) = units;
+            value = units * code.scale;
+          }
+          double wanted = activate(run.function, std::clamp(exactSums(r, column) + layer.bias[n], -limit, limit));
+          double d = value - wanted;
+          own += d * d;
+          contribution += calibration.valueSensitivity(r, firstValue + column) * d * d;
+          if (isLast(l)) {
+            double gain = network.outputGain.empty() ? 1 : network.outputGain[n];
+            double error = gain * (value - calibration.values(r, firstValue + column));
+            out.noise += error * error;
+          }
+        }
+        auto values = calibration.values.col(firstValue + column).array();
+        double mean = values.mean(), variance = (values - mean).square().mean();
+        out.rows.push_back({static_cast<std::uint32_t>(l), orders[l][n],
+                            variance > 0 ? own / static_cast<double>(rowCount) / variance : 0, contribution,
+                            hasResidual[n]});
+      }
+    }
+  }
+};
+
+/// f32 weights need no choice.
+Quantized convert(const Network &network) {
+  Quantized out;
+  out.signature.inputs = network.inputs;
+  out.signature.outputAffine = !network.outputGain.empty();
+  out.signature.head = network.head;
+  out.parameters.outputGain = network.outputGain;
+  out.parameters.outputOffset = network.outputOffset;
+  out.parameters.headScale = network.headScale;
+  out.parameters.inputLow = -std::numeric_limits<float>::max();
+  out.parameters.inputHigh = std::numeric_limits<float>::max();
+  for (const Layer &layer : network.layers) {
+    quant::LayerSignature &shape = out.signature.layers.emplace_back();
+    shape.weights = quant::WeightFormat::Float32;
+    shape.readBegin = layer.readBegin;
+    for (const Run &run : layer.runs)
+      shape.groups.push_back({run.function, true, run.count});
+    quant::LayerParameters &numbers = out.parameters.layers.emplace_back();
+    numbers.floatWeights = layer.weights;
+    numbers.floatBias = layer.bias;
+    numbers.limit = layer.limit;
+    numbers.limit.resize(layer.outputs(), std::numeric_limits<float>::max());
+  }
+  return out;
+}
+
+double decibels(double signal, double noise) {
+  return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+}
+} // namespace
+
+double Quantized::predictedSqnrDb() const {
+  double predicted = inputContribution;
+  for (const RowError &row : rows)
+    predicted += row.contribution;
+  return decibels(signal, predicted);
+}
+
+double Quantized::measuredSqnrDb() const { return decibels(signal, noise); }
+
+Result<Quantized> quantize(const Network &network, const Matrix &calibration, const Plan &plan,
+                           const Options &options) {
+  if (plan.weights == quant::WeightFormat::Float32)
+    return convert(network);
+  Matrix rows = evenlySpaced(calibration, kMaxRows);
+  auto orders = gather(network, plan);
+  Network ordered = permuted(network, orders);
+  return Quantizer(ordered, std::move(orders), rows, plan, options).run();
+}
+
+std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb) {
+  std::vector<std::vector<std::uint32_t>> out(quantized.signature.layers.size());
+  std::vector<const RowError *> ranked;
+  double noise = quantized.inputContribution;
+  for (const RowError &row : quantized.rows) {
+    noise += row.contribution;
+    ranked.push_back(&row);
+  }
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const RowError *a, const RowError *b) { return a->contribution > b->contribution; });
+  double allowed = quantized.signal * std::pow(10, -targetSqnrDb / 10);
+  for (const RowError *row : ranked) {
+    if (noise <= allowed && !row->hasResidual)
+      continue;
+    out[row->layer].push_back(row->row);
+    if (!row->hasResidual)
+      noise -= row->contribution;
+  }
+  for (auto &rows : out)
+    std::sort(rows.begin(), rows.end());
+  return out;
+}
+
+} // namespace kimic::quantize

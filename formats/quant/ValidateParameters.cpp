@@ -1,0 +1,63 @@
+// What the runtime checks of a parameter block. Apart from Parameters.cpp, which the runtime does not hold.
+#include "formats/quant/Parameters.h"
+
+#include <cstring>
+
+namespace kimic::quant {
+namespace {
+
+std::uint32_t loadU32(const std::uint8_t *at) {
+  std::uint32_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+/// Looks for an f32 that is not finite in bytes [begin, end). What else lies there, counts, groups and padding, is too
+/// small to look like one.
+Result<void> checkFinite(const std::uint8_t *bytes, std::uint32_t begin, std::uint32_t end) {
+  for (std::uint32_t at = begin; at < end; at += 4)
+    if ((loadU32(bytes + at) & 0x7F800000u) == 0x7F800000u)
+      return makeError(ErrorId::ParameterNotFinite, at);
+  return {};
+}
+
+} // namespace
+
+Result<void> validateParameters(const Signature &signature, const Layout &layout, std::span<const std::uint8_t> block) {
+  std::uint64_t size = layout.parameterBytes;
+  bool hasResiduals = signature.weights() == WeightFormat::Int8Residual;
+  const std::uint8_t *bytes = block.data();
+  if (hasResiduals && block.size() >= size)
+    for (std::size_t l = 0; l < layout.layers.size(); ++l) {
+      const LayerLayout &layer = layout.layers[l];
+      std::uint32_t count = loadU32(bytes + layer.residualCountOffset);
+      if (count > residualGroups(layer.outputs))
+        return makeError(ErrorId::ResidualCount, l, count, residualGroups(layer.outputs));
+      size += std::uint64_t{count} * residualBlockBytes(layer.kPairs);
+    }
+  if (block.size() != size)
+    return makeError(ErrorId::ParametersSize, block.size(), size);
+  if (size > kMaxBlockBytes)
+    return makeError(ErrorId::ParametersTooLarge, size, kMaxBlockBytes);
+
+  // Weights of 8 bits are all that is no number of 4 bytes, so blocks of them are left out.
+  std::uint32_t begin = 0, residual = layout.parameterBytes;
+  for (std::size_t l = 0; l < layout.layers.size(); ++l) {
+    const LayerLayout &layer = layout.layers[l];
+    if (signature.weights() != WeightFormat::Float32) {
+      KIMIC_TRY(checkFinite(bytes, begin, layer.blocksOffset));
+      begin = layer.blocksOffset + blockBytes(layer.fullBlocks * kBlockOutputs + layer.tailOutputs, layer.kPairs);
+    }
+    std::uint32_t count = hasResiduals ? loadU32(bytes + layer.residualCountOffset) : 0, least = 0;
+    for (std::uint32_t i = 0; i < count; ++i, residual += residualBlockBytes(layer.kPairs)) {
+      std::uint32_t group = loadU32(bytes + residual);
+      if (group < least || group >= residualGroups(layer.outputs))
+        return makeError(ErrorId::ResidualGroup, l, i, group);
+      least = group + 1;
+      KIMIC_TRY(checkFinite(bytes, residual, residual + kResidualWeightsOffset));
+    }
+  }
+  return checkFinite(bytes, begin, layout.parameterBytes);
+}
+
+} // namespace kimic::quant

@@ -1,0 +1,164 @@
+// Prints what each part of the quantizer gains: one line per network of a manifest, the SQNR in dB on its test data (or
+// calibration data) by variant. Usage: quantize_ablation EXPERTS.json
+#include "compiler/Dialect/Expert/Expert.h"
+#include "compiler/Import/FannImport.h"
+#include "compiler/Transforms/Passes.h"
+#include "compiler/Transforms/QLayers.h"
+#include "formats/fann/Evaluator.h"
+#include "formats/manifest/ExpertSet.h"
+#include "formats/quant/Layout.h"
+#include "formats/reference/Reference.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+using namespace kimic;
+
+namespace {
+struct Variant {
+  const char *name;
+  quantize::Options options;
+  bool allResidual = false;
+  double target = 0; ///< residual rows for this SQNR
+};
+
+struct Measured {
+  double sqnrDb = 0, predictedDb = 0, seconds = 0, disagreement = 0;
+  std::size_t bytes = 0;
+};
+
+quantize::Options with(bool sequential, bool clip, bool compensation, bool bias, bool sensitivity, bool wide) {
+  return {sequential, clip, compensation, bias, sensitivity, wide, 16};
+}
+
+const Variant kVariants[] = {
+    {"nearest", quantize::Options::plain()},
+    {"+wide codes", with(false, false, false, false, false, true)},
+    {"+bias", with(false, false, false, true, false, true)},
+    {"+clip", with(false, true, false, true, false, true)},
+    {"+gptq", with(false, true, true, true, false, true)},
+    {"+sequential", with(true, true, true, true, false, true)},
+    {"all", {}},
+    {"res 50 dB", {}, false, 50},
+    {"16 bit", {}, true},
+};
+
+Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) {
+  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
+  context.loadDialect<expert::ExpertDialect, qexpert::QExpertDialect>();
+  mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(mlir::UnknownLoc::get(&context));
+  Measured out;
+  Matrix calibration = loaded.calibration ? *loaded.calibration : loaded.test->inputs;
+  if (failed(importFann(*module, "e", loaded.network)))
+    return out;
+  quantize::Quantized result;
+  QuantizeInput input{calibration, {}, variant.options, &result};
+  if (variant.allResidual || variant.target > 0) {
+    input.plan.weights = quant::WeightFormat::Int8Residual;
+    input.plan.allResidual = variant.allResidual;
+  }
+  if (variant.target > 0) {
+    mlir::OwningOpRef<mlir::ModuleOp> first = module->clone();
+    QuantizeInput plain{calibration, {}, variant.options, &result};
+    mlir::PassManager manager(&context);
+    manager.addPass(createFoldSteepness());
+    manager.addPass(createFoldAffine());
+    manager.addPass(createFoldConstants());
+    manager.addPass(createDropDeadNeurons());
+    manager.addPass(createGroupActivations());
+    manager.addPass(createCalibrate(calibration));
+    manager.addPass(createConvertExpertToQExpert(plain));
+    if (failed(manager.run(*first)))
+      return out;
+    input.plan.residualRows = quantize::rowsForTarget(result, variant.target);
+  }
+  mlir::PassManager manager(&context);
+  manager.addPass(createFoldSteepness());
+  manager.addPass(createFoldAffine());
+  manager.addPass(createFoldConstants());
+  manager.addPass(createDropDeadNeurons());
+  manager.addPass(createGroupActivations());
+  manager.addPass(createCalibrate(calibration));
+  manager.addPass(createConvertExpertToQExpert(input));
+  auto start = std::chrono::steady_clock::now();
+  if (failed(manager.run(*module)))
+    return out;
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  out.predictedDb = result.predictedSqnrDb();
+
+  const Matrix &inputs = loaded.test ? loaded.test->inputs : calibration;
+  auto layout = quant::layoutOf(result.signature);
+  std::vector<std::uint8_t> block = quant::packParameters(result.signature, *layout, result.parameters);
+  out.bytes = block.size();
+  struct alignas(16) Chunk {
+    std::uint8_t bytes[16];
+  };
+  std::vector<Chunk> params(block.size() / 16 + 1), scratch(layout->scratchBytes / 16 + 1);
+  std::memcpy(params.data(), block.data(), block.size());
+  Matrix expected = fann::evaluate(loaded.network, inputs, {true}), actual = expected;
+  reference::run(result.signature, *layout, params.data()->bytes, inputs.values.data(), actual.values.data(),
+                 scratch.data()->bytes, static_cast<std::uint32_t>(inputs.rows));
+  double signal = 0, noise = 0;
+  for (std::size_t i = 0; i < expected.values.size(); ++i) {
+    double d = double(expected.values[i]) - actual.values[i];
+    signal += double(expected.values[i]) * expected.values[i];
+    noise += d * d;
+  }
+  out.sqnrDb = noise > 0 ? 10 * std::log10(signal / noise) : 999;
+  return out;
+}
+} // namespace
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: quantize_ablation EXPERTS.json\n");
+    return 2;
+  }
+  auto set = manifest::readManifest(argv[1]);
+  if (!set) {
+    std::fprintf(stderr, "%s\n", set.error().message().c_str());
+    return 1;
+  }
+  std::printf("%-20s", "network");
+  for (const Variant &variant : kVariants)
+    std::printf(" %11s", variant.name);
+  std::printf(" | predicted  seconds  bytes int8, res, 16\n");
+  std::vector<const manifest::LoadedNetwork *> networks;
+  std::vector<std::string> names;
+  for (const manifest::Expert &expert : set->experts) {
+    networks.push_back(&expert);
+    names.push_back(expert.id);
+  }
+  if (set->router) {
+    networks.push_back(&*set->router);
+    names.push_back("router");
+  }
+  std::vector<double> sums(std::size(kVariants)), least(std::size(kVariants), 999);
+  for (std::size_t i = 0; i < networks.size(); ++i) {
+    if (!networks[i]->calibration && !networks[i]->test)
+      continue;
+    std::printf("%-20s", names[i].c_str());
+    Measured all[std::size(kVariants)];
+    for (std::size_t v = 0; v < std::size(kVariants); ++v) {
+      all[v] = measure(*networks[i], kVariants[v]);
+      sums[v] += all[v].sqnrDb;
+      least[v] = std::min(least[v], all[v].sqnrDb);
+      std::printf(" %11.1f", all[v].sqnrDb);
+      std::fflush(stdout);
+    }
+    std::printf(" | %9.1f  %7.2f  %zu %zu %zu\n", all[6].predictedDb, all[6].seconds, all[6].bytes, all[7].bytes,
+                all[8].bytes);
+  }
+  std::printf("%-20s", "mean");
+  for (double sum : sums)
+    std::printf(" %11.1f", sum / double(networks.size()));
+  std::printf("\n%-20s", "least");
+  for (double value : least)
+    std::printf(" %11.1f", value);
+  std::printf("\n");
+}
