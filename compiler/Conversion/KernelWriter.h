@@ -2,11 +2,13 @@
 #pragma once
 
 #include "compiler/Conversion/CodeBuilder.h"
-#include "formats/abi/KernelAbi.h"
 
 #include <memory>
 
 namespace kimic {
+
+/// Outputs that share the 16-byte vectors of a block of int8 weights.
+inline constexpr std::uint32_t kGroupOutputs = 8;
 
 /// Works on one row at a time.
 class KernelWriter {
@@ -76,8 +78,8 @@ protected:
     return v;
   }
 
-  /// Runs `body` for the residual blocks of a layer, none to all. It gets a block and where the residuals of the block's
-  /// outputs lie, less layout.residualsOffset; it returns the end of the block.
+  /// Runs `body` for the residual blocks of a layer, none to all. It gets a block and where the residuals of the
+  /// block's outputs lie, less layout.residualsOffset; it returns the end of the block.
   void forResidualBlocks(const quant::LayerLayout &layer, llvm::function_ref<Value(Value block, Value target)> body);
 
   CodeBuilder &code;

@@ -70,7 +70,7 @@ private:
   /// As SimdWriter::accumulateBlock, lane by lane: a group of eight outputs at a time.
   void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct, Value sums,
                        std::uint32_t sumsOffset) {
-    code.repeat(outputs / 8, {{block, 32}, {block, 16}, {sums, 32}}, {},
+    code.repeat(outputs / kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
                   for (std::uint32_t lane = 0; lane < 4; ++lane) {
@@ -118,11 +118,11 @@ private:
     Value block = code.advance(params, layer.blocksOffset);
     if (layer.fullBlocks) {
       std::uint32_t outputs = quant::kFloatBlockOutputs, bytes = quant::floatBlockBytes(outputs, layer.fanIn);
-      auto end = code.repeat(layer.fullBlocks, {{block, bytes}, {scratch, 4 * outputs}}, {},
-                             [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                               accumulateFloatBlock(outputs, layer.fanIn, at[0], values, at[1],
-                                                    layout.accumulatorsOffset);
-                             });
+      auto end =
+          code.repeat(layer.fullBlocks, {{block, bytes}, {scratch, 4 * outputs}}, {},
+                      [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                        accumulateFloatBlock(outputs, layer.fanIn, at[0], values, at[1], layout.accumulatorsOffset);
+                      });
       block = end[0];
     }
     if (layer.tailOutputs)
@@ -137,14 +137,14 @@ private:
       SmallVector<Value, 4> initial;
       for (std::uint32_t lane = 0; lane < 4; ++lane)
         initial.push_back(code.load<F32LoadOp>(four[0], 4 * lane));
-      auto end = code.repeat(
-          fanIn, {{four[0], 4 * outputs}, {values, 4}}, initial, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-            Value value = code.load<F32LoadOp>(at[1], 0);
-            for (std::uint32_t lane = 0; lane < 4; ++lane) {
-              Value weight = code.load<F32LoadOp>(at[0], 4 * outputs + 4 * lane);
-              acc[lane] = code.emit<F32AddOp>(acc[lane], code.emit<F32MulOp>(weight, value));
-            }
-          });
+      auto end = code.repeat(fanIn, {{four[0], 4 * outputs}, {values, 4}}, initial,
+                             [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                               Value value = code.load<F32LoadOp>(at[1], 0);
+                               for (std::uint32_t lane = 0; lane < 4; ++lane) {
+                                 Value weight = code.load<F32LoadOp>(at[0], 4 * outputs + 4 * lane);
+                                 acc[lane] = code.emit<F32AddOp>(acc[lane], code.emit<F32MulOp>(weight, value));
+                               }
+                             });
       for (std::uint32_t lane = 0; lane < 4; ++lane)
         code.store<F32StoreOp>(four[1], sumsOffset + 4 * lane, end[lane]);
     });
@@ -167,25 +167,26 @@ private:
     ScalarOps ops(code, params, layout);
     const LayerLayout &layer = run.layer;
     Target target = targetOf(run);
-    code.repeat(
-        run.group.count, {{params, 4}, {target.isExact ? y : scratch, target.stride}, {scratch, 4}}, {},
-        [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-          auto array = [&](std::uint32_t offset) { return code.load<F32LoadOp>(at[0], offset + 4 * run.first); };
-          auto residual = [&] { return code.load<F32LoadOp>(at[2], layout.residualsOffset + 4 * run.first); };
-          std::uint32_t offset = layout.accumulatorsOffset + 4 * run.first;
-          Value acc = isFloat() ? code.load<F32LoadOp>(at[2], offset)
-                                : code.emit<F32ConvertI32SOp>(code.load<I32LoadOp>(at[2], offset));
-          Value t = preActivation(ops, run, acc, array, residual);
-          if (run.isLast || isFloat()) {
-            code.store<F32StoreOp>(at[1], target.offset, evaluate(ops, run, t, array));
-            return;
-          }
-          Value v = quant::evaluateCode(ops, run.group.function, t);
-          if (hasBounds(run))
-            v = quant::clamp(ops, code.load<F32LoadOp>(params, layer.boundsOffset),
-                             code.load<F32LoadOp>(params, layer.boundsOffset + 4), v);
-          storeCode(quant::roundToCode(ops, v), at[1], target.offset);
-        });
+    code.repeat(run.group.count, {{params, 4}, {target.isExact ? y : scratch, target.stride}, {scratch, 4}}, {},
+                [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                  auto array = [&](std::uint32_t offset) {
+                    return code.load<F32LoadOp>(at[0], offset + 4 * run.first);
+                  };
+                  auto residual = [&] { return code.load<F32LoadOp>(at[2], layout.residualsOffset + 4 * run.first); };
+                  std::uint32_t offset = layout.accumulatorsOffset + 4 * run.first;
+                  Value acc = isFloat() ? code.load<F32LoadOp>(at[2], offset)
+                                        : code.emit<F32ConvertI32SOp>(code.load<I32LoadOp>(at[2], offset));
+                  Value t = preActivation(ops, run, acc, array, residual);
+                  if (run.isLast || isFloat()) {
+                    code.store<F32StoreOp>(at[1], target.offset, evaluate(ops, run, t, array));
+                    return;
+                  }
+                  Value v = quant::evaluateCode(ops, run.group.function, t);
+                  if (hasBounds(run))
+                    v = quant::clamp(ops, code.load<F32LoadOp>(params, layer.boundsOffset),
+                                     code.load<F32LoadOp>(params, layer.boundsOffset + 4), v);
+                  storeCode(quant::roundToCode(ops, v), at[1], target.offset);
+                });
   }
 
   void writeSoftmax(Value y) override {

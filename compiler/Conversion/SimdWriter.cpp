@@ -10,9 +10,6 @@ namespace {
 using namespace wasm;
 using quant::LayerLayout;
 
-/// Outputs that share the 16-byte vectors of a block of weights.
-constexpr std::uint32_t kGroupOutputs = 8;
-
 class SimdWriter final : public KernelWriter {
 public:
   using KernelWriter::KernelWriter;
@@ -61,9 +58,8 @@ private:
     };
     std::uint32_t full = signature.inputs / 4, rest = signature.inputs % 4;
     if (full)
-      code.repeat(full, {{scratch, 16}, {x, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-        write(loadPartial(at[1], 0, 4), at[0], 0);
-      });
+      code.repeat(full, {{scratch, 16}, {x, 16}}, {},
+                  [&](ArrayRef<Value> at, CodeBuilder::Carried) { write(loadPartial(at[1], 0, 4), at[0], 0); });
     if (rest)
       write(loadPartial(x, 16 * full, rest), scratch, 16 * full);
   }
@@ -249,10 +245,9 @@ private:
     std::uint32_t step = run.group.count >= 64 ? 16 : 8;
     std::uint32_t full = run.group.count / step, rest = run.group.count % step;
     if (full)
-      code.repeat(full, {{params, 4 * step}, {result, target.stride * step}, {scratch, 4 * step}}, {},
-                  [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                    activateVectors(ops, run, 0, step, at[2], at[0], at[1]);
-                  });
+      code.repeat(
+          full, {{params, 4 * step}, {result, target.stride * step}, {scratch, 4 * step}}, {},
+          [&](ArrayRef<Value> at, CodeBuilder::Carried) { activateVectors(ops, run, 0, step, at[2], at[0], at[1]); });
     if (rest)
       activateVectors(ops, run, step * full, rest, scratch, params, result);
   }
@@ -269,8 +264,8 @@ private:
       auto array = [&](std::uint32_t offset) { return ops.load<VectorOps::V>(parameters, offset + bytes); };
       auto residual = [&] { return ops.load<VectorOps::V>(sums, layout.residualsOffset + bytes); };
       std::uint32_t offset = layout.accumulatorsOffset + bytes;
-      VectorOps::V acc = isFloat() ? ops.load<VectorOps::V>(sums, offset)
-                                   : ops.convert(ops.load<VectorOps::I>(sums, offset));
+      VectorOps::V acc =
+          isFloat() ? ops.load<VectorOps::V>(sums, offset) : ops.convert(ops.load<VectorOps::I>(sums, offset));
       VectorOps::V t = preActivation(ops, run, acc, array, residual);
       if (run.isLast || isFloat()) {
         VectorOps::V v = evaluate(ops, run, t, array);
@@ -289,7 +284,9 @@ private:
     VectorOps ops(code, params, layout);
     std::uint32_t count = signature.logits(), vectors = (count + 3) / 4;
     auto load = [&](Value pointer) { return ops.load<VectorOps::V>(pointer, layout.logitsOffset); };
-    auto store = [&](Value pointer, VectorOps::V v) { code.store<V128StoreOp>(pointer, layout.logitsOffset, v.vector); };
+    auto store = [&](Value pointer, VectorOps::V v) {
+      code.store<V128StoreOp>(pointer, layout.logitsOffset, v.vector);
+    };
     // Largest logit and sum are found one by one: the order is part of the result.
     auto fold = [&](function_ref<Value(Value, Value)> next) -> VectorOps::V {
       Value result = code.load<F32LoadOp>(scratch, layout.logitsOffset);
@@ -301,9 +298,8 @@ private:
     };
 
     VectorOps::V scale = ops.splatOf(layout.headScaleOffset);
-    code.repeat(vectors, {{scratch, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-      store(at[0], ops.mul(load(at[0]), scale));
-    });
+    code.repeat(vectors, {{scratch, 16}}, {},
+                [&](ArrayRef<Value> at, CodeBuilder::Carried) { store(at[0], ops.mul(load(at[0]), scale)); });
     ScalarOps scalar(code, params, layout);
     VectorOps::V largest = fold([&](Value a, Value b) { return scalar.pmax(a, b); });
     code.repeat(vectors, {{scratch, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
@@ -333,7 +329,7 @@ private:
 } // namespace
 
 std::unique_ptr<KernelWriter> makeSimdWriter(CodeBuilder &code, const quant::Signature &signature,
-                                               const quant::Layout &layout) {
+                                             const quant::Layout &layout) {
   return std::make_unique<SimdWriter>(code, signature, layout);
 }
 

@@ -1,6 +1,7 @@
 // The facade: experts in parallel, then kernels, then the pack.
 #include "kimic/Compiler.h"
 
+#include "compiler/Pipeline/Gate.h"
 #include "compiler/Pipeline/Measure.h"
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Report.h"
@@ -14,6 +15,7 @@
 #include "formats/quant/Layout.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <mutex>
@@ -66,67 +68,139 @@ Matrix everyNth(const Matrix &rows, std::size_t most) {
 }
 
 constexpr std::size_t kGeneratedRows = 256;
+/// Of fewer rows none is held out.
+constexpr std::size_t kMinSplitRows = 8;
 
-/// The rows to calibrate with, and where they come from.
-Matrix calibrationRows(const Job &job, ExpertReport &report) {
-  std::uint32_t inputs = job.loaded->network.numInputs;
-  auto generate = [&](const std::vector<manifest::Interval> &ranges) {
-    std::vector<float> lo(inputs), hi(inputs);
-    for (std::uint32_t i = 0; i < inputs; ++i) {
-      const manifest::Interval &range = ranges[ranges.size() == 1 ? 0 : i];
-      lo[i] = range.lo;
-      hi[i] = range.hi;
+/// The rows of one expert: to calibrate with, and to measure with.
+struct Rows {
+  Matrix calibration;
+  Matrix measured;
+  std::optional<Matrix> targets; ///< of the measured rows
+  MeasuredOn measuredOn = MeasuredOn::TestData;
+};
+
+/// One of each four rows in a row: which one looks random, but is always the same.
+bool isHeldOut(std::size_t row) {
+  std::uint64_t z = (row / 4 + 1) * 0x9E3779B97F4A7C15u; // SplitMix64
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return row % 4 == (z ^ (z >> 31)) >> 62;
+}
+
+Matrix rowsThat(const Matrix &rows, bool areHeldOut) {
+  Matrix out{0, rows.cols, {}};
+  for (std::size_t r = 0; r < rows.rows; ++r)
+    if (isHeldOut(r) == areHeldOut) {
+      out.values.insert(out.values.end(), rows.row(r).begin(), rows.row(r).end());
+      ++out.rows;
     }
-    return generateRows(lo, hi, kGeneratedRows);
-  };
+  return out;
+}
+
+/// As many rows to measure with as are worth their time.
+std::size_t generatedTestRows(std::size_t inputs) {
+  return std::clamp<std::size_t>((std::size_t{1} << 24) / inputs, kGeneratedRows, 1024);
+}
+
+/// Both kinds of rows, generated in `ranges`: one for all inputs, or one for each.
+Rows generate(const std::vector<manifest::Interval> &ranges, std::size_t inputs) {
+  std::vector<float> lo(inputs), hi(inputs);
+  for (std::size_t i = 0; i < inputs; ++i) {
+    const manifest::Interval &range = ranges[ranges.size() == 1 ? 0 : i];
+    lo[i] = range.lo;
+    hi[i] = range.hi;
+  }
+  Rows out;
+  out.calibration = generateRows(lo, hi, kGeneratedRows + generatedTestRows(inputs));
+  std::vector<float> &values = out.calibration.values;
+  auto middle = values.begin() + static_cast<std::ptrdiff_t>(kGeneratedRows * inputs);
+  out.measured = {out.calibration.rows - kGeneratedRows, inputs, std::vector<float>(middle, values.end())};
+  values.erase(middle, values.end());
+  out.calibration.rows = kGeneratedRows;
+  out.measuredOn = MeasuredOn::Generated;
+  return out;
+}
+
+/// The ranges of the columns: lo == hi where one is constant.
+std::vector<manifest::Interval> rangesOf(const Matrix &rows) {
+  std::vector<manifest::Interval> out;
+  for (std::size_t c = 0; c < rows.cols; ++c) {
+    manifest::Interval &range = out.emplace_back(manifest::Interval{rows.row(0)[c], rows.row(0)[c]});
+    for (std::size_t r = 0; r < rows.rows; ++r) {
+      range.lo = std::min(range.lo, rows.row(r)[c]);
+      range.hi = std::max(range.hi, rows.row(r)[c]);
+    }
+  }
+  return out;
+}
+
+/// Three quarters of the only data to calibrate with, the rest to measure with. Too few: they are all for calibration.
+Rows split(const Matrix &inputs, const Matrix *targets, ExpertReport &report) {
+  Rows out;
+  if (inputs.rows < kMinSplitRows) {
+    out = generate(rangesOf(inputs), inputs.cols);
+    out.calibration = inputs;
+    report.warnings.push_back("there are too few rows to hold some out: measured on rows generated in their range");
+    return out;
+  }
+  out.calibration = rowsThat(inputs, false);
+  out.measured = rowsThat(inputs, true);
+  if (targets)
+    out.targets = rowsThat(*targets, true);
+  out.measuredOn = MeasuredOn::HeldOut;
+  return out;
+}
+
+/// The rows of an expert; calibration sees none of those that are measured.
+Rows chooseRows(const Job &job, ExpertReport &report) {
   const manifest::LoadedNetwork &loaded = *job.loaded;
-  if (loaded.calibration && loaded.calibration->rows > 0)
-    return everyNth(*loaded.calibration, kMaxCalibrationRows);
-  if (!job.entry->inputRange.empty()) {
+  std::uint32_t inputs = loaded.network.numInputs;
+  const Matrix *calibration = loaded.calibration && loaded.calibration->rows > 0 ? loaded.calibration.get() : nullptr;
+  const FannData *test = loaded.test && loaded.test->inputs.rows > 0 ? loaded.test.get() : nullptr;
+  Rows out;
+  if (calibration && test && *calibration == test->inputs) {
+    report.warnings.push_back("test data and calibration data are the same: calibrated with three quarters of them, "
+                              "measured on the rest");
+    out = split(test->inputs, &test->outputs, report);
+  } else if (calibration && test) {
+    out = {*calibration, test->inputs, test->outputs, MeasuredOn::TestData};
+  } else if (calibration) {
+    out = split(*calibration, nullptr, report);
+  } else if (!job.entry->inputRange.empty()) {
     report.calibration = CalibrationSource::InputRange;
-    return generate(job.entry->inputRange);
-  }
-  if (loaded.test && loaded.test->inputs.rows > 0) {
+    out = generate(job.entry->inputRange, inputs);
+    if (test)
+      out = {std::move(out.calibration), test->inputs, test->outputs, MeasuredOn::TestData};
+  } else if (test) {
     report.calibration = CalibrationSource::TestData;
-    report.warnings.push_back("there is neither calibration data nor an input range: calibrated with the test data");
-    return everyNth(loaded.test->inputs, kMaxCalibrationRows);
+    report.warnings.push_back("there is neither calibration data nor an input range: calibrated with three quarters of "
+                              "the test data, measured on the rest");
+    out = split(test->inputs, &test->outputs, report);
+  } else {
+    report.calibration = CalibrationSource::Assumed;
+    report.warnings.push_back("there is no data and no input range: inputs are assumed to lie in [-1, 1], accuracy is "
+                              "measured on generated rows");
+    out = generate({{-1, 1}}, inputs);
   }
-  report.calibration = CalibrationSource::Assumed;
-  report.warnings.push_back("there is no data and no input range: inputs are assumed to lie in [-1, 1]");
-  return generate({{-1, 1}});
+  out.calibration = everyNth(out.calibration, kMaxCalibrationRows);
+  report.calibrationRows = out.calibration.rows;
+  return out;
 }
 
-Diagnostic budgetError(const Job &job, const std::string &file, const char *limit, double found, double allowed,
-                       bool isUpperLimit) {
-  Diagnostic diagnostic;
-  diagnostic.id = ErrorId::AccuracyBudgetMissed;
-  diagnostic.file = file;
-  diagnostic.line = job.entry->line;
-  diagnostic.key = job.path + ".accuracy." + limit;
-  auto text = [](double number) {
-    char digits[32];
-    std::snprintf(digits, sizeof digits, "%.6g", number);
-    return std::string(digits);
-  };
-  diagnostic.found = text(found) + " (" + job.expert->id + ")";
-  diagnostic.expected = (isUpperLimit ? "at most " : "at least ") + text(allowed);
-  return diagnostic;
+/// Rows with a second plane, by layer.
+using ResidualRows = std::vector<std::vector<std::uint32_t>>;
+
+std::size_t countOf(const ResidualRows &rows) {
+  std::size_t count = 0;
+  for (const auto &layer : rows)
+    count += layer.size();
+  return count;
 }
 
-/// The first limit of the budget that the expert misses.
-std::optional<Diagnostic> missedBudget(const Job &job, const std::string &file, const ExpertReport &report) {
-  if (!job.expert)
-    return std::nullopt;
-  const manifest::AccuracyBudget &budget = job.expert->accuracy;
-  if (budget.maxError && !(report.maxError <= *budget.maxError))
-    return budgetError(job, file, "max_error", report.maxError, *budget.maxError, true);
-  if (budget.minSqnrDb && !(report.sqnrDb >= *budget.minSqnrDb))
-    return budgetError(job, file, "min_sqnr_db", report.sqnrDb, *budget.minSqnrDb, false);
-  if (budget.minAgreement && report.agreement && *report.agreement < *budget.minAgreement)
-    return budgetError(job, file, "min_agreement", *report.agreement, *budget.minAgreement, false);
-  if (budget.maxDrop && report.floatAccuracy && *report.floatAccuracy - *report.compiledAccuracy > *budget.maxDrop)
-    return budgetError(job, file, "max_drop", *report.floatAccuracy - *report.compiledAccuracy, *budget.maxDrop, true);
-  return std::nullopt;
+std::string number(const char *format, double value) {
+  char text[48];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
 }
 
 class Compilation {
@@ -238,42 +312,156 @@ private:
     return {};
   }
 
+  MeasureOptions measureOptions(const Job &job) const {
+    MeasureOptions out;
+    out.applyScaling = options.applyScaling;
+    if (job.expert) {
+      out.task = job.expert->task;
+      out.hasLabels = !job.expert->labels.empty();
+      out.head = headOf(job);
+    } else {
+      out.topK = set.router->topK;
+      out.routerTemperature = set.router->temperature;
+    }
+    return out;
+  }
+
+  static Head headOf(const Job &job) {
+    return job.expert ? Head{job.expert->head, job.expert->temperature} : Head{};
+  }
+
+  /// What the command line says, then the expert, then the set.
+  manifest::AccuracyBudget statedBudget(const Job &job) const {
+    return options.budget.orElse(job.expert ? job.expert->accuracy.orElse(set.accuracy) : set.router->accuracy);
+  }
+
+  /// One try: compiles with `plan` and measures. Writes what it found into `report`, which is as if there had been no
+  /// other try. Returns nothing if the precision cannot hold the expert's numbers at all.
+  Result<std::optional<CompiledExpert>, Diagnostic> attempt(const Job &job, const Rows &rows, const Yardstick &yardstick,
+                                                           Precision precision, const quantize::Plan &plan,
+                                                           ExpertReport &report) {
+    report.precision = precision;
+    TryReport &entry = report.tries.emplace_back();
+    entry.precision = precision;
+    auto expert = compileExpert(job.id, job.loaded->network, rows.calibration, options, plan, headOf(job));
+    if (!expert) {
+      if (expert.error().id != ErrorId::ExpertNotCompilable || precision == Precision::Float32)
+        return expert.error();
+      entry.missed = expert.error().found;
+      return std::optional<CompiledExpert>();
+    }
+    static_cast<Measurement &>(report) = measure(*expert, yardstick);
+    report.budget = statedBudget(job).orElse(defaultBudget(report));
+    auto tightest = tightestLimit(report.budget, report);
+    entry.residualRows = residualRows(*expert);
+    entry.blockBytes = static_cast<std::uint32_t>(expert->parameters.size());
+    entry.sqnrDb = report.sqnrDb;
+    if (tightest && tightest->isMissed())
+      entry.missed = tightest->text();
+    return std::optional(std::move(*expert));
+  }
+
+  /// The cheapest precision that holds the budget, or the last one.
+  Result<CompiledExpert, Diagnostic> escalate(const Job &job, const Rows &rows, const Yardstick &yardstick,
+                                              ExpertReport &report) {
+    KIMIC_ASSIGN(auto expert, attempt(job, rows, yardstick, Precision::Int8, {}, report));
+    if (expert && report.tries.back().missed.empty())
+      return std::move(*expert);
+    if (expert) {
+      // Second planes for the rows whose predicted noise is the largest, more of them each time.
+      quantize::Quantized int8 = std::move(expert->quantized);
+      std::size_t all = int8.rows.size(), count = 0;
+      double noise = int8.predictedSqnrDb();
+      for (double gain = kFirstGainDb; std::isfinite(noise) && gain <= kLastGainDb; gain *= 2) {
+        ResidualRows needy = quantize::rowsForTarget(int8, noise + gain);
+        if (countOf(needy) >= all)
+          break;
+        if (countOf(needy) <= count)
+          continue;
+        count = countOf(needy);
+        quantize::Plan plan{quant::WeightFormat::Int8Residual, std::move(needy), false};
+        KIMIC_ASSIGN(expert, attempt(job, rows, yardstick, Precision::Int8Residual, plan, report));
+        if (expert && report.tries.back().missed.empty())
+          return std::move(*expert);
+        if (isCancelled())
+          return errorOf(ErrorId::CompilationCancelled);
+      }
+      KIMIC_ASSIGN(expert, attempt(job, rows, yardstick, Precision::Int16,
+                                   {quant::WeightFormat::Int8Residual, {}, true}, report));
+      if (expert && report.tries.back().missed.empty())
+        return std::move(*expert);
+    }
+    KIMIC_ASSIGN(expert, attempt(job, rows, yardstick, Precision::Float32, {quant::WeightFormat::Float32, {}, false},
+                                 report));
+    return std::move(*expert);
+  }
+
+  static constexpr double kFirstGainDb = 3, kLastGainDb = 48;
+
+  static std::string reasonFor(const ExpertReport &report) {
+    auto tightest = tightestLimit(report.budget, report);
+    std::string limit = tightest ? tightest->text() : "no limit applies";
+    if (!report.tries.back().missed.empty())
+      return "no precision holds the budget: " + limit;
+    if (report.tries.size() == 1)
+      return "8 bits hold the budget: " + limit;
+    const TryReport &before = report.tries[report.tries.size() - 2];
+    return std::string(nameOf(before.precision)) + " misses it: " + before.missed + "; now " + limit;
+  }
+
+  Diagnostic budgetError(const Job &job, const ExpertReport &report) const {
+    auto tightest = tightestLimit(report.budget, report);
+    Diagnostic diagnostic = errorOf(ErrorId::AccuracyBudgetMissed);
+    diagnostic.line = job.entry->line;
+    diagnostic.key = job.path + ".accuracy." + tightest->key;
+    diagnostic.found = number("%.6g", tightest->found) + " (" + job.id + " as " + nameOf(report.precision);
+    if (!report.layerReports.empty()) {
+      auto worst = std::min_element(report.layerReports.begin(), report.layerReports.end(),
+                                    [](const auto &a, const auto &b) { return a.sqnrDb < b.sqnrDb; });
+      diagnostic.found += "; worst in layer " + std::to_string(worst - report.layerReports.begin() + 1) + ", row " +
+                          std::to_string(worst->worstRow) + " (" + number("%.1f dB", worst->worstRowSqnrDb) + ")";
+    }
+    diagnostic.found += "; largest error " + number("%.3g", report.maxError) + " on " + nameOf(report.measuredOn) +
+                        " row " + std::to_string(report.maxErrorRow) + ")";
+    diagnostic.expected = (tightest->isUpper ? "at most " : "at least ") + number("%.6g", tightest->allowed);
+    return diagnostic;
+  }
+
   Result<CompiledExpert, Diagnostic> compileOne(const Job &job, ExpertReport &report) {
+    auto result = compileMeasured(job, report);
+    if (result || result.error().id != ErrorId::ExpertNotCompilable)
+      return result;
+    Diagnostic diagnostic = result.error();
+    diagnostic.file = set.file;
+    diagnostic.line = job.entry->line;
+    return diagnostic;
+  }
+
+  Result<CompiledExpert, Diagnostic> compileMeasured(const Job &job, ExpertReport &report) {
     const fann::Network &network = job.loaded->network;
     report.id = job.id;
     report.warnings = network.warnings;
-    Matrix calibration = calibrationRows(job, report);
-    report.calibrationRows = calibration.rows;
-    auto expert = compileExpert(job.id, network, calibration, options);
-    if (!expert) {
-      Diagnostic diagnostic = expert.error();
-      if (diagnostic.id == ErrorId::ExpertNotCompilable) {
-        diagnostic.file = set.file;
-        diagnostic.line = job.entry->line;
-      }
-      return diagnostic;
-    }
     report.parameters = manifest::parameterCount(network);
     report.floatBytes = 4 * report.parameters;
+    Rows rows = chooseRows(job, report);
     if (options.stopAfter && *options.stopAfter <= Phase::Outline)
-      return expert;
+      return compileExpert(job.id, network, rows.calibration, options, {}, headOf(job));
 
-    report.inputs = expert->signature.inputs;
-    report.outputs = expert->signature.outputs();
-    report.layers = static_cast<std::uint32_t>(expert->signature.layers.size());
-    report.kernel = quant::kernelName(expert->signature);
-    report.blockBytes = static_cast<std::uint32_t>(expert->parameters.size());
-    const FannData *test = job.loaded->test.get();
-    report.onTestData = test && test->inputs.rows > 0;
-    measure(*expert,
-            {network, report.onTestData ? test->inputs : calibration, report.onTestData ? &test->outputs : nullptr,
-             job.expert ? job.expert->task : manifest::Task::Classification, job.expert && !job.expert->labels.empty(),
-             options.applyScaling},
-            report);
-    if (auto missed = missedBudget(job, set.file, report)) {
+    Yardstick yardstick =
+        makeYardstick(network, std::move(rows.measured), std::move(rows.targets), rows.measuredOn, measureOptions(job));
+    KIMIC_ASSIGN(CompiledExpert expert, escalate(job, rows, yardstick, report));
+    measureInDetail(expert, yardstick, report);
+    report.reason = reasonFor(report);
+    report.inputs = expert.signature.inputs;
+    report.outputs = expert.signature.outputs();
+    report.layers = static_cast<std::uint32_t>(expert.signature.layers.size());
+    report.kernel = quant::kernelName(expert.signature);
+    report.blockBytes = static_cast<std::uint32_t>(expert.parameters.size());
+    if (!report.tries.back().missed.empty()) {
+      Diagnostic missed = budgetError(job, report);
       if (options.enforceBudgets)
-        return *missed;
-      report.warnings.push_back(missed->message());
+        return missed;
+      report.warnings.push_back(missed.message());
     }
     return expert;
   }

@@ -2,8 +2,7 @@
 #include "compiler/Pipeline/Pipeline.h"
 
 #include "compiler/Conversion/Passes.h"
-#include "compiler/Dialect/Elements.h"
-#include "compiler/Dialect/Expert/Expert.h"
+#include "compiler/Dialect/Expert/Layers.h"
 #include "compiler/Dialect/QExpert/QExpert.h"
 #include "compiler/Dialect/Wasm/Wasm.h"
 #include "compiler/Import/FannImport.h"
@@ -63,7 +62,7 @@ private:
 };
 } // namespace
 
-static void addPasses(PassManager &manager, Phase phase, const Matrix &calibration) {
+static void addPasses(PassManager &manager, Phase phase, const QuantizeInput &input) {
   switch (phase) {
   case Phase::Normalize:
     manager.addPass(createFoldSteepness());
@@ -73,10 +72,10 @@ static void addPasses(PassManager &manager, Phase phase, const Matrix &calibrati
     manager.addPass(createGroupActivations());
     break;
   case Phase::Calibrate:
-    manager.addPass(createCalibrate(calibration));
+    manager.addPass(createCalibrate(input.rows));
     break;
   case Phase::Quantize:
-    manager.addPass(createConvertExpertToQExpert());
+    manager.addPass(createConvertExpertToQExpert(input));
     break;
   case Phase::Pack:
     manager.addPass(createPackWeights());
@@ -109,21 +108,27 @@ Result<void, Diagnostic> writeIr(const std::string &folder, const std::string &n
 }
 
 Result<CompiledExpert, Diagnostic> compileExpert(const std::string &id, const fann::Network &network,
-                                                 const Matrix &calibration, const CompileOptions &options) {
+                                                 const Matrix &calibration, const CompileOptions &options,
+                                                 const quantize::Plan &plan, const Head &head) {
   Compilation compilation(id);
-  if (failed(importFann(*compilation.module, id, network, {options.applyScaling})))
+  if (failed(importFann(*compilation.module, id, network, {options.applyScaling, head})))
     return compilation.error(ErrorId::ExpertNotCompilable);
 
   CompiledExpert out;
+  QuantizeInput input{calibration, plan, {}, &out.quantized};
   for (Phase phase : allPhases()) {
     if (phase > Phase::Outline)
       break;
     if (isCancelled(options))
       return compilation.error(ErrorId::CompilationCancelled);
     PassManager manager(&compilation.context, ModuleOp::getOperationName());
-    addPasses(manager, phase, calibration);
+    addPasses(manager, phase, input);
     if (failed(manager.run(*compilation.module)))
       return compilation.error(ErrorId::ExpertNotCompilable);
+    if (phase == Phase::Calibrate)
+      for (auto define : compilation.module->getOps<expert::DefineOp>())
+        if (auto layers = expert::layersOf(define); succeeded(layers))
+          out.layers = std::make_shared<const expert::Layers>(std::move(*layers));
     if (!options.irTreeDir.empty())
       KIMIC_TRY(writeIr(options.irTreeDir + "/" + id,
                         std::to_string(static_cast<unsigned>(phase) + 1) + "-" + nameOf(phase), compilation.print()));

@@ -1,6 +1,8 @@
 // One expert through the phases that are IR: from its network to a signature and a parameter block.
 #pragma once
 
+#include "compiler/Import/Head.h"
+#include "compiler/Quantize/Quantize.h"
 #include "formats/base/Diagnostic.h"
 #include "formats/base/Result.h"
 #include "formats/data/Matrix.h"
@@ -9,6 +11,7 @@
 #include "kimic/Compiler.h"
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,9 +21,15 @@ namespace kimic {
 /// The most calibration rows that are looked at; of more, that many evenly spaced ones are.
 inline constexpr std::size_t kMaxCalibrationRows = 4096;
 
+namespace expert {
+struct Layers;
+} // namespace expert
+
 struct CompiledExpert {
   quant::Signature signature;
   std::vector<std::uint8_t> parameters;
+  std::shared_ptr<const expert::Layers> layers; ///< the normalized float network that was quantized
+  quantize::Quantized quantized;                ///< with the errors that the noise model predicts
   std::string ir; ///< after options.stopAfter, which is then the last phase that was run
 };
 
@@ -28,7 +37,8 @@ struct CompiledExpert {
 /// contract of each phase. REQUIRES: calibration.cols == network.numInputs, rows >= 1. ExpertNotCompilable with the
 /// pass's message, CompilationCancelled, IrTreeNotWritable; key is `id`.
 Result<CompiledExpert, Diagnostic> compileExpert(const std::string &id, const fann::Network &network,
-                                                 const Matrix &calibration, const CompileOptions &options);
+                                                 const Matrix &calibration, const CompileOptions &options,
+                                                 const quantize::Plan &plan = {}, const Head &head = {});
 
 /// The wasm dialect of the simd128 kernels of `signatures`: what there is after phase Lower.
 Result<std::string, Diagnostic> lowerKernels(std::span<const quant::Signature> signatures);

@@ -1,12 +1,15 @@
 // JSON of reports and of the pack's metadata.
 #include "compiler/Pipeline/Report.h"
 
+#include "compiler/Pipeline/Gate.h"
 #include "formats/abi/KernelAbi.h"
 #include "formats/pack/PackFormat.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 using Json = nlohmann::ordered_json;
 
@@ -31,17 +34,89 @@ static Json accuracy(const ExpertReport &expert) {
   Json out;
   out["calibration"] = nameOf(expert.calibration);
   out["calibrationRows"] = expert.calibrationRows;
-  out["measuredOn"] = expert.onTestData ? "test" : "calibration";
+  out["measuredOn"] = nameOf(expert.measuredOn);
   out["rows"] = expert.rows;
+  out["precision"] = nameOf(expert.precision);
   out["maxError"] = number(expert.maxError);
+  out["maxErrorRow"] = expert.maxErrorRow;
   out["meanError"] = number(expert.meanError);
   out["sqnrDb"] = number(expert.sqnrDb);
+  setIfPresent(out, "predictedSqnrDb", expert.predictedSqnrDb);
+  out["cosine"] = number(expert.cosine);
   setIfPresent(out, "agreement", expert.agreement);
   setIfPresent(out, "floatAccuracy", expert.floatAccuracy);
   setIfPresent(out, "compiledAccuracy", expert.compiledAccuracy);
+  if (expert.accuracyChange)
+    out["accuracyChange95"] = {number(expert.accuracyChange->lo), number(expert.accuracyChange->hi)};
   setIfPresent(out, "floatMse", expert.floatMse);
   setIfPresent(out, "compiledMse", expert.compiledMse);
+  setIfPresent(out, "floatNmse", expert.floatNmse);
+  setIfPresent(out, "compiledNmse", expert.compiledNmse);
+  setIfPresent(out, "kl", expert.kl);
+  setIfPresent(out, "top1Agreement", expert.top1Agreement);
+  setIfPresent(out, "topKAgreement", expert.topKAgreement);
   return out;
+}
+
+static Json budgetJson(const manifest::AccuracyBudget &budget) {
+  Json out = Json::object();
+  auto set = [&](const char *key, const std::optional<float> &limit) {
+    if (limit)
+      out[key] = number(*limit);
+  };
+  set("max_drop", budget.maxDrop);
+  set("min_agreement", budget.minAgreement);
+  set("max_error", budget.maxError);
+  set("min_sqnr_db", budget.minSqnrDb);
+  set("max_nmse_rise", budget.maxNmseRise);
+  set("max_kl", budget.maxKl);
+  set("min_top_k_agreement", budget.minTopKAgreement);
+  return out;
+}
+
+static Json tryJson(const TryReport &entry) {
+  return {{"precision", nameOf(entry.precision)},
+          {"residualRows", entry.residualRows},
+          {"blockBytes", entry.blockBytes},
+          {"sqnrDb", number(entry.sqnrDb)},
+          {"missed", entry.missed.empty() ? Json() : Json(entry.missed)}};
+}
+
+static Json layerJson(const LayerReport &layer) {
+  Json out;
+  out["inputs"] = layer.inputs;
+  out["outputs"] = layer.outputs;
+  out["functions"] = layer.functions;
+  out["residualRows"] = layer.residualRows;
+  out["weightBytes"] = layer.weightBytes;
+  out["sqnrDb"] = number(layer.sqnrDb);
+  setIfPresent(out, "predictedSqnrDb", layer.predictedSqnrDb);
+  out["maxError"] = number(layer.maxError);
+  out["cosine"] = number(layer.cosine);
+  out["worstRow"] = layer.worstRow;
+  out["worstRowSqnrDb"] = number(layer.worstRowSqnrDb);
+  return out;
+}
+
+/// What only the report has, not the pack.
+static void addDetails(Json &out, const ExpertReport &expert) {
+  out["reason"] = expert.reason;
+  out["budget"] = budgetJson(expert.budget);
+  out["tries"] = Json::array();
+  for (const TryReport &entry : expert.tries)
+    out["tries"].push_back(tryJson(entry));
+  out["layerReports"] = Json::array();
+  for (const LayerReport &layer : expert.layerReports)
+    out["layerReports"].push_back(layerJson(layer));
+  out["scatter"] = Json::array();
+  for (const ScatterPoint &point : expert.scatter)
+    out["scatter"].push_back({number(point.original), number(point.compiled)});
+  if (!expert.reliability.empty()) {
+    out["reliability"] = Json::array();
+    for (const ReliabilityBin &bin : expert.reliability)
+      out["reliability"].push_back(
+          {{"rows", bin.rows}, {"confidence", number(bin.confidence)}, {"correct", number(bin.correct)}});
+  }
 }
 
 static std::string dump(const Json &json, int indent) {
@@ -62,8 +137,49 @@ const char *nameOf(CalibrationSource source) {
   return "";
 }
 
+const char *nameOf(MeasuredOn rows) {
+  switch (rows) {
+  case MeasuredOn::TestData:
+    return "test data";
+  case MeasuredOn::HeldOut:
+    return "held-out data";
+  case MeasuredOn::Generated:
+    return "generated";
+  }
+  return "";
+}
+
+const char *nameOf(Precision precision) {
+  switch (precision) {
+  case Precision::Int8:
+    return "int8";
+  case Precision::Int8Residual:
+    return "int8+residual";
+  case Precision::Int16:
+    return "int16";
+  case Precision::Float32:
+    return "float32";
+  }
+  return "";
+}
+
+std::vector<std::size_t> worstFirst(const Report &report) {
+  std::vector<double> used;
+  for (const ExpertReport &expert : report.experts) {
+    auto tightest = tightestLimit(expert.budget, expert);
+    used.push_back(tightest ? tightest->used : 0);
+  }
+  std::vector<std::size_t> order(report.experts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return used[a] != used[b] ? used[a] > used[b] : report.experts[a].sqnrDb < report.experts[b].sqnrDb;
+  });
+  return order;
+}
+
 std::string toJson(const Report &report, int indent) {
   Json out;
+  out["schema"] = "kimic-report/1";
   out["name"] = report.name;
   out["experts"] = Json::array();
   for (const ExpertReport &expert : report.experts) {
@@ -77,12 +193,17 @@ std::string toJson(const Report &report, int indent) {
     entry["parameters"] = expert.parameters;
     entry["floatBytes"] = expert.floatBytes;
     entry["blockBytes"] = expert.blockBytes;
+    entry["weightBytes"] = expert.weightBytes;
+    entry["bytesPerParameter"] =
+        number(expert.parameters ? static_cast<double>(expert.weightBytes) / static_cast<double>(expert.parameters) : 0);
     entry["storedBytes"] = expert.storedBytes;
     entry["codec"] = expert.isCompressed ? "lz4" : "stored";
     entry.update(accuracy(expert));
+    addDetails(entry, expert);
     entry["warnings"] = expert.warnings;
     out["experts"].push_back(std::move(entry));
   }
+  out["worstFirst"] = worstFirst(report);
   out["router"] = report.hasRouter;
   out["kernels"] = Json::array();
   for (const KernelReport &kernel : report.kernels)
@@ -120,6 +241,20 @@ static const char *nameOf(manifest::Task task) {
                                                 : nullptr;
 }
 
+static const char *nameOf(manifest::ExpertHead head) {
+  switch (head) {
+  case manifest::ExpertHead::None:
+    break;
+  case manifest::ExpertHead::Softmax:
+    return "softmax";
+  case manifest::ExpertHead::Argmax:
+    return "argmax";
+  case manifest::ExpertHead::Sigmoid:
+    return "sigmoid";
+  }
+  return nullptr;
+}
+
 static Json describe(const manifest::Expert &expert, const std::vector<std::uint32_t> &idOf) {
   Json out;
   out["id"] = expert.id;
@@ -135,6 +270,11 @@ static Json describe(const manifest::Expert &expert, const std::vector<std::uint
     out["inputs"] = expert.inputNames;
   if (!expert.outputNames.empty())
     out["outputs"] = expert.outputNames;
+  if (const char *head = nameOf(expert.head)) {
+    out["head"] = head;
+    if (expert.head != manifest::ExpertHead::Argmax)
+      out["temperature"] = number(expert.temperature);
+  }
   out["confidenceThreshold"] = number(expert.confidenceThreshold);
   if (!expert.dependsOn.empty()) {
     out["dependsOn"] = Json::array();

@@ -11,7 +11,8 @@ using namespace mlir;
 namespace kimic::wasm {
 namespace {
 
-enum : std::uint8_t { kLoop = 0x03, kIf = 0x04, kEnd = 0x0B, kBrIf = 0x0D, kLocalGet = 0x20, kLocalSet = 0x21, kLocalTee = 0x22 };
+enum : std::uint8_t { kLoop = 0x03, kIf = 0x04, kEnd = 0x0B, kBrIf = 0x0D };
+enum : std::uint8_t { kLocalGet = 0x20, kLocalSet = 0x21, kLocalTee = 0x22 };
 enum : std::uint8_t { kEmptyBlock = 0x40, kFunctionType = 0x60 };
 enum : std::uint8_t {
   kCustomSection = 0,

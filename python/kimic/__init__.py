@@ -16,14 +16,15 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
 from . import _kimic
 from ._kimic import Error
+from ._report import Report
 
-__all__ = ["Choice", "Error", "Expert", "Layer", "Pack", "Route", "compile", "open"]
+__all__ = ["Choice", "Error", "Expert", "Layer", "Pack", "Report", "Route", "compile", "open"]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -53,7 +54,9 @@ class Expert:
 
     `network` is the path of a FANN or ruv-FANN file, or a sequence of Layer. `calibration` (rows x inputs) is typical
     data for choosing number ranges; without it state `input_range`, one (lo, hi) or one for each input. `test` is a
-    pair of arrays, inputs and targets, on which accuracy is reported.
+    pair of arrays, inputs and targets, on which accuracy is reported. `accuracy` are limits on what compiling may
+    cost, with the manifest's keys (docs/accuracy.md). `head` is "softmax", "argmax" or "sigmoid", if the outputs are
+    not the expert's answer yet.
     """
 
     id: str
@@ -67,6 +70,9 @@ class Expert:
     task: str = ""
     labels: Sequence[str] = field(default_factory=tuple)
     confidence_threshold: float = 0.0
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    head: str = ""
+    temperature: float = 1.0
 
     def _spec(self) -> _kimic.ExpertSpec:
         if not _ID.fullmatch(self.id) or self.id == "router":
@@ -75,6 +81,7 @@ class Expert:
         spec.id, spec.name, spec.domain = self.id, self.name, self.domain
         spec.specialization, spec.task, spec.labels = self.specialization, self.task, list(self.labels)
         spec.confidence_threshold = self.confidence_threshold
+        spec.accuracy, spec.head, spec.temperature = dict(self.accuracy), self.head, self.temperature
         if not 0 <= self.confidence_threshold <= 1:
             raise ValueError(f"expert {self.id!r}: confidence_threshold {self.confidence_threshold} is not in 0..1")
         if isinstance(self.network, (str, os.PathLike)):
@@ -112,7 +119,7 @@ class Pack:
     """A pack, in memory or in a file. Threads may share it; they take turns."""
 
     def __init__(self, native: _kimic.Pack, *, content: Optional[bytes] = None, path: Optional[str] = None,
-                 report: Optional[dict] = None) -> None:
+                 report: Optional[Report] = None) -> None:
         self._native = native
         self._content = content
         self._path = path
@@ -125,9 +132,13 @@ class Pack:
         self._numbers = {name: i for i, name in enumerate(self.experts)}
 
     @property
-    def report(self) -> dict:
+    def report(self) -> Report:
         """What compiling it measured; of a pack that was opened, what its metadata kept of that."""
-        return self._report if self._report is not None else self.metadata.get("report", {})
+        if self._report is None:
+            kept = self.metadata.get("report", {})
+            experts = [{"id": name, **expert} for name, expert in zip(self.experts, kept.get("experts", []))]
+            self._report = Report({**kept, "experts": experts})
+        return self._report
 
     def _number(self, expert: Union[str, int]) -> int:
         if isinstance(expert, str):
@@ -198,17 +209,21 @@ def compile(
     strict: bool = False,
     apply_scaling: bool = True,
     enforce_budgets: bool = True,
+    accuracy: Optional[Mapping[str, float]] = None,
     progress: Optional[Callable[[str, int, int], None]] = None,
 ) -> Pack:
     """Compiles a manifest (its path, or its folder) or a sequence of Expert.
+
+    Every expert gets the cheapest precision that holds its accuracy budget; one that has none is an error, or with
+    `enforce_budgets=False` a warning in the report. `accuracy` goes before the limits of manifest and experts.
 
     `jobs` are threads (0: one per processor); the result does not depend on them. `progress(step, done, total)` is
     called as experts, kernels and the pack are finished; an exception in it, or Ctrl-C, cancels.
     """
     options = dict(strict=strict, jobs=jobs, apply_scaling=apply_scaling, enforce_budgets=enforce_budgets,
-                   progress=progress)
+                   accuracy=dict(accuracy or {}), progress=progress)
     if isinstance(source, (str, os.PathLike)):
-        content, report = _kimic.compile_manifest(os.fspath(source), **options)
+        content, report, page = _kimic.compile_manifest(os.fspath(source), **options)
     else:
         experts = list(source)
         ids = [expert.id for expert in experts]
@@ -216,8 +231,8 @@ def compile(
             raise ValueError("there is no expert to compile")
         if len(set(ids)) != len(ids):
             raise ValueError("two experts have the same id")
-        content, report = _kimic.compile_experts(name, [expert._spec() for expert in experts], **options)
-    return Pack(_kimic.Pack(content), content=content, report=json.loads(report))
+        content, report, page = _kimic.compile_experts(name, [expert._spec() for expert in experts], **options)
+    return Pack(_kimic.Pack(content), content=content, report=Report(json.loads(report), page))
 
 
 def open(source: Union[str, "os.PathLike[str]", bytes]) -> Pack:

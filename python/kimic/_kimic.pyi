@@ -27,6 +27,9 @@ class ExpertSpec:
     test_targets: Optional[NDArray[np.float32]]
     input_range: list[tuple[float, float]]
     confidence_threshold: float
+    accuracy: dict[str, float]
+    head: str
+    temperature: float
     def __init__(self) -> None: ...
 
 def compile_manifest(
@@ -35,8 +38,9 @@ def compile_manifest(
     jobs: int,
     apply_scaling: bool,
     enforce_budgets: bool,
+    accuracy: dict[str, float],
     progress: Optional[Callable[[str, int, int], None]],
-) -> tuple[bytes, str]: ...
+) -> tuple[bytes, str, str]: ...
 def compile_experts(
     name: str,
     experts: list[ExpertSpec],
@@ -44,8 +48,9 @@ def compile_experts(
     jobs: int,
     apply_scaling: bool,
     enforce_budgets: bool,
+    accuracy: dict[str, float],
     progress: Optional[Callable[[str, int, int], None]],
-) -> tuple[bytes, str]: ...
+) -> tuple[bytes, str, str]: ...
 
 class Pack:
     def __init__(self, bytes: bytes) -> None: ...

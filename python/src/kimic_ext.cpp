@@ -10,9 +10,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
+#include <map>
 #include <mutex>
+#include <tuple>
 
 namespace py = pybind11;
 using namespace kimic;
@@ -170,7 +173,22 @@ struct ExpertSpec {
   std::optional<FloatArray> calibration, testInputs, testTargets;
   std::vector<std::pair<float, float>> inputRange;
   float confidenceThreshold = 0;
+  Limits accuracy;
+  std::string head;
+  float temperature = 1;
 };
+
+manifest::ExpertHead headNamed(const std::string &name) {
+  if (name.empty())
+    return manifest::ExpertHead::None;
+  if (name == "softmax")
+    return manifest::ExpertHead::Softmax;
+  if (name == "argmax")
+    return manifest::ExpertHead::Argmax;
+  if (name == "sigmoid")
+    return manifest::ExpertHead::Sigmoid;
+  throw py::value_error("'" + name + "' is not a head: softmax, argmax or sigmoid");
+}
 
 manifest::Expert expertOf(const ExpertSpec &spec) {
   manifest::Expert expert;
@@ -193,6 +211,11 @@ manifest::Expert expertOf(const ExpertSpec &spec) {
     throw py::value_error("expert '" + spec.id + "': task is neither 'classification' nor 'regression'");
   expert.labels = spec.labels;
   expert.confidenceThreshold = spec.confidenceThreshold;
+  expert.accuracy = budgetOf(spec.accuracy);
+  expert.head = headNamed(spec.head);
+  if (!(spec.temperature >= 1e-6f && spec.temperature <= 1e6f))
+    throw py::value_error("expert '" + spec.id + "': temperature is not in 1e-6..1e6");
+  expert.temperature = spec.temperature;
   for (auto [lo, hi] : spec.inputRange) {
     if (!(lo < hi) || !std::isfinite(lo) || !std::isfinite(hi))
       throw py::value_error("expert '" + spec.id + "': an input range needs two finite numbers, the smaller one first");
@@ -227,19 +250,50 @@ manifest::Expert expertOf(const ExpertSpec &spec) {
 // Compilation
 //===--------------------------------------------------------------------===//
 
+using Limits = std::map<std::string, float>;
+
+/// Keys as in the manifest.
+manifest::AccuracyBudget budgetOf(const Limits &limits) {
+  using Budget = manifest::AccuracyBudget;
+  struct Key {
+    const char *name;
+    std::optional<float> Budget::*limit;
+    bool isFraction;
+  };
+  static constexpr Key kKeys[] = {{"max_drop", &Budget::maxDrop, true},
+                                  {"min_agreement", &Budget::minAgreement, true},
+                                  {"max_error", &Budget::maxError, false},
+                                  {"min_sqnr_db", &Budget::minSqnrDb, false},
+                                  {"max_nmse_rise", &Budget::maxNmseRise, false},
+                                  {"max_kl", &Budget::maxKl, false},
+                                  {"min_top_k_agreement", &Budget::minTopKAgreement, true}};
+  Budget budget;
+  for (const auto &[name, value] : limits) {
+    auto key = std::find_if(std::begin(kKeys), std::end(kKeys), [&](const Key &k) { return name == k.name; });
+    if (key == std::end(kKeys))
+      throw py::value_error("accuracy: there is no limit '" + name + "'");
+    if (!(value >= 0) || !std::isfinite(value) || (key->isFraction && value > 1))
+      throw py::value_error("accuracy: " + name + (key->isFraction ? " is not in 0..1" : " is below 0 or not finite"));
+    budget.*(key->limit) = value;
+  }
+  return budget;
+}
+
 struct PythonOptions {
   unsigned jobs;
   bool applyScaling, enforceBudgets;
+  Limits accuracy;
   std::optional<std::function<void(std::string, std::size_t, std::size_t)>> progress;
 };
 
-/// The pack's bytes and the report as JSON. Runs without the GIL; an exception of `progress`, or a KeyboardInterrupt,
+/// The pack's bytes, the report as JSON and as HTML. Runs without the GIL; an exception of `progress`, or a KeyboardInterrupt,
 /// cancels.
-std::pair<py::bytes, std::string> compileSet(const manifest::ExpertSet &set, const PythonOptions &python) {
+std::tuple<py::bytes, std::string, std::string> compileSet(const manifest::ExpertSet &set, const PythonOptions &python) {
   CompileOptions options;
   options.jobs = python.jobs;
   options.applyScaling = python.applyScaling;
   options.enforceBudgets = python.enforceBudgets;
+  options.budget = budgetOf(python.accuracy);
   std::atomic<bool> cancelled{false};
   std::exception_ptr raised; // written under the compiler's lock of progress
   options.cancelled = &cancelled;
@@ -267,7 +321,7 @@ std::pair<py::bytes, std::string> compileSet(const manifest::ExpertSet &set, con
     std::rethrow_exception(raised);
   CompileOutput compiled = take(std::move(output));
   return {py::bytes(reinterpret_cast<const char *>(compiled.pack.data()), compiled.pack.size()),
-          toJson(compiled.report, -1)};
+          toJson(compiled.report, -1), toHtml(compiled.report)};
 }
 
 //===--------------------------------------------------------------------===//
@@ -383,35 +437,39 @@ PYBIND11_MODULE(_kimic, m) {
       .def_readwrite("test_inputs", &ExpertSpec::testInputs)
       .def_readwrite("test_targets", &ExpertSpec::testTargets)
       .def_readwrite("input_range", &ExpertSpec::inputRange)
-      .def_readwrite("confidence_threshold", &ExpertSpec::confidenceThreshold);
+      .def_readwrite("confidence_threshold", &ExpertSpec::confidenceThreshold)
+      .def_readwrite("accuracy", &ExpertSpec::accuracy)
+      .def_readwrite("head", &ExpertSpec::head)
+      .def_readwrite("temperature", &ExpertSpec::temperature);
 
   using ProgressArgument = std::optional<std::function<void(std::string, std::size_t, std::size_t)>>;
   m.def(
       "compile_manifest",
       [](const std::string &path, bool strict, unsigned jobs, bool applyScaling, bool enforceBudgets,
-         ProgressArgument progress) {
+         Limits accuracy, ProgressArgument progress) {
         auto set = [&] {
           py::gil_scoped_release noGil;
           return manifest::readManifest(path, {strict});
         }();
-        return compileSet(take(std::move(set)), {jobs, applyScaling, enforceBudgets, std::move(progress)});
+        return compileSet(take(std::move(set)),
+                          {jobs, applyScaling, enforceBudgets, std::move(accuracy), std::move(progress)});
       },
       py::arg("path"), py::arg("strict"), py::arg("jobs"), py::arg("apply_scaling"), py::arg("enforce_budgets"),
-      py::arg("progress"));
+      py::arg("accuracy"), py::arg("progress"));
   m.def(
       "compile_experts",
       [](const std::string &name, const std::vector<ExpertSpec> &experts, bool strict, unsigned jobs, bool applyScaling,
-         bool enforceBudgets, ProgressArgument progress) {
+         bool enforceBudgets, Limits accuracy, ProgressArgument progress) {
         manifest::ExpertSet set;
         set.name = name;
         for (const ExpertSpec &expert : experts)
           set.experts.push_back(expertOf(expert));
         if (auto valid = manifest::check(set, {strict}); !valid)
           raise(valid.error());
-        return compileSet(set, {jobs, applyScaling, enforceBudgets, std::move(progress)});
+        return compileSet(set, {jobs, applyScaling, enforceBudgets, std::move(accuracy), std::move(progress)});
       },
       py::arg("name"), py::arg("experts"), py::arg("strict"), py::arg("jobs"), py::arg("apply_scaling"),
-      py::arg("enforce_budgets"), py::arg("progress"));
+      py::arg("enforce_budgets"), py::arg("accuracy"), py::arg("progress"));
 
   py::class_<Pack>(m, "Pack")
       .def(py::init([](const py::bytes &bytes) {

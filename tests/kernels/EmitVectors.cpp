@@ -162,8 +162,8 @@ private:
     std::vector<float> y(std::size_t{one.rows} * signature.outputs());
     reference::run(signature, layout, params.data()->bytes, one.x.data(), y.data(), scratch.data()->bytes, one.rows);
 
-    for (std::uint32_t word :
-         {signature.inputs, signature.outputs(), one.rows, static_cast<std::uint32_t>(block.size()), layout.scratchBytes})
+    for (std::uint32_t word : {signature.inputs, signature.outputs(), one.rows,
+                               static_cast<std::uint32_t>(block.size()), layout.scratchBytes})
       body.u32(word);
     body.append(block.data(), block.size());
     body.append(one.x.data(), one.x.size() * 4);
@@ -208,8 +208,8 @@ void listResiduals(ExpertGenerator &generator, RandomExpert &expert, std::size_t
   std::uint32_t groups = quant::residualGroups(outputs);
   layer.residuals.clear();
   for (std::uint32_t group = 0; group < groups; ++group) {
-    bool isListed = count > 0 && generator.integer(1, static_cast<std::int32_t>(groups - group)) <=
-                                     static_cast<std::int32_t>(count);
+    bool isListed = count > 0 &&
+                    generator.integer(1, static_cast<std::int32_t>(groups - group)) <= static_cast<std::int32_t>(count);
     if (!isListed)
       continue;
     --count;

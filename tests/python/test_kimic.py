@@ -136,9 +136,72 @@ def test_report_tells_accuracy_on_test_data():
     targets = np.eye(3, dtype=f32)[float_outputs(expert.network, x).argmax(axis=1)]
     expert.test = (x, targets)
     entry = kimic.compile([expert]).report["experts"][0]
-    assert entry["measuredOn"] == "test"
+    assert entry["measuredOn"] == "test data"
     assert entry["floatAccuracy"] == 1.0
     assert entry["compiledAccuracy"] == entry["agreement"] >= 0.98
+
+
+def test_report_is_a_page_in_a_notebook():
+    page = kimic.compile([expert_of()]).report._repr_html_()
+    assert page.startswith("<iframe") and "SQNR of each layer" in page and "sandbox" in page
+
+
+def test_report_of_an_opened_pack_is_a_table_in_a_notebook():
+    report = kimic.open(kimic.compile([expert_of()]).to_bytes()).report
+    assert report._repr_html_().startswith("<table>") and "<td>e</td>" in report._repr_html_()
+
+
+def test_report_becomes_a_plain_dict():
+    report = kimic.compile([expert_of()]).report
+    assert type(report.to_dict()) is dict and report.to_dict() == report
+
+
+def test_report_becomes_data_frames():
+    pytest.importorskip("pandas")
+    report = kimic.compile([expert_of(id="a"), expert_of(id="b")]).report
+    assert list(report.to_pandas()["id"]) == ["a", "b"]
+    assert list(report.to_pandas(layers=True)["layer"]) == [1, 2, 1, 2]
+
+
+def test_report_is_plotted():
+    pytest.importorskip("matplotlib")
+    report = kimic.compile([expert_of()]).report
+    assert len(report.plot().axes) == 2
+    assert len(report.plot("e").axes[0].patches) == 4  # two layers, measured and predicted
+    with pytest.raises(KeyError, match="no expert 'x'"):
+        report.plot("x")
+
+
+def test_budget_of_an_expert_escalates_it():
+    entry = kimic.compile([expert_of(accuracy={"min_sqnr_db": 100})]).report["experts"][0]
+    assert entry["precision"] == "float32" and len(entry["tries"]) > 2
+
+
+def test_budget_of_the_call_goes_before_the_experts():
+    report = kimic.compile([expert_of(accuracy={"min_sqnr_db": 1000})], accuracy={"min_sqnr_db": 10}).report
+    assert report["experts"][0]["budget"] == {"min_sqnr_db": 10}
+
+
+def test_missed_budget_is_an_error_that_names_the_layer():
+    with pytest.raises(kimic.Error, match="e as float32; worst in layer"):
+        kimic.compile([expert_of()], accuracy={"min_sqnr_db": 1000})
+
+
+def test_limits_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="there is no limit 'max_drip'"):
+        kimic.compile([expert_of()], accuracy={"max_drip": 0.1})
+
+
+def test_softmax_head_gives_probabilities():
+    x = inputs_of(4, 50, 3)
+    expert = kimic.Expert("e", layers_of((4, 6, 3), 1, activation="linear"), calibration=inputs_of(4, 100, 7),
+                          head="softmax", temperature=2)
+    y = kimic.compile([expert]).run(x)
+    logits = x.astype(np.float64)
+    for layer in expert.network:
+        logits = layer.steepness * (logits @ layer.weights.T + layer.bias)
+    wanted = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
+    assert np.abs(y - wanted).max() < 0.01
 
 
 def test_opened_pack_keeps_the_measured_accuracy(tmp_path):

@@ -109,8 +109,8 @@ ParseResult LoopOp::parse(OpAsmParser &parser, OperationState &result) {
                    parser.parseOperand(initial.emplace_back()));
   };
   bool isGuarded = succeeded(parser.parseOptionalKeyword("if"));
-  if (isGuarded && (parser.parseOperand(guard) ||
-                    parser.resolveOperand(guard, parser.getBuilder().getI32Type(), result.operands)))
+  if (isGuarded &&
+      (parser.parseOperand(guard) || parser.resolveOperand(guard, parser.getBuilder().getI32Type(), result.operands)))
     return failure();
   SMLoc location = parser.getCurrentLocation();
   if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::OptionalParen, parseCarried) ||

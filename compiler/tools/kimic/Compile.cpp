@@ -14,15 +14,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <fmt/format.h>
+#include <limits>
 #include <memory>
-#include <numeric>
+#include <optional>
 
 namespace kimic::tool {
 
 namespace {
 
 struct CompileArguments {
-  std::string manifest, output, stopAfter, emit = "mlir";
+  std::string manifest, output, stopAfter, report, emit = "mlir";
   bool overwrites = false, isStrict = false, ignoresScaling = false, allowsLoss = false;
   CompileOptions options;
 };
@@ -36,6 +37,33 @@ void checkOutput(const CompileArguments &arguments) {
     throw Failure(Diagnostic{ErrorId::FileExists, arguments.output, 0, "", "", "--force to replace it"});
   if (!fs::is_directory(folder, ignored))
     throw Failure(Diagnostic{ErrorId::FileNotWritten, arguments.output, 0, "", "no folder " + folder.string(), ""});
+}
+
+/// A limit on the command line: "0.0025" or "0.25%".
+CLI::Option *addLimit(CLI::App &command, const char *name, std::optional<float> &limit, bool isFraction,
+                      const char *description) {
+  auto read = [&limit, name, isFraction](const std::string &text) {
+    bool isPercent = isFraction && text.ends_with('%');
+    std::string digits = text.substr(0, text.size() - isPercent);
+    double value = 0;
+    if (!CLI::detail::lexical_cast(digits, value) || !std::isfinite(value))
+      throw CLI::ValidationError(name, "\"" + text + "\" is not a number");
+    if (isPercent)
+      value /= 100;
+    if (value < 0 || (isFraction && value > 1) || value > std::numeric_limits<float>::max())
+      throw CLI::ValidationError(name, isFraction ? "a fraction from 0 to 1, such as 0.0025 or 0.25%, is expected"
+                                                  : "a number not below 0 is expected");
+    limit = static_cast<float>(value);
+  };
+  return command.add_option_function<std::string>(name, read, description)
+      ->type_name(isFraction ? "FRACTION" : "NUMBER")
+      ->group("Accuracy budget");
+}
+
+bool isHtml(const std::string &path) { return std::string_view(path).ends_with(".html"); }
+
+void writeReport(const std::string &path, const Report &report) {
+  take(writeFileAtomically(path, isHtml(path) ? toHtml(report) : toJson(report), /*overwrites=*/true));
 }
 
 std::string_view textOf(const std::vector<std::uint8_t> &bytes) {
@@ -59,17 +87,6 @@ std::string storedWhy(const ExpertReport &expert) {
   return fmt::format("lz4 -{:.0f} %", saved * 100);
 }
 
-/// Experts, the least accurate first: indices into report.experts.
-std::vector<std::size_t> worstFirst(const Report &report) {
-  std::vector<std::size_t> order(report.experts.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    double x = report.experts[a].sqnrDb, y = report.experts[b].sqnrDb;
-    return x != y ? x < y : a < b;
-  });
-  return order;
-}
-
 std::string summary(const Report &report, const PackFile &pack, double seconds, bool showsAll) {
   constexpr std::size_t kShown = 40;
   std::vector<std::size_t> order = worstFirst(report);
@@ -79,12 +96,12 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
     const ExpertReport &e = report.experts[order[i]];
     lines.push_back({e.id, fmt::format("{}-{}", e.inputs, e.outputs), withCommas(e.parameters),
                      std::to_string(e.kernelId), withCommas(e.floatBytes), withCommas(e.blockBytes),
-                     withCommas(e.storedBytes), storedWhy(e), fmt::format("{:.2g}", e.maxError),
+                     withCommas(e.storedBytes), storedWhy(e), kimic::nameOf(e.precision), fmt::format("{:.2g}", e.maxError),
                      std::isinf(e.sqnrDb) ? "exact" : fmt::format("{:.1f} dB", e.sqnrDb),
                      e.agreement ? percent(*e.agreement) : "", change(e)});
   }
-  std::string out = table({"expert", "in-out", ">parameters", ">kernel", ">f32 bytes", ">int8", ">stored", "why",
-                           ">max error", ">sqnr", ">agreement", "float -> compiled"},
+  std::string out = table({"expert", "in-out", ">parameters", ">kernel", ">f32 bytes", ">compiled", ">stored", "why",
+                           "precision", ">max error", ">sqnr", ">agreement", "float -> compiled"},
                           lines);
   if (shown < order.size())
     out += fmt::format("... the {} worst of {} experts; -v shows all\n", shown, order.size());
@@ -96,14 +113,15 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
   out += fmt::format("\n{}, {} in {} ({} bytes stored, the largest {} raw)\n", counted(report.experts.size(), "expert"),
                      counted(report.kernels.size(), "distinct kernel"), counted(report.modules.size(), "module"),
                      withCommas(report.moduleBytes), withCommas(largestModule));
-  out += fmt::format("parameters {} bytes as f32 -> {} as int8 -> {} stored, {}\n", withCommas(report.floatBytes),
+  out += fmt::format("parameters {} bytes as f32 -> {} compiled -> {} stored, {}\n", withCommas(report.floatBytes),
                      withCommas(report.blockBytes), withCommas(report.storedBytes),
                      counted(pack.header.dataBlocks, "distinct block"));
   if (!order.empty()) {
-    const ExpertReport &worst = report.experts[order[0]];
+    auto worst = std::min_element(report.experts.begin(), report.experts.end(),
+                                  [](const auto &a, const auto &b) { return a.sqnrDb < b.sqnrDb; });
     auto byError = std::max_element(report.experts.begin(), report.experts.end(),
                                     [](const auto &a, const auto &b) { return a.maxError < b.maxError; });
-    out += fmt::format("worst: {:.1f} dB ({}), max error {:.2g} ({})\n", worst.sqnrDb, worst.id, byError->maxError,
+    out += fmt::format("worst: {:.1f} dB ({}), max error {:.2g} ({})\n", worst->sqnrDb, worst->id, byError->maxError,
                        byError->id);
   }
   out += fmt::format("cold start: {}, {} bytes at most until an expert answers\n", counted(start.requests, "request"),
@@ -165,6 +183,8 @@ void compile(CompileArguments arguments, Context &context) {
       context.console.warning(expert.id + ": " + warning);
   if (options.stopAfter)
     return emitIr(arguments, output);
+  if (!arguments.report.empty())
+    writeReport(arguments.report, output.report);
 
   // The pack is whole; from here on it is written even if Ctrl-C arrives, so that no half of it can remain.
   take(writeFileAtomically(arguments.output, textOf(output.pack), arguments.overwrites));
@@ -190,8 +210,10 @@ std::string phaseHelp() {
     if (phase < Phase::Encode)
       out += fmt::format("  {:<14}{}\n", kimic::nameOf(phase), descriptionOf(phase));
   return out +
-         "\nWarnings go to stderr. The closing table lists the least accurate experts first: bytes as f32, as 8-bit\n"
-         "parameter block and as stored, then the errors against the float original on the test data.";
+         "\nWarnings go to stderr. The closing table lists the experts nearest to their limits first: bytes as f32, as\n"
+         "parameter block and as stored, then the errors against the float original on rows that were not calibrated\n"
+         "with. Each expert gets the cheapest precision that holds its accuracy budget; limits go before those of the\n"
+         "manifest.";
 }
 
 } // namespace
@@ -209,7 +231,28 @@ void addCompile(CLI::App &app, Context &context) {
                    "Threads (default: as many as processors); the bytes are the same")
       ->type_name("N");
   command->add_flag("--strict", arguments->isStrict, "Refuse networks outside of 1,000 to 100,000 parameters");
-  command->add_flag("--allow-loss", arguments->allowsLoss, "Only warn when an expert misses its accuracy budget");
+  manifest::AccuracyBudget &budget = arguments->options.budget;
+  addLimit(*command, "--max-drop", budget.maxDrop, true, "Loss of accuracy on test data (default: 0.25%)");
+  addLimit(*command, "--min-agreement", budget.minAgreement, true,
+           "Rows with the same class as the float original (default: 99.7%)");
+  addLimit(*command, "--max-nmse-rise", budget.maxNmseRise, true, "Regression: rise of the error (default: 1%)");
+  addLimit(*command, "--max-error", budget.maxError, false, "Largest difference of any output (default: none)");
+  addLimit(*command, "--min-sqnr", budget.minSqnrDb, false,
+           "Signal to noise in dB (default: 38 where nothing else can be measured)");
+  addLimit(*command, "--max-kl", budget.maxKl, false, "Router: KL divergence of its scores (default: 1e-5)");
+  addLimit(*command, "--min-top-k-agreement", budget.minTopKAgreement, true,
+           "Router: rows with the same experts (default: 99.9%)");
+  command
+      ->add_flag("--allow-loss,--no-gate", arguments->allowsLoss,
+                 "Only warn when an expert misses its accuracy budget in every precision")
+      ->group("Accuracy budget");
+  command->add_option("--report", arguments->report, "Also write what was measured: .json or .html")
+      ->type_name("FILE")
+      ->check(CLI::Validator(
+          [](std::string &path) {
+            return isHtml(path) || std::string_view(path).ends_with(".json") ? "" : "expected a name in .json or .html";
+          },
+          ""));
   command->add_flag("--no-scale", arguments->ignoresScaling,
                     "Leave out the scaling parameters of networks that have some");
   auto *stop = command->add_option("--stop-after", arguments->stopAfter, "Stop after this phase and print its IR");
