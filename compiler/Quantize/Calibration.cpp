@@ -71,7 +71,8 @@ Calibration calibrate(const Network &network, const Matrix &rows) {
   for (Eigen::Index probe = 0; probe < probes; ++probe) {
     gradient.setZero();
     for (Eigen::Index n = 0; n < outputs; ++n) {
-      double sign = isExact ? (n == probe ? 1 : 0) : randomSign(static_cast<std::uint64_t>(probe), static_cast<std::uint64_t>(n));
+      double sign =
+          isExact ? (n == probe ? 1 : 0) : randomSign(static_cast<std::uint64_t>(probe), static_cast<std::uint64_t>(n));
       gradient.col(total - outputs + n).setConstant(sign * gain(n));
     }
     Eigen::Index begin = total;

@@ -17,11 +17,14 @@ namespace kimic::quantize {
 using quant::CodeKind;
 
 namespace {
-
 /// The calibrated range maps to these codes, so that codes saturate at twice or four times the range.
 constexpr double kWideCode = 16383, kNarrowCode = 8191;
 /// Readers of more codes than this get narrow ones, so that their sums keep room.
 constexpr std::uint32_t kMaxWideFanIn = 1000;
+/// With at most so many readers' inputs, all 16 bits may be used: their sums fit whatever the weights.
+constexpr std::uint32_t kMaxFullFanIn = 512;
+/// Inputs may leave their calibrated range by this part of its width before their codes saturate.
+constexpr double kInputMargin = 0.5;
 constexpr std::int64_t kMaxSum = 0x7FFFFFFF;
 /// A bias takes at most half of the accumulator's range, so that the weights keep the other half.
 constexpr double kMaxBias = 0x1p30;
@@ -29,11 +32,14 @@ constexpr double kMaxBias = 0x1p30;
 constexpr double kMinRange = 1e-30;
 constexpr double kMaxWeight = 127;
 /// Added to every sensitivity, relative to the mean: derivatives are only right for small errors.
-constexpr double kSensitivityFloor = 0.01;
+constexpr double kSensitivityFloor = 0.1;
 /// Multiplications that moments of one layer may take; beyond, its rows share one matrix of moments.
 constexpr double kMomentsBudget = 4e8;
 /// Inputs of a row beyond which moments are not computed at all.
 constexpr std::uint32_t kMaxMomentsFanIn = 1536;
+
+/// Fewer calibration rows are joined by mixtures of them.
+constexpr std::size_t kMixedRows = 1024;
 
 /// Largest |code| of inputs and of unbounded layers, tightest last.
 constexpr std::int32_t kCodeBounds[] = {32768, 16384, 8192};
@@ -48,7 +54,7 @@ struct Code {
 
 /// A producer's bounds for codes, tightened until the sums of its readers fit.
 struct Bounds {
-  unsigned step = 0;   ///< index into kCodeBounds
+  unsigned step = 0; ///< index into kCodeBounds
   unsigned tightest = 2;
 
   std::int64_t largest() const { return kCodeBounds[step]; }
@@ -94,14 +100,37 @@ double saturationOf(Activation function) {
   }
 }
 
-Matrix evenlySpaced(const Matrix &rows, std::size_t most) {
-  if (rows.rows <= most)
-    return rows;
-  Matrix out{most, rows.cols, {}};
-  out.values.reserve(most * rows.cols);
-  for (std::size_t r = 0; r < most; ++r) {
-    auto row = rows.row(r * rows.rows / most);
+/// SplitMix64: a generator whose numbers are the same everywhere.
+class Random {
+public:
+  std::uint64_t next() {
+    std::uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+  float nextFloat() { return static_cast<float>(next() >> 40) * 0x1p-24f; } ///< in [0, 1)
+
+private:
+  std::uint64_t state = 0;
+};
+
+/// Evenly spaced rows and, as there are `mixed`, rows between two random ones: the float network gives a target
+/// everywhere, and what is fitted to a few rows alone fits nothing else.
+Matrix rowsToFit(const Matrix &rows, std::size_t most, std::size_t mixed) {
+  std::size_t count = std::min(rows.rows, most);
+  Matrix out{count + mixed, rows.cols, {}};
+  out.values.reserve(out.rows * rows.cols);
+  for (std::size_t r = 0; r < count; ++r) {
+    auto row = rows.row(r * rows.rows / count);
     out.values.insert(out.values.end(), row.begin(), row.end());
+  }
+  Random random;
+  for (std::size_t r = 0; r < mixed; ++r) {
+    auto a = rows.row(random.next() % rows.rows), b = rows.row(random.next() % rows.rows);
+    float part = random.nextFloat();
+    for (std::size_t i = 0; i < rows.cols; ++i)
+      out.values.push_back(a[i] + (b[i] - a[i]) * part);
   }
   return out;
 }
@@ -193,27 +222,33 @@ private:
   Eigen::Index rowCount;
   const Matrix &rows;
   std::vector<Code> codes;
-  std::vector<Bounds> bounds;  ///< by producer
-  Eigen::MatrixXd codeValues;  ///< [rows][codes so far]: codes less their zero points
+  std::vector<Bounds> bounds; ///< by producer
+  Eigen::MatrixXd codeValues; ///< [rows][codes so far]: codes less their zero points
   Quantized out;
 
   quant::Signature &signature() { return out.signature; }
   bool isLast(std::size_t l) const { return l + 1 == network.layers.size(); }
 
-  /// The code that the calibrated range of producer p maps to, given who reads it; sets its bounds.
-  double calibratedCode(std::size_t producer) {
+  /// Inputs of the widest row that reads producer p.
+  std::uint32_t widestReader(std::size_t producer) const {
     std::uint32_t fanIn = 0, end = network.inputs;
     for (std::size_t l = 0; l < producer; ++l)
       end += network.layers[l].outputs();
     for (std::size_t l = producer; l < network.layers.size(); ++l)
       if (network.layers[l].readBegin < end)
         fanIn = std::max(fanIn, network.layers[l].fanIn());
-    bool isWide = options.wideCodes && fanIn <= kMaxWideFanIn;
+    return fanIn;
+  }
+
+  /// The code that the calibrated range of an unbounded layer maps to; sets its bounds.
+  double calibratedCode(std::size_t producer) {
+    bool isWide = options.wideCodes && widestReader(producer) <= kMaxWideFanIn;
     bounds.push_back({0, isWide ? 1u : 2u});
     return isWide ? kWideCode : kNarrowCode;
   }
 
-  Result<void> quantizeInputs() {
+  /// Codes per unit of an input; sets the inputs' bounds.
+  std::vector<double> inputScales() {
     double largest = 0, smallest = std::numeric_limits<double>::infinity();
     for (const Range &range : network.inputRange) {
       double m = magnitude(range);
@@ -224,11 +259,32 @@ private:
     if (largest < kMinRange)
       largest = smallest = 1;
     bool isUniform = largest <= smallest * options.uniformInputRatio;
+    bool isFull = options.wideCodes && widestReader(0) <= kMaxFullFanIn;
     double code = calibratedCode(0);
+    if (isFull)
+      bounds[0].tightest = 0;
+    std::vector<double> scales;
+    for (const Range &range : network.inputRange) {
+      double m = magnitude(range), codeOfInput = code;
+      if (m < kMinRange) {
+        m = largest;
+      } else if (isFull) {
+        // A range away from zero needs less margin than its magnitude. An integer, so that the range's end is exact.
+        double margin = kInputMargin * (static_cast<double>(range[1]) - range[0]);
+        codeOfInput = std::max(std::floor(32767 * m / (m + margin) - 1), code);
+      }
+      scales.push_back(codeOfInput / m);
+    }
+    if (isUniform)
+      std::fill(scales.begin(), scales.end(), *std::min_element(scales.begin(), scales.end()));
+    return scales;
+  }
+
+  Result<void> quantizeInputs() {
+    std::vector<double> scales = inputScales();
     codeValues.resize(rowCount, network.inputs);
     for (std::uint32_t k = 0; k < network.inputs; ++k) {
-      double m = magnitude(network.inputRange[k]);
-      auto scale = static_cast<float>(code / (isUniform || m < kMinRange ? largest : m));
+      auto scale = static_cast<float>(scales[k]);
       if (!std::isnormal(scale))
         return makeError(ErrorId::InputRangeTooLarge, k);
       out.parameters.inputScale.push_back(scale);
@@ -456,9 +512,9 @@ private:
         if (layer.limit.empty())
           continue;
         // In units of what is clamped; half a unit in the last place aside, t cannot be larger than this.
-        double largest = (largestSum(l, row.first, row.bias) * multiplier +
-                          largestSum(l, row.second, 0) * secondMultiplier[n]) *
-                         (1 + 0x1p-20);
+        double largest =
+            (largestSum(l, row.first, row.bias) * multiplier + largestSum(l, row.second, 0) * secondMultiplier[n]) *
+            (1 + 0x1p-20);
         double limitOfRow = layer.limit[n] / unit;
         clamped |= largest > limitOfRow && limitOfRow < saturationOf(run.function);
         limit.push_back(static_cast<float>(std::min<double>(limitOfRow, std::numeric_limits<float>::max())));
@@ -615,7 +671,7 @@ Result<Quantized> quantize(const Network &network, const Matrix &calibration, co
                            const Options &options) {
   if (plan.weights == quant::WeightFormat::Float32)
     return convert(network);
-  Matrix rows = evenlySpaced(calibration, kMaxRows);
+  Matrix rows = rowsToFit(calibration, kMaxRows, kMixedRows - std::min(calibration.rows, kMixedRows));
   auto orders = gather(network, plan);
   Network ordered = permuted(network, orders);
   return Quantizer(ordered, std::move(orders), rows, plan, options).run();

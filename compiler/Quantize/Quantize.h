@@ -54,7 +54,7 @@ struct Quantized {
   /// By layer: row i of the signature's layer l is row orders[l][i] of the network's. Empty for Float32: no change.
   std::vector<std::vector<std::uint32_t>> orders;
   double inputContribution = 0; ///< as RowError::contribution, of rounding the inputs
-  double signal = 0;            ///< sum of the squared float outputs on all rows
+  double signal = 0;            ///< sum of the squared float logits on the rows that were used
   double noise = 0;             ///< sum of the squared errors of the quantized logits there
 
   /// 10 log10(signal / predicted noise): rows err independently, as far as derivatives tell.
@@ -64,17 +64,17 @@ struct Quantized {
 };
 
 /// Quantizes `network`, whose ranges come from `calibration` or wider data. At most kMaxRows evenly spaced calibration
-/// rows are used. Hidden neurons may be permuted within their runs, so that rows with residuals share groups.
-/// The result is valid and proveNoOverflow holds. Errors: InputRangeTooLarge, WeightsTooLarge.
-/// REQUIRES: calibration.cols == network.inputs, calibration.rows >= 1, everything is finite.
+/// rows are used; fewer than 1024 are joined by random mixtures of two, always the same. Hidden neurons may be permuted
+/// within their runs, so that rows with residuals share groups. The result is valid and proveNoOverflow holds. Errors:
+/// InputRangeTooLarge, WeightsTooLarge. REQUIRES: calibration.cols == network.inputs, calibration.rows >= 1, everything
+/// is finite.
 Result<Quantized> quantize(const Network &network, const Matrix &calibration, const Plan &plan = {},
                            const Options &options = {});
 
 inline constexpr std::size_t kMaxRows = 2048;
 
-/// The fewest residual rows (by groups of 8 as they will be packed) that bring the predicted noise of `int8` to
-/// `targetSqnrDb`, most useful first; all rows if nothing less does. For Plan::residualRows. `int8` is a result of
-/// quantize() for the same network.
+/// The rows of the largest contributions that need a residual to bring the predicted SQNR to `targetSqnrDb`, besides
+/// those that have one, for Plan::residualRows; all rows if nothing less does. `quantized` is a result of quantize().
 std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb);
 
 } // namespace kimic::quantize

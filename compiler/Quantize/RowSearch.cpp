@@ -13,7 +13,7 @@ namespace {
 constexpr double kMaxWeight = 127;
 /// Ridge of the moments, relative to their mean diagonal: for rounding, and for fitting weights to the sums.
 constexpr double kRoundingRidge = 1e-3;
-constexpr double kFitRidge = 1e-2;
+constexpr double kFitRidge = 0.1;
 constexpr unsigned kClipSteps = 25;
 constexpr double kLeastClip = 0.01;
 constexpr unsigned kMaxSweeps = 16;
@@ -43,8 +43,7 @@ Moments::Moments(const Eigen::MatrixXd &inputs, const Eigen::VectorXd &weights, 
   centre.setZero(fanIn);
   if (isCentred)
     centre.noalias() = inputs.transpose() * rowWeights;
-  Eigen::MatrixXd weighted =
-      rowWeights.cwiseSqrt().asDiagonal() * (inputs.rowwise() - centre.transpose());
+  Eigen::MatrixXd weighted = rowWeights.cwiseSqrt().asDiagonal() * (inputs.rowwise() - centre.transpose());
   undamped.setZero(fanIn, fanIn);
   undamped.selfadjointView<Eigen::Lower>().rankUpdate(weighted.transpose());
   undamped.triangularView<Eigen::StrictlyUpper>() = undamped.transpose();
@@ -196,7 +195,8 @@ private:
   double scaleFor(double largest) const { return std::max(largest / kMaxWeight, problem.minScale); }
 
   Eigen::Index stride() const {
-    double cost = static_cast<double>(problem.inputs.rows()) * static_cast<double>(problem.inputs.cols()) * 2 * kClipSteps;
+    double cost =
+        static_cast<double>(problem.inputs.rows()) * static_cast<double>(problem.inputs.cols()) * 2 * kClipSteps;
     return std::max<Eigen::Index>(1, static_cast<Eigen::Index>(cost / (kEvaluationBudget * 2 * kClipSteps)));
   }
 

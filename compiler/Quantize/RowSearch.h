@@ -43,8 +43,8 @@ struct RowProblem {
   const Eigen::MatrixXd &inputs; ///< [rows][fanIn]
   Eigen::VectorXd weights;       ///< [fanIn], per unit of the inputs
   double bias = 0;
-  Eigen::VectorXd base; ///< [rows] added to the sums; empty: 0
-  Eigen::VectorXd sums; ///< [rows], wanted, before the limit
+  Eigen::VectorXd base;        ///< [rows] added to the sums; empty: 0
+  Eigen::VectorXd sums;        ///< [rows], wanted, before the limit
   Eigen::VectorXd valueWeight; ///< [rows]: what a squared error of the value costs
   Activation function;
   double limit;

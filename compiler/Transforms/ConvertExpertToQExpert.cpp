@@ -56,10 +56,9 @@ static LogicalResult emitPacked(expert::DefineOp define, const quantize::Quantiz
   std::vector<std::uint8_t> block = quant::packParameters(quantized.signature, *layout, quantized.parameters);
   std::vector<std::int8_t> bytes(block.begin(), block.end());
   MLIRContext *context = define.getContext();
-  OpBuilder(define).create<qexpert::ExpertOp>(define.getLoc(), define.getSymName(),
-                                              qexpert::SignatureAttr::get(context, quantized.signature),
-                                              FlatSymbolRefAttr(),
-                                              cast<DenseIntElementsAttr>(toElements(context, bytes)));
+  OpBuilder(define).create<qexpert::ExpertOp>(
+      define.getLoc(), define.getSymName(), qexpert::SignatureAttr::get(context, quantized.signature),
+      FlatSymbolRefAttr(), cast<DenseIntElementsAttr>(toElements(context, bytes)));
   define.erase();
   return success();
 }
@@ -144,11 +143,11 @@ private:
     for (const quant::ActivationGroup &group : layer.groups)
       groups.push_back(qexpert::GroupAttr::get(context, group.function, group.count, group.clamped));
     Type type = isLast ? RankedTensorType::get({outputs}, builder.getF32Type()) : codesOf(outputs);
-    Value value = builder.create<qexpert::ActivationOp>(
-        loc, type, sum, builder.getArrayAttr(groups), floats(numbers.multiplier),
-        numbers.limit.empty() ? DenseElementsAttr() : floats(numbers.limit),
-        isLast ? FloatAttr() : builder.getF32FloatAttr(numbers.codeLow),
-        isLast ? FloatAttr() : builder.getF32FloatAttr(numbers.codeHigh));
+    Value value =
+        builder.create<qexpert::ActivationOp>(loc, type, sum, builder.getArrayAttr(groups), floats(numbers.multiplier),
+                                              numbers.limit.empty() ? DenseElementsAttr() : floats(numbers.limit),
+                                              isLast ? FloatAttr() : builder.getF32FloatAttr(numbers.codeLow),
+                                              isLast ? FloatAttr() : builder.getF32FloatAttr(numbers.codeHigh));
     segments.push_back({end, value});
     end += layer.outputs();
   }
@@ -169,8 +168,8 @@ struct ConvertExpertToQExpert : kimic::impl::ConvertExpertToQExpertBase<ConvertE
   }
 
   LogicalResult convert(expert::DefineOp define, const Layers &layers) {
-    quantize::Options options{sequential, clipSearch, errorCompensation, biasCorrection, sensitivity, wideCodes,
-                              uniformInputRatio};
+    quantize::Options options{sequential,  clipSearch, errorCompensation, biasCorrection,
+                              sensitivity, wideCodes,  uniformInputRatio};
     if (given)
       options = given->options;
     Matrix generated;

@@ -112,14 +112,20 @@ def ConvertExpertToQExpert : Pass<"convert-expert-to-qexpert", "mlir::ModuleOp">
   let description = [{
     The default class of formats/spec/quantization-v1.md. Needs normalized and calibrated experts.
 
-    * Inputs: the calibrated range maps to codes of about +-8191, with one scale for all inputs unless their ranges
-      differ by more than a factor of `uniform-input-ratio`; codes saturate at four times the range.
-    * Weights: symmetric per row, the largest is +-127. Scales of the codes read are multiplied in first, zero points
-      go into the bias.
+    compiler/Quantize chooses the numbers; docs/accuracy.md describes how. Without calibration data (in kimic-opt), it
+    works on rows generated in the ranges of the inputs, always the same.
+
+    * Inputs: one scale for all unless their ranges differ by more than a factor of `uniform-input-ratio`; codes
+      saturate some way beyond the calibrated range.
+    * Weights: symmetric per row, with the scale and the roundings that do the least to the outputs; without the
+      options below the largest is +-127 and all are rounded to nearest. Scales of the codes read are multiplied in
+      first, zero points go into the bias.
     * Hidden linear and ReLU layers get a scale of their own from their calibrated range, folded into the multiplier.
     * Groups are marked `clamped` only where FANN's clamp can change a result.
     * The sum of every row provably stays in i32: if it might not, codes of inputs and unbounded layers are bounded
       more tightly, down to the calibrated range, and then the row's weights get a coarser scale.
+
+    Experts with residual or float32 weights or with a head become a qexpert.expert at once.
 
     ```mlir
     expert.define @e(%x: tensor<1xf32>) -> tensor<1xf32> range(...) {

@@ -55,6 +55,11 @@ template <std::size_t N> std::string wordText(const char *const (&words)[N], uns
   return number < N ? words[number] : numberText(number);
 }
 
+/// The words after the layers of a kernel.
+constexpr const char *kFormatWords[quant::kWeightFormatCount] = {"", "residual", "float32"};
+constexpr const char *kHeadWords[quant::kHeadCount] = {"", "softmax", "argmax"};
+constexpr const char *kAffineWord = "affine";
+
 std::string kernelText(const quant::Signature &signature) {
   std::string text = "kernel " + numberText(signature.inputs);
   for (const quant::LayerSignature &layer : signature.layers) {
@@ -65,7 +70,15 @@ std::string kernelText(const quant::Signature &signature) {
         text += ":clamped";
     }
   }
-  return text + (signature.outputAffine ? " | affine" : "");
+  std::string separator = " | ";
+  for (const char *word :
+       {kFormatWords[static_cast<unsigned>(signature.weights())], signature.outputAffine ? kAffineWord : "",
+        kHeadWords[static_cast<unsigned>(signature.head)]})
+    if (*word) {
+      text += separator + word;
+      separator = " ";
+    }
+  return text;
 }
 
 /// Splits at spaces, which also join the lines of one thing.
@@ -170,8 +183,10 @@ private:
     for (std::size_t i = 1; i < words.size();) {
       if (words[i] != "|" || ++i == words.size())
         return fail("kernel", words[std::min(i, words.size() - 1)], "'|' and a layer");
-      if (words[i] == "affine" && i + 1 == words.size()) {
-        signature.outputAffine = true;
+      if (parseFeature(words[i], signature)) {
+        for (++i; i < words.size(); ++i)
+          if (!parseFeature(words[i], signature))
+            return fail("kernel", words[i], "residual, float32, affine, softmax or argmax");
         break;
       }
       quant::LayerSignature &layer = signature.layers.emplace_back();
@@ -184,6 +199,24 @@ private:
     if (Result<void> valid = quant::validate(signature); !valid.ok())
       return fail("kernel", message(valid.error()), "a valid signature");
     contents_.signatures.push_back(quant::encode(signature));
+  }
+
+  static bool parseFeature(std::string_view word, quant::Signature &signature) {
+    for (unsigned format = 1; format < quant::kWeightFormatCount; ++format)
+      if (word == kFormatWords[format]) {
+        for (quant::LayerSignature &layer : signature.layers)
+          layer.weights = static_cast<quant::WeightFormat>(format);
+        return true;
+      }
+    for (unsigned head = 1; head < quant::kHeadCount; ++head)
+      if (word == kHeadWords[head]) {
+        signature.head = static_cast<quant::Head>(head);
+        return true;
+      }
+    if (word != kAffineWord)
+      return false;
+    signature.outputAffine = true;
+    return true;
   }
 
   static bool parseActivations(std::string_view word, quant::ActivationGroup &group) {

@@ -15,7 +15,8 @@ constexpr std::uint64_t roundUp(std::uint64_t value, std::uint64_t multiple) {
 /// Hands out 16-byte-aligned ranges one after another, in 64 bits: 4096 layers of the largest size cannot wrap it.
 class Arena {
 public:
-  std::uint32_t take(std::uint64_t bytes) {
+  /// Not inlined: a dozen copies weigh on the size of the runtime.
+  [[gnu::noinline]] std::uint32_t take(std::uint64_t bytes) {
     std::uint64_t offset = size_;
     size_ += roundUp(bytes, 16);
     return static_cast<std::uint32_t>(std::min(offset, std::uint64_t{kMaxBlockBytes}));

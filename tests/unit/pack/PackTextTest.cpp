@@ -32,6 +32,20 @@ TEST(PackText, ReadsSignatures) {
             (std::vector<quant::ActivationGroup>{{Activation::Sin, true, 3}, {Activation::Linear, false, 2}}));
 }
 
+TEST(PackText, ReadsAndPrintsWeightFormatsAndHeads) {
+  PackContents contents;
+  for (quant::WeightFormat weights :
+       {quant::WeightFormat::Int8, quant::WeightFormat::Int8Residual, quant::WeightFormat::Float32})
+    for (quant::Head head : {quant::Head::None, quant::Head::Softmax, quant::Head::Argmax})
+      for (bool affine : {false, true})
+        contents.signatures.push_back(quant::encode({3, {{weights, 0, {{Activation::Cos, true, 9}}}}, affine, head}));
+  std::string text = printContents(contents);
+  EXPECT_NE(text.find("kernel 3 | 0 cos*9:clamped | float32 affine argmax\n"), text.npos);
+  Result<PackContents, Diagnostic> again = parseContents(text, "p.txt");
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(again->signatures, contents.signatures);
+}
+
 TEST(PackText, JoinsLinesOfMetadata) {
   Result<PackContents, Diagnostic> contents = parseContents("meta {\nmeta   \"a\": 1}\n", "p.txt");
   ASSERT_TRUE(contents.ok());
