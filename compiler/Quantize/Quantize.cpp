@@ -24,7 +24,10 @@ constexpr std::uint32_t kMaxWideFanIn = 1000;
 /// With at most so many readers' inputs, all 16 bits may be used: their sums fit whatever the weights.
 constexpr std::uint32_t kMaxFullFanIn = 512;
 /// Inputs may leave their calibrated range by this part of its width before their codes saturate.
-constexpr double kInputMargin = 0.5;
+constexpr double kInputMargin = 1;
+/// An input whose range is that many times its root mean square is rare: data that is new may well leave its range.
+constexpr double kRarePeak = 6;
+constexpr double kRareMargin = 4;
 constexpr std::int64_t kMaxSum = 0x7FFFFFFF;
 /// A bias takes at most half of the accumulator's range, so that the weights keep the other half.
 constexpr double kMaxBias = 0x1p30;
@@ -275,8 +278,16 @@ private:
       }
       scales.push_back(codeOfInput / m);
     }
-    if (isUniform)
+    if (isUniform) {
       std::fill(scales.begin(), scales.end(), *std::min_element(scales.begin(), scales.end()));
+    } else if (options.wideCodes) {
+      for (std::size_t k = 0; k < scales.size(); ++k) {
+        double power =
+            calibration.values.col(static_cast<Eigen::Index>(k)).squaredNorm() / static_cast<double>(rowCount);
+        if (magnitude(network.inputRange[k]) > kRarePeak * std::sqrt(power))
+          scales[k] /= kRareMargin;
+      }
+    }
     return scales;
   }
 

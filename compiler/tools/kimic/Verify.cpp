@@ -77,7 +77,8 @@ std::vector<float> inputsFor(const quant::Layout &layout, std::uint32_t inputs, 
   std::vector<float> x(std::size_t{kRows} * inputs);
   for (std::uint32_t r = 0; r < kRows; ++r)
     for (std::uint32_t k = 0; k < inputs; ++k) {
-      float scale = read(layout.inputScaleOffset + 4 * k);
+      // Float32 experts read the inputs themselves: their bounds are in the inputs' units.
+      float scale = layout.inputScaleOffset == quant::kNone ? 1 : read(layout.inputScaleOffset + 4 * k);
       float code = r == 0 ? 0 : r == 1 ? lo : r == 2 ? hi : lo + (hi - lo) * (random.unit() * 1.1f - 0.05f);
       x[std::size_t{r} * inputs + k] = r == 3 ? special[random.next() % std::size(special)] : code / scale;
     }
