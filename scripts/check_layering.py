@@ -29,7 +29,7 @@ MAY_INCLUDE = {
     "tests": ["formats", "compiler", "runtime", "tests"],
 }
 LLVM_ALLOWED = ("compiler/Dialect/", "compiler/Import/", "compiler/Transforms/", "compiler/Conversion/",
-                "compiler/Target/", "compiler/Pipeline/", "compiler/tools/kimic-opt", "tests/unit/compiler/", "tests/kernels/")
+                "compiler/Target/", "compiler/Pipeline/", "compiler/tools/kimic-opt", "tests/unit/compiler/", "tests/ablation/", "tests/kernels/")
 TOP_FOLDERS = ("formats/", "compiler/", "runtime/", "python/", "tests/")
 
 
