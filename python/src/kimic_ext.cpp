@@ -164,6 +164,35 @@ fann::Network networkOf(const std::vector<LayerArrays> &layers) {
   return network;
 }
 
+using Limits = std::map<std::string, float>;
+
+/// Keys as in the manifest.
+manifest::AccuracyBudget budgetOf(const Limits &limits) {
+  using Budget = manifest::AccuracyBudget;
+  struct Key {
+    const char *name;
+    std::optional<float> Budget::*limit;
+    bool isFraction;
+  };
+  static constexpr Key kKeys[] = {{"max_drop", &Budget::maxDrop, true},
+                                  {"min_agreement", &Budget::minAgreement, true},
+                                  {"max_error", &Budget::maxError, false},
+                                  {"min_sqnr_db", &Budget::minSqnrDb, false},
+                                  {"max_nmse_rise", &Budget::maxNmseRise, false},
+                                  {"max_kl", &Budget::maxKl, false},
+                                  {"min_top_k_agreement", &Budget::minTopKAgreement, true}};
+  Budget budget;
+  for (const auto &[name, value] : limits) {
+    auto key = std::find_if(std::begin(kKeys), std::end(kKeys), [&](const Key &k) { return name == k.name; });
+    if (key == std::end(kKeys))
+      throw py::value_error("accuracy: there is no limit '" + name + "'");
+    if (!(value >= 0) || !std::isfinite(value) || (key->isFraction && value > 1))
+      throw py::value_error("accuracy: " + name + (key->isFraction ? " is not in 0..1" : " is below 0 or not finite"));
+    budget.*(key->limit) = value;
+  }
+  return budget;
+}
+
 /// What the package's Expert holds.
 struct ExpertSpec {
   std::string id, name, domain, specialization, task;
@@ -249,35 +278,6 @@ manifest::Expert expertOf(const ExpertSpec &spec) {
 //===--------------------------------------------------------------------===//
 // Compilation
 //===--------------------------------------------------------------------===//
-
-using Limits = std::map<std::string, float>;
-
-/// Keys as in the manifest.
-manifest::AccuracyBudget budgetOf(const Limits &limits) {
-  using Budget = manifest::AccuracyBudget;
-  struct Key {
-    const char *name;
-    std::optional<float> Budget::*limit;
-    bool isFraction;
-  };
-  static constexpr Key kKeys[] = {{"max_drop", &Budget::maxDrop, true},
-                                  {"min_agreement", &Budget::minAgreement, true},
-                                  {"max_error", &Budget::maxError, false},
-                                  {"min_sqnr_db", &Budget::minSqnrDb, false},
-                                  {"max_nmse_rise", &Budget::maxNmseRise, false},
-                                  {"max_kl", &Budget::maxKl, false},
-                                  {"min_top_k_agreement", &Budget::minTopKAgreement, true}};
-  Budget budget;
-  for (const auto &[name, value] : limits) {
-    auto key = std::find_if(std::begin(kKeys), std::end(kKeys), [&](const Key &k) { return name == k.name; });
-    if (key == std::end(kKeys))
-      throw py::value_error("accuracy: there is no limit '" + name + "'");
-    if (!(value >= 0) || !std::isfinite(value) || (key->isFraction && value > 1))
-      throw py::value_error("accuracy: " + name + (key->isFraction ? " is not in 0..1" : " is below 0 or not finite"));
-    budget.*(key->limit) = value;
-  }
-  return budget;
-}
 
 struct PythonOptions {
   unsigned jobs;
