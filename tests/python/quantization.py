@@ -1,7 +1,9 @@
-"""quantization-v1 and the choice of its numbers, for layered tanh networks, written from the text in NumPy.
+"""Packs of one layered tanh network, read and computed in NumPy from the texts of the specifications.
 
 Shares nothing with the C++ code: what this computes and what the pack computes are compared with ==.
 """
+
+import struct
 
 import numpy as np
 
@@ -38,24 +40,92 @@ def tanh_core(t, scale):
     return n / d
 
 
-class TanhExpert:
-    """A quantized network of tanh layers. `layers`: (weights, bias, steepness) in float32."""
+def up(number, multiple):
+    return -(-number // multiple) * multiple
 
-    def __init__(self, layers, calibration):
-        self.input_scale = f32(8191.0 / np.abs(calibration).max())
-        scale = 1.0 / np.float64(self.input_scale)  # real value of one code
+
+def lz4_decoded(block):
+    """The bytes of an LZ4 block."""
+    out, at = bytearray(), 0
+
+    def length(nibble):
+        nonlocal at
+        total = nibble
+        while nibble == 15:
+            more = block[at]
+            at += 1
+            total += more
+            if more != 255:
+                break
+        return total
+
+    while True:
+        token = block[at]
+        at += 1
+        literals = length(token >> 4)
+        out += block[at : at + literals]
+        at += literals
+        if at == len(block):
+            return bytes(out)
+        offset = block[at] | block[at + 1] << 8
+        at += 2
+        for _ in range(length(token & 15) + 4):
+            out.append(out[-offset])
+
+
+def parameter_block(pack):
+    """pack-v1: the only data block of a pack of one expert."""
+    (raw_length,) = struct.unpack_from("<Q", pack, 40)
+    root, leaves, meta, kernels, data = struct.unpack_from("<5Q", pack, 48)
+    at = 256
+    for section in (root, leaves, meta, kernels):
+        at = up(at + section, 64)
+    stored = pack[at : at + data]
+    return stored if data == raw_length else lz4_decoded(stored)
+
+
+class TanhExpert:
+    """An expert with 8-bit weights, read from its parameter block as kernel-abi-v1 lays it out."""
+
+    def __init__(self, pack, sizes):
+        self.block = parameter_block(pack)
+        self.at = up(11 * 4, 16)  # the Tanh table
+        self.bounds = self.floats(2)
+        self.input_scale = self.floats(up(sizes[0], 8))[: sizes[0]]
         self.layers = []
-        for weights, bias, steepness in layers:
-            effective = (weights * f32(steepness)).astype(np.float64) * scale
-            row_scale = np.abs(effective).max(axis=1) / 127.0
-            q = np.rint(effective / row_scale[:, None]).astype(np.int64)
-            b = np.rint((bias * f32(steepness)).astype(np.float64) / row_scale).astype(np.int64)
-            self.layers.append((q, b, row_scale.astype(f32)))
-            scale = 2.0**-13
+        for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:])):
+            weights, bias = self.blocks(inputs, outputs)
+            if layer + 2 < len(sizes):
+                self.floats(2)  # code bounds, which tanh does not use
+            self.layers.append((weights, bias, self.floats(up(outputs, 8))[:outputs]))
+        assert self.at == len(self.block)
+
+    def floats(self, count):
+        values = np.frombuffer(self.block, "<f4", count, self.at)
+        self.at = up(self.at + 4 * count, 16)
+        return values
+
+    def blocks(self, inputs, outputs):
+        pairs = (inputs + 1) // 2
+        weights, biases = np.zeros((up(outputs, 8), 2 * pairs), np.int64), np.zeros(up(outputs, 8), np.int64)
+        for first in range(0, up(outputs, 8), 32):
+            size = min(32, up(outputs, 8) - first)
+            bias = np.frombuffer(self.block, "<i4", size, self.at).astype(np.int64).reshape(-1, 2, 4)
+            low = (bias[:, 0] - (bias[:, 1] << 8) + 2**31) % 2**32 - 2**31
+            biases[first : first + size] = np.stack([low, bias[:, 1]], 1).reshape(-1)
+            self.at += 4 * size
+            # pair, group, lane, k of the pair, low or high
+            q = np.frombuffer(self.block, np.uint8, pairs * size * 2, self.at).reshape(pairs, size // 8, 4, 2, 2).copy()
+            q[..., 0] ^= 0x80
+            q = q.view(np.int8).transpose(1, 4, 2, 0, 3)  # group, low or high, lane, pair, k
+            weights[first : first + size] = q.reshape(size, 2 * pairs)
+            self.at += pairs * size * 2
+        self.at = up(self.at, 16)
+        return weights[:outputs, :inputs], biases[:outputs]
 
     def run(self, x):
         v = x * self.input_scale
-        v = np.minimum(np.maximum(v, f32(-32768)), f32(32767))
+        v = np.minimum(np.maximum(v, self.bounds[0]), self.bounds[1])
         codes = sat16(rounded(v))
         for i, (q, b, multiplier) in enumerate(self.layers):
             t = (codes @ q.T + b).astype(np.int32).astype(f32) * multiplier
