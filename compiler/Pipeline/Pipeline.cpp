@@ -2,7 +2,7 @@
 #include "compiler/Pipeline/Pipeline.h"
 
 #include "compiler/Conversion/Passes.h"
-include "compiler/Dialect/Elements.h"
+#include "compiler/Dialect/Elements.h"
 #include "compiler/Dialect/Expert/Layers.h"
 #include "compiler/Dialect/QExpert/QExpert.h"
 #include "compiler/Dialect/Wasm/Wasm.h"
