@@ -135,7 +135,7 @@ public:
 private:
   bool failed() const { return error_.id != ErrorId::None; }
   void fail(ErrorId id, std::uint64_t b = 0, std::uint64_t c = 0) { failAt(position_, id, b, c); }
-  void failAt(std::size_t position, ErrorId id, std::uint64_t b = 0, std::uint64_t c = 0) {
+  [[gnu::noinline]] void failAt(std::size_t position, ErrorId id, std::uint64_t b = 0, std::uint64_t c = 0) {
     if (!failed())
       error_ = makeError(id, position, b, c);
   }

@@ -53,9 +53,10 @@ struct Error {
   friend bool operator==(const Error &, const Error &) = default;
 };
 
-/// Makes an Error with up to three integer arguments, in the order of the template's {0} {1} {2}.
-/// Out of line, like everything about errors: it is rare, and inlined it would be a sixth of the runtime's wasm.
-[[gnu::noinline]] constexpr Error makeError(ErrorId id, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0) {
+/// Makes an Error with up to three integer arguments, in the order of the template's {0} {1} {2}. Inlined, so that
+/// where it goes (Result, Core) can take the numbers themselves, out of line.
+[[gnu::always_inline]] constexpr Error makeError(ErrorId id, std::uint64_t a = 0, std::uint64_t b = 0,
+                                                 std::uint64_t c = 0) {
   return Error{id, {a, b, c}};
 }
 

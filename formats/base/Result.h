@@ -6,6 +6,7 @@
 #include <cassert>
 #include <new>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace kimic {
@@ -16,9 +17,16 @@ namespace kimic {
 /// functions that mostly succeed.
 template <class T, class E = Error> class [[nodiscard]] Result {
 public:
-  Result(T value) : isOk_(true), value_(std::move(value)) {}
+  Result(const T &value) : isOk_(true), value_(value) {}
+  Result(T &&value) : isOk_(true), value_(std::move(value)) {}
   [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
-  [[gnu::noinline]] Result(E &&error) : isOk_(false), error_(std::move(error)) {}
+  [[gnu::noinline]] Result(E &&error)
+    requires(!std::is_same_v<E, Error>)
+      : isOk_(false), error_(std::move(error)) {}
+  /// An Error that was just made arrives as numbers, without being in memory before.
+  [[gnu::always_inline]] Result(Error &&error)
+    requires(std::is_same_v<E, Error>)
+      : Result(error.id, error.args[0], error.args[1], error.args[2]) {}
   Result(const Result &other) : isOk_(other.isOk_) {
     if (isOk_)
       new (&value_) T(other.value_);
@@ -74,6 +82,9 @@ public:
   }
 
 private:
+  [[gnu::noinline]] Result(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c)
+      : isOk_(false), error_{id, {a, b, c}} {}
+
   bool isOk_;
   union {
     T value_;
@@ -86,7 +97,13 @@ template <class E> class [[nodiscard]] Result<void, E> {
 public:
   Result() : isOk_(true) {}
   [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
-  [[gnu::noinline]] Result(E &&error) : isOk_(false), error_(std::move(error)) {}
+  [[gnu::noinline]] Result(E &&error)
+    requires(!std::is_same_v<E, Error>)
+      : isOk_(false), error_(std::move(error)) {}
+  /// An Error that was just made arrives as numbers, without being in memory before.
+  [[gnu::always_inline]] Result(Error &&error)
+    requires(std::is_same_v<E, Error>)
+      : Result(error.id, error.args[0], error.args[1], error.args[2]) {}
   Result(const Result &other) : isOk_(other.isOk_) {
     if (!isOk_)
       new (&error_) E(other.error_);
@@ -118,6 +135,9 @@ public:
   }
 
 private:
+  [[gnu::noinline]] Result(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c)
+      : isOk_(false), error_{id, {a, b, c}} {}
+
   bool isOk_;
   union {
     E error_;
