@@ -220,13 +220,13 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.leaves);
-  root.leaves.resize(header.leafCount());
+  root.leaves = std::vector<BlockRef>(header.leafCount());
   for (BlockRef &leaf : root.leaves)
     KIMIC_TRY(rows.read(leaf));
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.kernelBlocks);
-  root.groups.resize(header.groupCount());
+  root.groups = std::vector<KernelGroup>(header.groupCount());
   for (KernelGroup &group : root.groups) {
     KIMIC_TRY(rows.read(group.signatures));
     for (unsigned index = kVariantCount; index-- > 0;)
@@ -327,13 +327,13 @@ Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std:
   const std::uint32_t expected = header.kernelsIn(group), count = in.u32();
   if (in.ok() && count != expected)
     return makeError(ErrorId::PackSignatureCount, group, count, expected);
-  std::vector<quant::Signature> signatures;
-  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+  // Made in its final size, 256 at most: code that grows it weighs on the size of the runtime.
+  std::vector<quant::Signature> signatures(count);
+  for (quant::Signature &signature : signatures) {
     std::span<const std::uint8_t> bytes = in.take(in.u32());
     if (!in.ok())
       break;
-    KIMIC_ASSIGN(quant::Signature signature, quant::decodeSignature(bytes));
-    signatures.push_back(std::move(signature));
+    KIMIC_ASSIGN(signature, quant::decodeSignature(bytes));
   }
   if (!in.ok() || in.remaining())
     return makeError(ErrorId::PackSignaturesMalformed, group, in.position());
