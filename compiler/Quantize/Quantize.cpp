@@ -187,9 +187,9 @@ Network permuted(const Network &network, const std::vector<std::vector<std::uint
 class Quantizer {
 public:
   Quantizer(const Network &network, std::vector<std::vector<std::uint32_t>> orders, const Matrix &rows,
-            const Plan &plan, const Options &options)
+            std::size_t distinctRows, const Plan &plan, const Options &options)
       : network(network), orders(std::move(orders)), calibration(calibrate(network, rows)), plan(plan),
-        options(options), rowCount(static_cast<Eigen::Index>(rows.rows)), rows(rows) {}
+        options(options), rowCount(static_cast<Eigen::Index>(rows.rows)), rows(rows), distinctRows(distinctRows) {}
 
   Result<Quantized> run() {
     signature().inputs = network.inputs;
@@ -224,6 +224,7 @@ private:
   const Options &options;
   Eigen::Index rowCount;
   const Matrix &rows;
+  std::size_t distinctRows; ///< of them, the others being mixtures
   std::vector<Code> codes;
   std::vector<Bounds> bounds; ///< by producer
   Eigen::MatrixXd codeValues; ///< [rows][codes so far]: codes less their zero points
@@ -340,7 +341,7 @@ private:
       Eigen::VectorXd weight = Eigen::VectorXd::Zero(rowCount);
       for (Eigen::Index n = 0; n < outputs; ++n)
         weight += weightOf(calibration.sumSensitivity, firstSum + n);
-      shared.emplace(inputs, weight, options.biasCorrection);
+      shared.emplace(inputs, weight, options.biasCorrection, distinctRows);
     }
 
     std::vector<bool> hasResidual = residualRows(l);
@@ -351,7 +352,7 @@ private:
     for (Eigen::Index n = 0; n < outputs; ++n) {
       std::optional<Moments> own;
       if (usesMoments && !isShared)
-        own.emplace(inputs, weightOf(calibration.sumSensitivity, firstSum + n), options.biasCorrection);
+        own.emplace(inputs, weightOf(calibration.sumSensitivity, firstSum + n), options.biasCorrection, distinctRows);
       const Moments *moments = own ? &*own : shared ? &*shared : nullptr;
       Eigen::VectorXd weights(fanIn);
       for (Eigen::Index k = 0; k < fanIn; ++k)
@@ -685,7 +686,7 @@ Result<Quantized> quantize(const Network &network, const Matrix &calibration, co
   Matrix rows = rowsToFit(calibration, kMaxRows, kMixedRows - std::min(calibration.rows, kMixedRows));
   auto orders = gather(network, plan);
   Network ordered = permuted(network, orders);
-  return Quantizer(ordered, std::move(orders), rows, plan, options).run();
+  return Quantizer(ordered, std::move(orders), rows, std::min(calibration.rows, rows.rows), plan, options).run();
 }
 
 std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb) {

@@ -37,7 +37,8 @@ Eigen::VectorXd rounded(const Eigen::VectorXd &weights, double scale) {
 }
 } // namespace
 
-Moments::Moments(const Eigen::MatrixXd &inputs, const Eigen::VectorXd &weights, bool isCentred)
+Moments::Moments(const Eigen::MatrixXd &inputs, const Eigen::VectorXd &weights, bool isCentred,
+                 std::size_t distinctRows)
     : inputs(inputs), rowWeights(weights / weights.sum()), isCentred(isCentred) {
   Eigen::Index fanIn = inputs.cols();
   centre.setZero(fanIn);
@@ -47,7 +48,12 @@ Moments::Moments(const Eigen::MatrixXd &inputs, const Eigen::VectorXd &weights, 
   undamped.setZero(fanIn, fanIn);
   undamped.selfadjointView<Eigen::Lower>().rankUpdate(weighted.transpose());
   undamped.triangularView<Eigen::StrictlyUpper>() = undamped.transpose();
-  double mean = std::max(undamped.diagonal().mean(), 1e-12);
+  // With fewer rows than inputs, errors can hide where no row looks: shrink towards independent inputs.
+  double rowsPerInput = static_cast<double>(distinctRows) / static_cast<double>(fanIn);
+  Eigen::VectorXd diagonal = undamped.diagonal();
+  undamped *= rowsPerInput * rowsPerInput / (1 + rowsPerInput * rowsPerInput);
+  undamped.diagonal() = diagonal;
+  double mean = std::max(diagonal.mean(), 1e-12);
   moments = undamped;
   moments.diagonal().array() += kRoundingRidge * mean;
 

@@ -13,8 +13,9 @@ namespace kimic::quantize {
 /// Second moments of inputs under a weight per row: what rounding errors of weights do to a sum is a quadratic form.
 class Moments {
 public:
-  /// REQUIRES: weights are >= 0 and not all zero. With `isCentred` the bias is free to follow the weights.
-  Moments(const Eigen::MatrixXd &inputs, const Eigen::VectorXd &rowWeights, bool isCentred);
+  /// REQUIRES: weights are >= 0 and not all zero. With `isCentred` the bias is free to follow the weights. Inputs whose
+  /// correlation rests on few rows, of which only `distinctRows` are no mixtures of others, count as less correlated.
+  Moments(const Eigen::MatrixXd &inputs, const Eigen::VectorXd &rowWeights, bool isCentred, std::size_t distinctRows);
 
   /// w + the change that brings inputs * w nearest to `sums`, held back where the rows say little.
   Eigen::VectorXd fit(const Eigen::VectorXd &weights, const Eigen::VectorXd &sums) const;
