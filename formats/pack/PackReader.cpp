@@ -266,7 +266,7 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
     entries[i].kernel = static_cast<std::uint32_t>(kernel);
   }
   for (LeafEntry &entry : entries)
-    entry.data.offset = static_cast<std::uint64_t>(in.zigzag()); // relative to `next` for now
+    entry.data.offset = static_cast<std::uint64_t>(in.zigzag()); // relative to `next` until its turn comes
   constexpr std::uint64_t kMaxLength = 0xFFFFFFFF; // of what a row can say; checkBlock() applies the real limits
   std::uint64_t stored = 0;
   for (std::uint32_t i = 0; i < count; ++i) {

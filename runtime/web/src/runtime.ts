@@ -303,7 +303,7 @@ export class Runtime {
 async function moduleBytes(source: URL | string | Response, signal: AbortSignal | undefined): Promise<BufferSource> {
   const subject = source instanceof Response ? source.url : String(source);
   try {
-    const fs = nodeFileSystem();
+    const fs = await nodeFileSystem();
     if (fs && !(source instanceof Response) && !/^(https?|blob|data):/i.test(subject))
       return await fs.promises.readFile(/^file:/i.test(subject) ? new URL(subject) : subject);
     const response = source instanceof Response ? source : await fetch(source, signal ? {signal} : {});

@@ -32,15 +32,21 @@ class BlobSource implements ByteSource {
   }
 }
 
-/** Node's file system without an import that bundlers for the web would stumble over. */
-export function nodeFileSystem(): typeof import('node:fs') | undefined {
-  return (globalThis as {process?: NodeJS.Process}).process?.getBuiltinModule?.('node:fs');
+/**
+ * Node's file system; undefined elsewhere. Without an import that bundlers for the web would stumble over: they leave a
+ * specifier alone that is no literal. Node before 20.16 has no getBuiltinModule.
+ */
+export function nodeFileSystem(): Promise<typeof import('node:fs')> | undefined {
+  const {process} = globalThis as {process?: NodeJS.Process};
+  if (!process?.versions?.node) return undefined;
+  const name = 'node:fs';
+  return process.getBuiltinModule ? Promise.resolve(process.getBuiltinModule(name)) : import(name);
 }
 
 class FileSource implements ByteSource {
   private handle: Promise<import('node:fs/promises').FileHandle>;
-  constructor(fs: typeof import('node:fs'), path: string | URL) {
-    this.handle = fs.promises.open(path, 'r');
+  constructor(fileSystem: Promise<typeof import('node:fs')>, path: string | URL) {
+    this.handle = fileSystem.then(fs => fs.promises.open(path, 'r'));
     this.handle.catch(() => undefined); // reported by the first read
   }
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -140,8 +146,9 @@ export function sourceOf(source: Source, options: SourceOptions = {}): ByteSourc
   if (typeof Blob !== 'undefined' && source instanceof Blob) return new BlobSource(source);
   if (typeof source === 'string' || source instanceof URL) {
     const text = String(source);
-    const fs = nodeFileSystem();
-    if (fs && !/^(https?|blob|data):/i.test(text)) return new FileSource(fs, /^file:/i.test(text) ? new URL(text) : text);
+    const fileSystem = nodeFileSystem();
+    if (fileSystem && !/^(https?|blob|data):/i.test(text))
+      return new FileSource(fileSystem, /^file:/i.test(text) ? new URL(text) : text);
     const fetch_ = options.fetch ?? globalThis.fetch?.bind(globalThis);
     if (fetch_) return new UrlSource(text, fetch_, options.maxWholeBytes ?? 64 << 20);
   } else if (typeof (source as ByteSource | undefined)?.read === 'function') {

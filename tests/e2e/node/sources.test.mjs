@@ -1,6 +1,5 @@
 // Every way to give a pack, and servers that misbehave.
 import assert from 'node:assert/strict';
-import {openAsBlob} from 'node:fs';
 import {readFile, writeFile, mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -34,7 +33,7 @@ test('bytes', () => answers(bytes));
 test('an ArrayBuffer', () => answers(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)));
 test('a path', () => answers(path));
 test('a file URL', () => answers(pathToFileURL(path)));
-test('a Blob', async () => answers(await openAsBlob(path)));
+test('a Blob', async () => answers(new Blob([await readFile(path)])));
 test('a source of the caller', async () => {
   const reads = [];
   let isClosed = false;
