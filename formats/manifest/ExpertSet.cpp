@@ -404,6 +404,9 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, const ReadOp
   FileReader reader(file, set.warnings);
   if (options.find)
     findKnown(manifest, items, reader, options);
+  if (options.onlyFound)
+    for (Item &item : items)
+      item.loaded.isLeftOut |= !item.loaded.facts;
   KIMIC_TRY(readFiles(file, items, reader, options));
 
   set.name = std::move(manifest.name);

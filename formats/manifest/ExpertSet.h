@@ -84,6 +84,7 @@ struct ReadOptions {
   };
   /// If set, asked about every network before it is parsed, from several threads. `expert` is null for the router.
   std::function<Found(const Manifest &manifest, const ExpertEntry *expert, const FileDigests &files)> find = {};
+  bool onlyFound = false; ///< what `find` does not know is left out
   /// If set, tells which experts (and, by kRouterId, router) are read at all.
   std::function<bool(std::string_view id)> wants = {};
 };
