@@ -209,14 +209,17 @@ def tflite_int8(layers, calibration, rows):
 
 
 def make(networks: pathlib.Path, folder: pathlib.Path):
-    if (folder / "done").exists():
+    stamp = folder / "recipe"
+    recipe = (networks / "recipe").read_text() + pathlib.Path(__file__).read_text()
+    if stamp.exists() and stamp.read_text() == recipe:
         return
+    print("writing ONNX and TFLite models", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
     facts = json.loads((networks / "networks.json").read_text())
     nets = {name: (net["sizes"], (1, 8, 64)) for name, net in facts["networks"].items()}
-    mixture = facts["mixture"]
-    nets["router"] = (mixture["router"], (1,))
-    nets |= {f"expert{i:02}": (mixture["sizes"], (1,)) for i in range(mixture["experts"])}
+    if mixture := facts.get("mixture"):
+        nets["router"] = (mixture["router"], (1,))
+        nets |= {f"expert{i:02}": (mixture["sizes"], (1,)) for i in range(mixture["experts"])}
     for name, (sizes, batches) in nets.items():
         layers = read_matrices(networks / f"{name}.f32", sizes)
         calibration = read_calibration(networks / f"{name}.calibration.data")
@@ -224,7 +227,7 @@ def make(networks: pathlib.Path, folder: pathlib.Path):
         for rows in batches:
             (folder / f"{name}.{rows}.tflite").write_bytes(tflite_float(layers, rows))
             (folder / f"{name}.{rows}.int8.tflite").write_bytes(tflite_int8(layers, calibration, rows))
-    (folder / "done").write_text("")
+    stamp.write_text(recipe)
 
 
 if __name__ == "__main__":

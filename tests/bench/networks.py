@@ -73,41 +73,46 @@ def write_weights(path, layers):
     path.write_bytes(b"".join(w.tobytes() + b.tobytes() for w, b in layers))
 
 
+def write(stem, layers, x, truth):
+    """STEM.f32 with the weights, STEM.x.f32 and STEM.y.f64 with the benchmark's rows."""
+    for suffix, content in ((".x.f32", x), (".y.f64", truth)):
+        stem.with_name(stem.name + suffix).write_bytes(content.tobytes())
+    write_weights(stem.with_name(stem.name + ".f32"), layers)
+
+
 def entry(name, path):
     return {"id": name, "domain": "Reasoning", "network": path.name, "task": "regression",
             "calibration": path.with_suffix(".calibration.data").name}
 
 
-def make(folder: pathlib.Path):
-    """Trains and writes everything into `folder`, unless it is there."""
-    done = folder / "networks.json"
-    if done.exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+def make_single(folder, names):
+    """Returns the facts of the networks called `names`; experts.json is their manifest."""
     images = pictures()
-    random = np.random.default_rng(2)
-    facts = {"networks": {}, "rows": ROWS}
-    manifest = {"kimic": 1, "name": "bench", "experts": []}
-    for name, sizes in SHAPES.items():
-        print(f"training {name}", file=sys.stderr)
+    facts, manifest = {}, {"kimic": 1, "name": "bench", "experts": []}
+    for seed, (name, sizes) in enumerate(SHAPES.items()):
+        if name not in names:
+            continue
+        random = np.random.default_rng(10 + seed)
         x = resample(images, sizes[0])
         x = (x + random.normal(0, 0.15, x.shape)).astype(np.float32)
         y = 0.9 * resample(images, sizes[-1])
         net = train(folder / f"{name}.net", sizes, x[ROWS:], y[ROWS:], 20, 0.02, 3)
         layers = matrices(net)
-        write_weights(folder / f"{name}.f32", layers)
         truth = run(layers, x[:ROWS].astype(float))
-        (folder / f"{name}.x.f32").write_bytes(x[:ROWS].tobytes())
-        (folder / f"{name}.y.f64").write_bytes(truth.tobytes())
+        write(folder / name, layers, x[:ROWS], truth)
         baseline = np.mean((y[:ROWS] - y[ROWS:].mean(0)) ** 2)
-        facts["networks"][name] = {"sizes": sizes, "nmse": float(np.mean((truth - y[:ROWS]) ** 2) / baseline)}
+        facts[name] = {"sizes": sizes, "nmse": float(np.mean((truth - y[:ROWS]) ** 2) / baseline)}
         manifest["experts"].append(entry(name, folder / f"{name}.net"))
     (folder / "experts.json").write_text(json.dumps(manifest, indent=1))
+    return facts
 
-    print(f"training {EXPERTS} experts and their router", file=sys.stderr)
+
+def make_mixture(folder):
+    """Returns the facts of the mixture; mixture.json is its manifest."""
+    images = pictures()
     x = resample(images, 64)
     clusters = sklearn.cluster.KMeans(EXPERTS, n_init=2, random_state=4).fit(x[ROWS:])
-    noisy = (x + random.normal(0, 0.15, x.shape)).astype(np.float32)
+    noisy = (x + np.random.default_rng(2).normal(0, 0.15, x.shape)).astype(np.float32)
     distances = clusters.transform(x)
     manifest = {"kimic": 1, "name": "mixture", "experts": []}
     experts = []
@@ -129,20 +134,30 @@ def make(folder: pathlib.Path):
                           "calibration": path.with_suffix(".calibration.data").name}
     (folder / "mixture.json").write_text(json.dumps(manifest, indent=1))
 
-    logits = run(router, noisy[:ROWS].astype(float))
-    order = np.argsort(-logits, 1, kind="stable")
-    chosen = order[:, :TOP_K]
+    x = noisy[:ROWS]
+    logits = run(router, x.astype(float))
+    chosen = np.argsort(-logits, 1, kind="stable")[:, :TOP_K]
     weight = np.exp((np.take_along_axis(logits, chosen, 1) - logits.max(1, keepdims=True)) / TEMPERATURE)
     weight /= weight.sum(1, keepdims=True)
-    outputs = [run(e, noisy[:ROWS].astype(float)) for e in experts]
+    outputs = [run(e, x.astype(float)) for e in experts]
     truth = np.array([sum(weight[r, j] * outputs[chosen[r, j]][r] for j in range(TOP_K)) for r in range(ROWS)])
-    (folder / "mixture.x.f32").write_bytes(noisy[:ROWS].tobytes())
+    (folder / "mixture.x.f32").write_bytes(x.tobytes())
     (folder / "mixture.y.f64").write_bytes(truth.tobytes())
-    facts["mixture"] = {"experts": EXPERTS, "sizes": EXPERT_SHAPE, "router": ROUTER_SHAPE, "topK": TOP_K,
-                        "temperature": TEMPERATURE, "chosen": chosen.tolist(),
-                        "routerAccuracy": float(np.mean(chosen[:, 0] == nearest[:ROWS]))}
+    return {"experts": EXPERTS, "sizes": EXPERT_SHAPE, "router": ROUTER_SHAPE, "topK": TOP_K,
+            "temperature": TEMPERATURE, "chosen": chosen.tolist(),
+            "routerAccuracy": float(np.mean(chosen[:, 0] == nearest[:ROWS]))}
+
+
+def make(folder: pathlib.Path, names):
+    """Trains and writes the networks `names` and perhaps the "mixture" into `folder`, unless they are there."""
+    done, stamp = folder / "networks.json", folder / "recipe"
+    recipe = " ".join(names) + pathlib.Path(__file__).read_text()
+    if done.exists() and stamp.exists() and stamp.read_text() == recipe:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    print("training networks", file=sys.stderr)
+    facts = {"rows": ROWS, "networks": make_single(folder, names)}
+    if "mixture" in names:
+        facts["mixture"] = make_mixture(folder)
     done.write_text(json.dumps(facts))
-
-
-if __name__ == "__main__":
-    make(pathlib.Path(sys.argv[1]))
+    stamp.write_text(recipe)

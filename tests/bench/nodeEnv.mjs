@@ -1,5 +1,5 @@
 // The environment of measure.mjs and the peers in Node.
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {dirname, join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
@@ -16,9 +16,9 @@ export function path(name) {
 }
 
 export function nodeEnv() {
-  const facts = JSON.parse(readFileSync(path('work/networks/networks.json'), 'utf8'));
+  const facts = path('work/networks/networks.json');
   return {
-    ...facts,
+    ...(existsSync(facts) ? JSON.parse(readFileSync(facts, 'utf8')) : {}),
     isNode: true,
     path,
     url: name => pathToFileURL(path(name)).href,

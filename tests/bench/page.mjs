@@ -1,7 +1,7 @@
 // The environment of measure.mjs and the peers in a page. With ?cold=PEER it starts that peer and tells how long after
-// the navigation its first outputs were there.
+// the navigation its first outputs were there; with ?kernels it is that of kernelHost.mjs.
 const env = {
-  ...(await (await fetch('/work/networks/networks.json')).json()),
+  ...(location.search === '?kernels' ? {} : await (await fetch('/work/networks/networks.json')).json()),
   isNode: false,
   url: name => new URL(`/${name}`, location.href).href,
   bytes: async name => (await fetch(`/${name}`)).arrayBuffer(),
@@ -14,9 +14,13 @@ const env = {
       document.body.append(script);
     }),
 };
-const cold = new URLSearchParams(location.search).get('cold');
-const {Host, coldStart} = await import('./measure.mjs');
-if (cold) {
+const query = new URLSearchParams(location.search);
+const cold = query.get('cold');
+if (query.has('kernels')) {
+  const {KernelHost} = await import('./kernelHost.mjs');
+  globalThis.host = new KernelHost(env);
+} else if (cold) {
+  const {coldStart} = await import('./measure.mjs');
   try {
     globalThis.kept = await coldStart(env, cold);
     globalThis.cold = {ms: performance.now()};
@@ -24,5 +28,6 @@ if (cold) {
     globalThis.cold = {failure: String(error?.stack ?? error)};
   }
 } else {
+  const {Host} = await import('./measure.mjs');
   globalThis.host = new Host(env);
 }

@@ -1,7 +1,7 @@
 // The product benchmarks: kimic and its peers on the same trained networks, in Node and in headless Chromium.
 //
 //   node product.mjs OPTIONS      OPTIONS is JSON: {engines, peers, natives, networks, batches, rounds, sampleMs, warmUpMs,
-//                                 coldRounds, python, venv, pythonPath}; the results go to stdout as JSON.
+//                                 firstWarmUpMs, coldRounds, python, venv, pythonPath}; the results go to stdout as JSON.
 //
 // In every round each peer is sampled once, natives included, in an order that moves on; so a ratio compares samples
 // that lie milliseconds apart.
@@ -70,7 +70,7 @@ class NativeHost {
 }
 
 /** One network at one batch: a row for each peer. */
-async function measure(engine, host, natives, network, rows) {
+async function measure(engine, host, natives, network, rows, warm) {
   const lanes = [];
   const results = [];
   const add = (peer, opened, lane) => {
@@ -90,7 +90,9 @@ async function measure(engine, host, natives, network, rows) {
     for (const [peer, native] of natives)
       add(peer, await native.open(network, rows), {warmUp: ms => native.warmUp(ms), sample: calls => native.sample(calls)});
   for (const lane of lanes) {
-    lane.calls = Math.max(1, Math.round((await lane.warmUp(options.warmUpMs)) * options.sampleMs));
+    const ms = warm.has(lane.peer) ? options.warmUpMs : options.firstWarmUpMs;
+    warm.add(lane.peer);
+    lane.calls = Math.max(1, Math.round((await lane.warmUp(ms)) * options.sampleMs));
     lane.samples = [];
   }
   for (let round = 0; round < options.rounds; round++)
@@ -178,10 +180,11 @@ for (const engine of options.engines) {
   const page = engine === 'chromium' ? await openPage(chromium) : undefined;
   const local = page ? undefined : new Host(env);
   const host = page ? page.call : (method, ...args) => local[method](...args);
+  const warm = new Set(); // a peer's code serves all its networks
   for (const network of options.networks)
     for (const rows of network === 'mixture' ? [1] : options.batches) {
       say(`${engine}: ${network}, ${rows} rows`);
-      results.product.push(...(await measure(page ? chromium.name : 'node', host, natives, network, rows)));
+      results.product.push(...(await measure(page ? chromium.name : 'node', host, natives, network, rows, warm)));
     }
   await page?.close();
 }

@@ -1,6 +1,7 @@
-// libfann for the benchmarks: as a WebAssembly module (fann_bench_*), and with main() as a process that is asked for one
-// sample after the other: `NETWORK ROWS CALLS` on stdin, nanoseconds per call on stdout, until stdin ends. The network
-// is read from NETWORK.net, its rows from NETWORK.x.f32, and the outputs go to OUTPUTS/NETWORK.ROWS when ROWS is new.
+// libfann for the benchmarks: as a WebAssembly module (fann_bench_*), and with main() as a process that is asked for
+// one sample after the other: `NETWORK ROWS CALLS` on stdin, nanoseconds per call on stdout, until stdin ends. The
+// network is read from NETWORK.net, its rows from NETWORK.x.f32, and the outputs go to OUTPUTS/NETWORK.ROWS when ROWS
+// is new.
 #include <stdlib.h>
 #include <string.h>
 #ifdef __EMSCRIPTEN__

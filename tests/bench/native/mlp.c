@@ -1,7 +1,7 @@
 // A hand-written f32 network with tanh: what a careful programmer writes in an afternoon, natively and for WebAssembly.
 //
-// Weights are packed in blocks of 16 outputs, f32 bias[16], then f32[16] for each input; four rows go together in blocks
-// of 8 outputs. Sizes are multiples of 8, at most 256, so nothing has a tail. tanh is exact to about 1e-7.
+// Weights are packed in blocks of 16 outputs, f32 bias[16], then f32[16] for each input; four rows go together in
+// blocks of 8 outputs. Sizes are multiples of 8, at most 256, so nothing has a tail. tanh is exact to about 1e-7.
 typedef float F4 __attribute__((vector_size(16), aligned(4)));
 typedef int I4 __attribute__((vector_size(16)));
 
@@ -108,8 +108,8 @@ void mlp_run(const float *weights, const int *sizes, int layers, const float *x,
   }
 }
 
-/// Packs W [outputs][inputs] and b [outputs] of every layer, one after the other, as they lie in the .f32 files; returns
-/// the number of floats written.
+/// Packs W [outputs][inputs] and b [outputs] of every layer, one after the other, as they lie in the .f32 files;
+/// returns the number of floats written.
 int mlp_pack(const float *from, const int *sizes, int layers, float *to) {
   float *begin = to;
   for (int l = 0; l < layers; ++l) {
