@@ -106,7 +106,7 @@ def product(results):
                     times = "" if peer == "kimic" else f", {number(r['timesKimic']['median'])}x"
                     line.append(f"{number(ns['median'], 1e3)} ({number(ns['least'], 1e3)}){times}")
                 if errors:
-                    other = row_of(results, engine, network, batches[0], peer).get("otherChoices")
+                    other = (row_of(results, engine, network, batches[0], peer) or {}).get("otherChoices")
                     note = f", {other} other choices" if other else ""
                     lines.append(f"| {peer} | " + " | ".join(line) + f" | {max(errors):.1e}{note} |")
             lines.append("")
