@@ -78,4 +78,10 @@ inline constexpr std::size_t kMaxRows = 2048;
 /// those that have one, for Plan::residualRows; all rows if nothing less does. `quantized` is a result of quantize().
 std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb);
 
+/// The `count` rows with the largest contributions per weight, for Plan::residualRows.
+std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized, std::size_t count);
+
+/// How many groups of 8 outputs get second planes by `plan`. `signature` is that of any result for the same network.
+std::size_t residualGroups(const quant::Signature &signature, const Plan &plan);
+
 } // namespace kimic::quantize
