@@ -391,15 +391,10 @@ private:
       double affordable = (1 + kWishCost) * report.tries.back().blockBytes;
       consider(std::move(expert), hasWishes, report, choice);
       // Second planes for the rows that make most of the noise per byte, more of them each time.
-      std::size_t before = 0;
       for (std::size_t count : residualSteps(int8.rows.size())) {
         if (choice.expert && choice.wishes == kWishes)
           break;
         quantize::Plan plan{quant::WeightFormat::Int8Residual, quantize::noisiestRows(int8, count), false};
-        std::size_t groups = quantize::residualGroups(int8.signature, plan);
-        if (groups == before)
-          continue;
-        before = groups;
         KIMIC_ASSIGN(expert, attempt(job, rows, yardstick, Precision::Int8Residual, plan, report));
         if (choice.expert && (!expert || report.tries.back().blockBytes > affordable))
           break;

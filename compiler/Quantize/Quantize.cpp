@@ -877,23 +877,4 @@ std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized,
   return out;
 }
 
-std::size_t residualGroups(const quant::Signature &signature, const Plan &plan) {
-  std::size_t count = 0;
-  for (std::size_t l = 0; l < std::min(signature.layers.size(), plan.residualRows.size()); ++l) {
-    std::vector<bool> isListed(signature.layers[l].outputs() / quant::kResidualOutputs + 1);
-    std::uint32_t begin = 0;
-    for (const quant::ActivationGroup &run : signature.layers[l].groups) {
-      std::uint32_t place = begin;
-      for (std::uint32_t row : plan.residualRows[l])
-        if (row >= begin && row < begin + run.count) {
-          bool isLast = l + 1 == signature.layers.size();
-          isListed[(isLast ? row : place++) / quant::kResidualOutputs] = true;
-        }
-      begin += run.count;
-    }
-    count += static_cast<std::size_t>(std::count(isListed.begin(), isListed.end(), true));
-  }
-  return count;
-}
-
 } // namespace kimic::quantize

@@ -81,7 +81,4 @@ std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized
 /// The `count` rows with the largest contributions per weight, for Plan::residualRows.
 std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized, std::size_t count);
 
-/// How many groups of 8 outputs get second planes by `plan`. `signature` is that of any result for the same network.
-std::size_t residualGroups(const quant::Signature &signature, const Plan &plan);
-
 } // namespace kimic::quantize

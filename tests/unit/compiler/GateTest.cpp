@@ -217,6 +217,38 @@ TEST(Escalation, TheSetsBudgetHoldsForExpertsThatSayNothing) {
   EXPECT_TRUE(compile(set).ok());
 }
 
+TEST(Gate, WishesAre40DbAndNoLossOfAccuracy) {
+  Measurement m = classification(1);
+  m.sqnrDb = 40;
+  EXPECT_EQ(wishesMetBy(m), 2u);
+  m.sqnrDb = 39.9;
+  EXPECT_EQ(wishesMetBy(m), 1u);
+  m.compiledAccuracy = 0.89;
+  EXPECT_EQ(wishesMetBy(m), 0u);
+}
+
+/// A network that has less than 40 dB as 8 bits.
+manifest::Expert coarseExpert() {
+  return makeExpert("e", makeNetwork({.sizes = {8, 24, 24, 24, 4}, .gain = 2.5f}, 3));
+}
+
+TEST(Escalation, WhereNobodyStatesABudgetAFewSecondPlanesAreSpentOn40Db) {
+  manifest::Expert expert = coarseExpert();
+  expert.task = manifest::Task::Classification;
+  auto wished = compile(setOf(expert));
+  ASSERT_TRUE(wished.ok()) << wished.error().message();
+  expert.accuracy.minAgreement = 0;
+  auto stated = compile(setOf(expert));
+  ASSERT_TRUE(stated.ok()) << stated.error().message();
+  const ExpertReport &more = wished->report.experts[0], &less = stated->report.experts[0];
+  EXPECT_EQ(less.precision, Precision::Int8);
+  EXPECT_LT(less.sqnrDb, 40);
+  EXPECT_EQ(more.precision, Precision::Int8Residual);
+  EXPECT_GE(more.sqnrDb, 40);
+  EXPECT_LE(more.blockBytes, 1.25 * less.blockBytes);
+  EXPECT_THAT(more.reason, HasSubstr("a few second planes improve"));
+}
+
 //===--------------------------------------------------------------------===//
 // Rows
 //===--------------------------------------------------------------------===//
