@@ -50,8 +50,7 @@ bool ExpertCache::evictOldest(const List &list) {
 std::uint8_t *ExpertCache::allocate(std::size_t bytes, KimicPriority priority) {
   void *address;
   while (!(address = arena_.allocate(bytes)))
-    if (!evictOldest(lists_[KIMIC_PREFETCH]) &&
-        (priority == KIMIC_PREFETCH || !evictOldest(lists_[KIMIC_DEMANDED])))
+    if (!evictOldest(lists_[KIMIC_PREFETCH]) && (priority == KIMIC_PREFETCH || !evictOldest(lists_[KIMIC_DEMANDED])))
       return nullptr;
   return static_cast<std::uint8_t *>(address);
 }

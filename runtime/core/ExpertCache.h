@@ -20,8 +20,8 @@ struct Kernel;
 struct Expert {
   std::uint32_t id = 0;
   std::uint32_t pins = 0;
-  const Kernel *kernel = nullptr;     ///< what runs it, set when it becomes resident
-  std::span<std::uint8_t> parameters; ///< 16-byte aligned; empty unless resident
+  const Kernel *kernel = nullptr;      ///< what runs it, set when it becomes resident
+  std::span<std::uint8_t> parameters;  ///< 16-byte aligned; empty unless resident
   KimicPriority list = KIMIC_DEMANDED; ///< KIMIC_PREFETCH: resident and never used
   bool isAsked = false;                ///< pinned by the kimic_ask() that is running
   Expert *newer = nullptr, *older = nullptr;
@@ -38,7 +38,8 @@ public:
   std::uint8_t *allocate(std::size_t bytes, KimicPriority priority);
   void free(void *address) { arena_.free(address); }
 
-  /// Adds an expert whose parameters lie in memory of allocate(), which the cache now owns. KIMIC_DEMANDED: as used now.
+  /// Adds an expert whose parameters lie in memory of allocate(), which the cache now owns. KIMIC_DEMANDED: as used
+  /// now.
   void insert(Expert &expert, std::span<std::uint8_t> parameters, KimicPriority priority);
 
   /// Makes the expert the most recently used. REQUIRES: it is resident.

@@ -42,8 +42,7 @@ Status Engine::reserve(const Kernel &kernel) {
 // The resident expert, if the buffers that it needs are there.
 Expert *Engine::runnable(std::uint32_t expert) {
   Expert *record = resident(expert);
-  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ ||
-                 record->kernel->outputs > outputRoom_)) {
+  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || record->kernel->outputs > outputRoom_)) {
     core_.fail(ErrorId::ExpertNotResident, expert);
     record = nullptr;
   }

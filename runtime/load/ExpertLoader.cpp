@@ -32,8 +32,7 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
   KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
   KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout)));
-  KIMIC_STEP(
-      core_.statusOf(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes())));
+  KIMIC_STEP(core_.statusOf(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes())));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
   prefetched_ += !arriving.isDemanded;

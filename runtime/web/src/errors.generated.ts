@@ -136,6 +136,7 @@ export const errorTable: Readonly<Record<number, readonly [string, ErrorKind, st
   4036: ['UnknownExpertName', 'NotFound', 'no expert has this name'],
   4037: ['UnsupportedSource', 'InvalidArgument', 'source is nothing that a pack can be read from'],
   4038: ['VariantUnavailable', 'Unsupported', 'this engine cannot run the kernels that were asked for'],
+  4039: ['HttpRefused', 'NotFound', 'server refused with status {0} the read of {2} bytes at byte {1}'],
   4050: ['PackDigest', 'Untrusted', 'pack does not have the digest that was asked for'],
   4051: ['PackUnsigned', 'Untrusted', 'pack has no signature of a trusted key'],
   4052: ['PackNotVouchedFor', 'Untrusted', 'nothing vouches for a pack from another origin'],

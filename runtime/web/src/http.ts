@@ -40,7 +40,9 @@ export class UrlSource implements ByteSource {
     private readonly url: string,
     private readonly fetch_: typeof fetch,
     private readonly maxWholeBytes: number,
-    private readonly network: NetworkOptions = {}
+    private readonly network: NetworkOptions = {},
+    /** Throws if nothing vouches for what comes from this address, to which the server may have led. */
+    private readonly requireVoucher: (url: string) => void = () => undefined
   ) {}
 
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
@@ -103,7 +105,7 @@ export class UrlSource implements ByteSource {
       if (isStalled) throw fail('ReadStalled', stallMs, 'the server sends nothing', failure);
       if (failure instanceof KimicError) throw failure;
       // Browsers do not say why: no connection, a broken one, or an answer that the page may not see.
-      const hint = 'no connection, or the server does not allow this origin (Access-Control-Allow-Origin)';
+      const hint = 'no connection, a compressed range, or a server that does not allow this origin (Access-Control-Allow-Origin)';
       throw fail('SourceReadFailed', 0, hint, failure);
     } finally {
       clearTimeout(timer);
@@ -130,6 +132,7 @@ export class UrlSource implements ByteSource {
         throw fail('HttpRefused', status, status === 404 ? 'is the address right?' : undefined);
       throw Object.assign(fail('HttpStatus', status), {retryAfterMs: retryAfter(headers.get('retry-after'))});
     }
+    if (response.redirected) this.requireVoucher(response.url);
     const version = headers.get('etag') ?? headers.get('last-modified');
     this.version ??= version;
     if (version !== this.version) this.hasChanged = true;

@@ -15,8 +15,8 @@ import {
   type Stats,
   type WasmSource,
 } from './runtime.js';
-import {sourceOf, untilAborted, urlOf, type ByteSource, type Source, type SourceOptions} from './source.js';
-import {hexOf, pinnedDigest, requireVoucher, type TrustOptions} from './trust.js';
+import {sourceOf, untilAborted, type ByteSource, type Source, type SourceOptions} from './source.js';
+import {hexOf, pinnedDigest, type TrustOptions} from './trust.js';
 import {warmUp, type WarmUpOptions, type WarmUpReport} from './warmup.js';
 
 export interface OpenOptions extends SourceOptions, TrustOptions {
@@ -111,7 +111,6 @@ export class Pack {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
     const pinned = pinnedDigest(options);
-    requireVoucher(urlOf(source), options);
     const bytes = sourceOf(source, options);
     try {
       const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();

@@ -1,6 +1,7 @@
 // Where a pack's bytes come from: memory, a file, a Blob, a server with ranges (http.ts), or whatever the caller has.
 import {cancelled, kimicError} from './errors.js';
 import {UrlSource, type NetworkOptions} from './http.js';
+import {requireVoucher, type TrustOptions} from './trust.js';
 
 /** Bytes of one immutable file. Several reads may be under way at a time. */
 export interface ByteSource {
@@ -84,21 +85,23 @@ class FileSource implements ByteSource {
 }
 
 /** The address, if the source is one that has to be fetched; strings that are none are paths in Node. */
-export function urlOf(source: Source): string | undefined {
+function urlOf(source: Source): string | undefined {
   if (typeof source !== 'string' && !(source instanceof URL)) return undefined;
   const text = String(source);
   return nodeFileSystem() && !/^(https?|blob|data):/i.test(text) ? undefined : text;
 }
 
 /** The source's bytes behind one interface. */
-export function sourceOf(source: Source, options: SourceOptions = {}): ByteSource {
+export function sourceOf(source: Source, options: SourceOptions & TrustOptions = {}): ByteSource {
   if (source instanceof ArrayBuffer) return new MemorySource(new Uint8Array(source));
   if (source instanceof Uint8Array) return new MemorySource(source);
   if (typeof Blob !== 'undefined' && source instanceof Blob) return new BlobSource(source);
   const url = urlOf(source);
   if (url !== undefined) {
     const fetch_ = options.fetch ?? globalThis.fetch?.bind(globalThis);
-    if (fetch_) return new UrlSource(url, fetch_, options.maxWholeBytes ?? 64 << 20, options.network);
+    const vouch = (address: string) => requireVoucher(address, options);
+    vouch(url);
+    if (fetch_) return new UrlSource(url, fetch_, options.maxWholeBytes ?? 64 << 20, options.network, vouch);
   } else if (typeof source === 'string' || source instanceof URL) {
     const path = /^file:/i.test(String(source)) ? new URL(source) : source;
     return new FileSource(nodeFileSystem()!.then(fs => fs.promises.open(path, 'r')), true);

@@ -38,8 +38,8 @@ export function isForeign(url: string): boolean {
 }
 
 /** PackNotVouchedFor unless an option, or the origin of the address, says whose pack it is. */
-export function requireVoucher(url: string | undefined, options: TrustOptions): void {
-  if (url === undefined || options.allowUnsigned || options.integrity || !isForeign(url)) return;
+export function requireVoucher(url: string, options: TrustOptions): void {
+  if (options.allowUnsigned || options.integrity || !isForeign(url)) return;
   throw kimicError('PackNotVouchedFor', {
     subject: url,
     hint: 'a pack is code: pass integrity, or allowUnsigned if whoever runs that server may run code here',
