@@ -93,8 +93,6 @@ Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) 
     return out;
   out.seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   out.predictedDb = result.predictedSqnrDb();
-  if (std::getenv("QCAL")) { std::printf(" [%.1f]", result.measuredSqnrDb());
-  if (std::getenv("QROW")) for (auto &r : result.rows) std::printf("\n   %u %u rel %.3g contr %.3g", r.layer, r.row, r.relative, r.contribution / result.signal); }
 
   const Matrix &inputs = loaded.test ? loaded.test->inputs : calibration;
   auto layout = quant::layoutOf(result.signature);

@@ -227,9 +227,13 @@ TEST(Gate, WishesAre40DbAndNoLossOfAccuracy) {
   EXPECT_EQ(wishesMetBy(m), 0u);
 }
 
-/// A network that has less than 40 dB as 8 bits.
+/// Less than 40 dB as 8 bits, because of one neuron: the sine of large sums.
 manifest::Expert coarseExpert() {
-  return makeExpert("e", makeNetwork({.sizes = {8, 24, 24, 24, 4}, .gain = 2.5f}, 3));
+  fann::Network network = makeNetwork(
+      {.sizes = {8, 64, 4}, .functions = {Activation::SinSymmetric}, .output = Activation::Linear, .gain = 1}, 3);
+  for (std::size_t i = 0; i < 9; ++i)
+    network.connections[i].weight *= 40;
+  return makeExpert("e", std::move(network));
 }
 
 TEST(Escalation, WhereNobodyStatesABudgetAFewSecondPlanesAreSpentOn40Db) {
@@ -246,7 +250,6 @@ TEST(Escalation, WhereNobodyStatesABudgetAFewSecondPlanesAreSpentOn40Db) {
   EXPECT_EQ(more.precision, Precision::Int8Residual);
   EXPECT_GE(more.sqnrDb, 40);
   EXPECT_LE(more.blockBytes, 1.25 * less.blockBytes);
-  EXPECT_THAT(more.reason, HasSubstr("a few second planes improve"));
 }
 
 //===--------------------------------------------------------------------===//
