@@ -23,7 +23,8 @@ public:
     return llvm::FixedVectorType::get(element, lanes);
   }
   llvm::Constant *splatConstant(std::int32_t value, unsigned lanes) {
-    return llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(lanes), getInt32(static_cast<std::uint32_t>(value)));
+    return llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(lanes),
+                                          getInt32(static_cast<std::uint32_t>(value)));
   }
 
   /// pointer + bytes
@@ -69,8 +70,8 @@ private:
   llvm::Constant *firstOf(unsigned count, unsigned lanes);
 };
 
-/// ActivationMath's operations on vectors of `lanes` elements, or on scalars: lanes = 1. Constants are computed once for
-/// all code that one object writes, in front of the loop that is written next.
+/// ActivationMath's operations on vectors of `lanes` elements, or on scalars: lanes = 1. Constants are computed once
+/// for all code that one object writes, in front of the loop that is written next.
 class Operations {
 public:
   using V = Value *;

@@ -65,9 +65,8 @@ public:
       y = rest[1];
       rows = code.CreateAnd(rows, code.getInt32(kTileRows - 1));
     }
-    code.repeatWhileLeft(rows, {x, y}, [&](IrBuilder::Carried at) {
-      writeRows({1, at[0], at[1], function.getArg(3), 0}, at);
-    });
+    code.repeatWhileLeft(rows, {x, y},
+                         [&](IrBuilder::Carried at) { writeRows({1, at[0], at[1], function.getArg(3), 0}, at); });
     code.CreateRetVoid();
   }
 
@@ -147,8 +146,7 @@ private:
     }
     if (std::uint64_t full = count / wide) {
       Operations ops(code, params, layout, wide);
-      code.repeat(full, walks, {},
-                  [&](ArrayRef<Value *> at, IrBuilder::Carried) { body(ops, wide, wide, 0, at); });
+      code.repeat(full, walks, {}, [&](ArrayRef<Value *> at, IrBuilder::Carried) { body(ops, wide, wide, 0, at); });
     }
     Operations ops(code, params, layout, 8);
     for (std::uint64_t first = count / wide * wide; first < count; first += 8)
@@ -259,9 +257,9 @@ private:
     return code.CreateShuffleVector(code.load(integers(pairs), pointer, offset, 2), mask);
   }
 
-  /// sum X c and sum (X >> 8) c over all pairs for the columns, `laneCount` lanes each: [row][column]. `stride` bytes lie
-  /// between the weights of two pairs. A single column whose words fill only a part of a vector is taken several pairs
-  /// at a time.
+  /// sum X c and sum (X >> 8) c over all pairs for the columns, `laneCount` lanes each: [row][column]. `stride` bytes
+  /// lie between the weights of two pairs. A single column whose words fill only a part of a vector is taken several
+  /// pairs at a time.
   SmallVector<SmallVector<Sums, 4>> dotProducts(const Rows &rows, Value *weights, Value *firstCodes,
                                                 ArrayRef<Column> columns, unsigned laneCount, std::uint64_t stride,
                                                 std::uint32_t pairs) {
@@ -276,7 +274,9 @@ private:
     unsigned sets = target.vectors == Vectors::Avx512 ? std::max(1u, 8 / chains) : 1;
     std::uint32_t steps = pairs / together;
     sets = std::min<unsigned>(sets, llvm::bit_floor(steps));
-    unsigned unroll = rows.count == 1 ? std::min<unsigned>(std::max(sets, 2u), llvm::bit_floor(steps)) : sets;
+    // Sixteen registers and instructions of two operands leave no room for a second step.
+    unsigned unroll = rows.count == 1 && lanes() > 4 ? std::max(sets, 2u) : sets;
+    unroll = std::min<unsigned>(unroll, llvm::bit_floor(steps));
 
     std::size_t sumCount = columns.size() * rows.count;
     SmallVector<Value *> initial(2 * sumCount * sets, llvm::Constant::getNullValue(integers(wide)));
@@ -399,9 +399,9 @@ private:
       accumulateResiduals(rows, layer, codes, correct);
   }
 
-  /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c is
-  /// A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Two outputs per word"). The vector of a last column may reach
-  /// past its block, into parameters that follow every block; what it makes of them is not used.
+  /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c
+  /// is A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Two outputs per word"). The vector of a last column may
+  /// reach past its block, into parameters that follow every block; what it makes of them is not used.
   void accumulateColumns(const Rows &rows, const LayerLayout &layer, ArrayRef<Column> columns, unsigned outputs,
                          Value *weights, Value *codes, Value *sums, ArrayRef<Value *> correct) {
     unsigned laneCount = columns.size() == 1 ? 4 * llvm::bit_ceil(columns[0].used) : lanes();
@@ -426,17 +426,16 @@ private:
   void accumulateResiduals(const Rows &rows, const LayerLayout &layer, Value *codes, ArrayRef<Value *> correct) {
     llvm::Constant *zeros = llvm::Constant::getNullValue(code.vectorOf(code.getFloatTy(), 8));
     for (unsigned r = 0; r < rows.count; ++r)
-      code.repeat(quant::residualGroups(layer.outputs),
-                  {{code.advance(rows.scratch, r * rows.scratchStride), 4 * quant::kResidualOutputs}}, {},
-                  [&](ArrayRef<Value *> at, IrBuilder::Carried) {
-                    code.store(zeros, at[0], layout.residualsOffset, 16);
-                  });
+      code.repeat(
+          quant::residualGroups(layer.outputs),
+          {{code.advance(rows.scratch, r * rows.scratchStride), 4 * quant::kResidualOutputs}}, {},
+          [&](ArrayRef<Value *> at, IrBuilder::Carried) { code.store(zeros, at[0], layout.residualsOffset, 16); });
     Value *count = code.load(code.getInt32Ty(), params, layer.residualCountOffset, 4);
     residualBlock = code.repeatWhileLeft(count, {residualBlock}, [&](IrBuilder::Carried at) {
       Value *block = at[0];
       Value *group = code.CreateZExt(code.load(code.getInt32Ty(), block, 0, 4), code.getInt64Ty());
-      Value *residuals = code.CreateInBoundsGEP(
-          code.getInt8Ty(), rows.scratch, code.CreateShl(group, 5)); // 32 bytes for each group of eight outputs
+      Value *residuals = code.CreateInBoundsGEP(code.getInt8Ty(), rows.scratch,
+                                                code.CreateShl(group, 5)); // 32 bytes for each group of eight outputs
       Column column{quant::kResidualWeightsOffset, 0, 0, 1};
       auto dots = dotProducts(rows, block, codes, column, 4, 16, layer.kPairs);
       llvm::Type *eight = code.vectorOf(code.getFloatTy(), 8);
@@ -514,9 +513,8 @@ private:
           *sum = code.CreateFAdd(*sum, code.CreateFMul(weight, value[r]));
       }
     };
-    auto end = code.repeat(layer.fanIn / unroll,
-                           {{weights, std::uint64_t{4} * unroll * outputs}, {values, 4 * unroll}}, initial,
-                           [&](ArrayRef<Value *> at, IrBuilder::Carried acc) {
+    auto end = code.repeat(layer.fanIn / unroll, {{weights, std::uint64_t{4} * unroll * outputs}, {values, 4 * unroll}},
+                           initial, [&](ArrayRef<Value *> at, IrBuilder::Carried acc) {
                              for (unsigned number = 0; number < unroll; ++number)
                                step(at[0], at[1], number, acc);
                            });
@@ -551,9 +549,9 @@ private:
                 std::uint64_t element = 4 * (run.first + first);
                 auto array = [&](std::uint64_t offset) { return ops.loadFloats(at[0], offset + element); };
                 std::uint64_t sum = layout.accumulatorsOffset + element;
-                Value *t = isFloat() ? ops.loadFloats(at[2], sum)
-                                     : ops.mul(ops.convert(ops.loadIntegers(at[2], sum)),
-                                               array(run.layer.multiplierOffset));
+                Value *t = isFloat()
+                               ? ops.loadFloats(at[2], sum)
+                               : ops.mul(ops.convert(ops.loadIntegers(at[2], sum)), array(run.layer.multiplierOffset));
                 if (hasResiduals())
                   t = ops.add(t, ops.loadFloats(at[2], layout.residualsOffset + element));
                 if (run.group.clamped) {

@@ -1,8 +1,8 @@
 // Writes the kernel of a signature as LLVM IR, in vectors of the size that the target has.
 //
-// formats/spec/quantization-v1.md says what it computes, formats/spec/kernel-abi-v1.md how it is called. The IR is meant
-// to go straight to LLVM's code generator: it is already unrolled, vectorised and in the order that is wanted, and
-// LLVM's passes over IR would only reassociate the sums again.
+// formats/spec/quantization-v1.md says what it computes, formats/spec/kernel-abi-v1.md how it is called. The IR is
+// meant to go straight to LLVM's code generator: it is already unrolled, vectorised and in the order that is wanted,
+// and LLVM's passes over IR would only reassociate the sums again.
 #pragma once
 
 #include "compiler/Native/Target.h"

@@ -137,6 +137,11 @@ Kernels &kernelsOfProcess() {
   return *kernels;
 }
 
+Function kernelOrNull(std::span<const std::uint8_t> signature) {
+  auto function = kernelsOfProcess().get(signature);
+  return function ? *function : nullptr;
+}
+
 Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> bytes, Vectors vectors) {
   auto signature = quant::decodeSignature(bytes);
   if (!signature)

@@ -57,10 +57,9 @@ std::unique_ptr<llvm::TargetMachine> machineOf(const Target &target, std::string
     return nullptr;
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict; // every operation is rounded by itself
-  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(target.triple, target.cpu, target.features,
-                                                                         options, llvm::Reloc::PIC_,
-                                                                         llvm::CodeModel::Small,
-                                                                         llvm::CodeGenOptLevel::Default, true));
+  return std::unique_ptr<llvm::TargetMachine>(
+      found->createTargetMachine(target.triple, target.cpu, target.features, options, llvm::Reloc::PIC_,
+                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
 }
 
 } // namespace kimic::native

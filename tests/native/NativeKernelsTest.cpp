@@ -1,11 +1,17 @@
 // Native kernels against the reference evaluator, to the bit.
-#include "formats/reference/Reference.h"
 #include "kimic/NativeKernels.h"
+#include "formats/reference/Reference.h"
 #include "tests/support/RandomExpert.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <limits>
+#include <sstream>
+#include <string>
+#include <thread>
 
 namespace kimic::native {
 namespace {
@@ -186,11 +192,11 @@ struct Batch {
   bool isExtreme;
 };
 const Batch kBatches[] = {
-    {"small", {8, 3, 8, 3}, 40, false},
-    {"odd sizes and several groups", {40, 5, 40, 4}, 40, false},
-    {"several blocks", {300, 3, 300, 5}, 25, false},
-    {"deep", {20, 12, 24, 3}, 20, false},
-    {"extreme", {100, 3, 70, 3}, 30, true},
+    {"small", {8, 3, 8, 3}, 24, false},
+    {"odd sizes and several groups", {40, 5, 40, 4}, 16, false},
+    {"several blocks", {300, 3, 300, 5}, 12, false},
+    {"deep", {20, 12, 24, 3}, 4, false},
+    {"extreme", {100, 3, 70, 3}, 16, true},
 };
 
 TEST_P(NativeKernels, ComputeTheReferencesBitsForRandomExperts) {
@@ -213,6 +219,178 @@ TEST_P(NativeKernels, RunRowsOneByOneWhereATileWouldNeedMuchStack) {
   RandomExpert expert{tanhLayers(quant::WeightFormat::Int8, {9000, 3}), {}};
   expert.parameters = generator.parameters(expert.signature);
   expectSameBits(expert, 5, generator, "9000-3");
+}
+
+//===----------------------------------------------------------------------===//
+// Keeping kernels
+//===----------------------------------------------------------------------===//
+
+class KeptKernels : public ::testing::Test {
+protected:
+  KeptKernels() { std::filesystem::remove_all(directory); }
+  ~KeptKernels() override { std::filesystem::remove_all(directory); }
+
+  std::string directory = ::testing::TempDir() + "kimic-native-kernels-test";
+  std::vector<std::uint8_t> signature = encode(tanhLayers(quant::WeightFormat::Int8, {3, 5, 2}));
+
+  std::vector<std::filesystem::path> entries() const {
+    std::vector<std::filesystem::path> paths;
+    for (const auto &entry : std::filesystem::recursive_directory_iterator(directory))
+      if (entry.is_regular_file())
+        paths.push_back(entry.path());
+    return paths;
+  }
+};
+
+TEST_F(KeptKernels, AreCompiledOnce) {
+  Kernels kernels({Vectors::Widest, ""});
+  Function first = kernels.get(signature).value();
+  EXPECT_EQ(kernels.get(signature).value(), first);
+  EXPECT_EQ(kernels.statistics().compiled, 1u);
+}
+
+TEST_F(KeptKernels, AreCompiledOnceForManyThreads) {
+  Kernels kernels({Vectors::Widest, ""});
+  std::vector<std::vector<std::uint8_t>> signatures;
+  for (std::uint32_t width = 1; width <= 4; ++width)
+    signatures.push_back(encode(tanhLayers(quant::WeightFormat::Int8, {3, width})));
+  std::vector<std::vector<Function>> found(4);
+  std::vector<std::thread> threads;
+  for (auto &functions : found)
+    threads.emplace_back([&] {
+      for (const auto &bytes : signatures)
+        functions.push_back(kernels.get(bytes).value());
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  for (const auto &functions : found)
+    EXPECT_EQ(functions, found[0]);
+  EXPECT_EQ(kernels.statistics().compiled, 4u);
+}
+
+TEST_F(KeptKernels, ComeFromDiskTheNextTime) {
+  Kernels({Vectors::Widest, directory}).get(signature).value();
+  Kernels kernels({Vectors::Widest, directory});
+  ASSERT_TRUE(kernels.get(signature).ok());
+  EXPECT_EQ(kernels.statistics().compiled, 0u);
+  EXPECT_EQ(kernels.statistics().read, 1u);
+}
+
+TEST_F(KeptKernels, OfOtherVectorsAreNotUsed) {
+  Kernels({Vectors::Bits128, directory}).get(signature).value();
+  Kernels kernels({Vectors::Widest, directory});
+  if (kernels.vectors() == Vectors::Bits128)
+    GTEST_SKIP() << "this processor has only these";
+  ASSERT_TRUE(kernels.get(signature).ok());
+  EXPECT_EQ(kernels.statistics().compiled, 1u);
+  EXPECT_EQ(entries().size(), 2u);
+}
+
+TEST_F(KeptKernels, ThatAreDamagedAreCompiledAgain) {
+  Kernels({Vectors::Widest, directory}).get(signature).value();
+  ASSERT_EQ(entries().size(), 1u);
+  std::filesystem::resize_file(entries()[0], 500);
+  Kernels kernels({Vectors::Widest, directory});
+  ASSERT_TRUE(kernels.get(signature).ok());
+  EXPECT_EQ(kernels.statistics().compiled, 1u);
+  Kernels again({Vectors::Widest, directory});
+  ASSERT_TRUE(again.get(signature).ok());
+  EXPECT_EQ(again.statistics().read, 1u);
+}
+
+TEST(NativeKernelErrors, NameWhatCannotBeCompiled) {
+  Kernels kernels({Vectors::Widest, ""});
+  std::vector<std::uint8_t> nothing;
+  EXPECT_EQ(kernels.get(nothing).error().id, ErrorId::KernelNotCompiled);
+  Signature deep = tanhLayers(quant::WeightFormat::Int8, {1, 1});
+  while (deep.layers.size() < 300)
+    deep.layers.push_back(deep.layers.back());
+  EXPECT_EQ(kernels.get(encode(deep)).error().found, "600 layers and groups");
+}
+
+TEST(NativeKernelDirectory, IsChosenByTheEnvironment) {
+  ::setenv("XDG_CACHE_HOME", "/var/cache/someone", 1);
+  ::unsetenv("KIMIC_NATIVE_CACHE");
+  EXPECT_EQ(defaultCacheDirectory(), "/var/cache/someone/kimic/native");
+  ::setenv("KIMIC_NATIVE_CACHE", "/elsewhere", 1);
+  EXPECT_EQ(defaultCacheDirectory(), "/elsewhere");
+  ::setenv("KIMIC_NATIVE_CACHE", "off", 1);
+  EXPECT_EQ(defaultCacheDirectory(), "");
+}
+
+//===----------------------------------------------------------------------===//
+// Instructions
+//===----------------------------------------------------------------------===//
+
+bool isMultiplication(const std::string &instruction) {
+  return instruction.find("pdpwssd") != std::string::npos || instruction.find("pmaddwd") != std::string::npos;
+}
+
+using Loop = std::vector<std::string>;
+
+/// The instructions of the innermost loops over products, in order: that of a tile of four rows, that of one row.
+std::vector<Loop> productLoops(const std::string &assembly) {
+  std::vector<Loop> loops;
+  Loop current;
+  std::string label, line;
+  for (std::istringstream lines(assembly); std::getline(lines, line);) {
+    if (line.starts_with(".LBB")) {
+      label = line.substr(0, line.find(':'));
+      current.clear();
+    } else if (line.starts_with("\t") && line[1] != '.') {
+      current.push_back(line.substr(1));
+      bool isLoop = line.starts_with("\tj") && line.ends_with("\t" + label);
+      // Other loops sum up codes, with one multiplication.
+      if (isLoop && std::count_if(current.begin(), current.end(), isMultiplication) > 1)
+        loops.push_back(current);
+    }
+  }
+  return loops;
+}
+
+struct Budget {
+  unsigned multiplications, instructions; ///< of one iteration
+};
+struct Budgets {
+  Vectors vectors;
+  Budget tile, row;
+};
+
+void PrintTo(const Budgets &budgets, std::ostream *out) { *out << nameOf(budgets.vectors); }
+
+class ProductLoops : public ::testing::TestWithParam<Budgets> {};
+
+// Per vector of weights a load and a shift, and per row two multiplications, with an addition each where the processor
+// has no instruction for both; per row and pair its codes; two pointers, a comparison and a jump. 128-bit instructions
+// of two operands need copies.
+//          vectors   MACs in an iteration: tile, row
+// bits128     128      64     64
+// avx2        256     128    256 (two pairs)
+// avx512      512     512    512 (two pairs)
+INSTANTIATE_TEST_SUITE_P(Widths, ProductLoops,
+                         ::testing::Values(Budgets{Vectors::Bits128, {8, 38}, {8, 34}},
+                                           Budgets{Vectors::Avx2, {8, 26}, {16, 54}},
+                                           Budgets{Vectors::Avx512, {16, 28}, {16, 38}}),
+                         [](const auto &info) { return nameOf(info.param.vectors); });
+
+TEST_P(ProductLoops, StayWithinTheirBudgets) {
+  Budgets budgets = GetParam();
+  if (Kernels({budgets.vectors, ""}).vectors() != budgets.vectors)
+    GTEST_SKIP() << "this processor has no " << nameOf(budgets.vectors);
+  auto assembly = assemblyOf(encode(tanhLayers(quant::WeightFormat::Int8, {128, 256})), budgets.vectors);
+  ASSERT_TRUE(assembly.ok());
+  std::vector<Loop> loops = productLoops(*assembly);
+  // Narrower vectors cover a block of weights in several loops, which are alike.
+  ASSERT_GE(loops.size(), 2u);
+  for (const Loop &loop : loops) {
+    const Budget &budget = &loop == &loops.back() ? budgets.row : budgets.tile;
+    std::string text;
+    for (const std::string &instruction : loop)
+      text += instruction + "\n";
+    EXPECT_EQ(std::count_if(loop.begin(), loop.end(), isMultiplication), budget.multiplications) << text;
+    EXPECT_LE(loop.size(), budget.instructions) << text;
+    EXPECT_EQ(text.find("(%rsp)"), std::string::npos) << "something is spilled:\n" << text;
+  }
 }
 
 } // namespace

@@ -53,7 +53,8 @@ public:
   Kernels &operator=(const Kernels &) = delete;
 
   /// The kernel of the signature with these canonical bytes (kernel-abi-v1, "Signature"). Threads that ask for the same
-  /// one wait for one compilation. NativeKernel: the signature is not valid, too large, or LLVM cannot make code here.
+  /// one wait for one compilation. KernelNotCompiled: the
+  /// signature is not valid, has very many layers, or LLVM cannot make code here.
   Result<Function, Diagnostic> get(std::span<const std::uint8_t> signature);
 
   /// The vectors that kernels use here.
@@ -67,6 +68,9 @@ private:
 
 /// The kernels of this process, with default options. They live until it ends.
 Kernels &kernelsOfProcess();
+
+/// The same as get() of kernelsOfProcess(), or null: for runtime::NativeOptions::link.
+Function kernelOrNull(std::span<const std::uint8_t> signature);
 
 /// The kernel as text in the processor's assembly language: for tests and for the curious.
 Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> signature, Vectors vectors);
