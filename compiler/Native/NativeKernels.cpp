@@ -2,8 +2,8 @@
 
 #include "compiler/Native/Codegen.h"
 #include "compiler/Native/KernelIr.h"
+#include "compiler/Store/Store.h"
 #include "formats/abi/KernelAbi.h"
-#include "formats/base/DiskCache.h"
 
 #include "llvm/Config/llvm-config.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
@@ -33,7 +33,7 @@ const char *nameOf(Vectors vectors) {
 std::string defaultCacheDirectory() {
   const char *chosen = std::getenv("KIMIC_NATIVE_CACHE");
   if (!chosen || !*chosen)
-    return cacheDirectory("native");
+    return store::userCacheDirectory("native");
   return std::string_view(chosen) == "off" ? "" : chosen;
 }
 
@@ -47,7 +47,7 @@ static Diagnostic diagnose(std::string found) {
 
 class Kernels::Impl {
 public:
-  explicit Impl(Options options) : target(hostTarget(options.vectors)), cache(std::move(options.cacheDirectory)) {}
+  explicit Impl(Options options) : target(hostTarget(options.vectors)), directory(std::move(options.cacheDirectory)) {}
 
   Result<Function, Diagnostic> get(std::span<const std::uint8_t> signature) {
     Entry *entry;
@@ -84,21 +84,29 @@ private:
     if (!signature)
       return diagnose(message(signature.error()));
     Digest key = keyOf(bytes);
-    if (std::optional<std::string> object = cache.find(key)) {
+    std::call_once(opened, [&] {
+      if (auto store = directory.empty() ? Result<std::unique_ptr<store::Store>, Diagnostic>(nullptr)
+                                         : store::openDirectoryStore(directory))
+        kept = std::move(*store);
+    });
+    std::optional<store::ActionResult> known = kept ? kept->findAction(key) : std::nullopt;
+    if (known) {
       ++read;
-      return link(*object);
+      return link({reinterpret_cast<const char *>(known->record.data()), known->record.size()});
     }
     auto object = compileKernel(*signature, target, false);
     if (!object)
       return object.error();
     ++compiled;
-    cache.add(key, object->str());
+    if (kept)
+      kept->putAction(key, {{object->begin(), object->end()}, {}});
     return link(object->str());
   }
 
   Result<Function, Diagnostic> link(llvm::StringRef object) {
     std::lock_guard lock(linking);
     if (!jit) {
+      initializeLlvm(); // nothing may have been compiled yet
       auto made = llvm::orc::LLJITBuilder().create();
       if (!made)
         return diagnose(llvm::toString(made.takeError()));
@@ -116,7 +124,9 @@ private:
     return address->toPtr<Function>();
   }
 
-  DiskCache cache;
+  std::string directory;
+  std::once_flag opened;
+  std::unique_ptr<store::Store> kept; ///< null: kernels are not kept, or there is no place for them
   std::mutex mutex;
   std::map<std::vector<std::uint8_t>, Entry> entries; ///< by the bytes of the signature
   std::mutex linking;

@@ -46,12 +46,16 @@ Target hostTarget(Vectors vectors) {
   return target;
 }
 
-std::unique_ptr<llvm::TargetMachine> machineOf(const Target &target, std::string &reason) {
+void initializeLlvm() {
   static std::once_flag initialized;
   std::call_once(initialized, [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
   });
+}
+
+std::unique_ptr<llvm::TargetMachine> machineOf(const Target &target, std::string &reason) {
+  initializeLlvm();
   const llvm::Target *found = llvm::TargetRegistry::lookupTarget(target.triple, reason);
   if (!found)
     return nullptr;

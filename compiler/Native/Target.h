@@ -24,6 +24,9 @@ struct Target {
 /// This machine with vectors of at most this kind; Widest is what it has.
 Target hostTarget(Vectors vectors);
 
+/// Before LLVM makes or links code. Thread-safe.
+void initializeLlvm();
+
 /// Null, with a reason, if LLVM was built without this machine.
 std::unique_ptr<llvm::TargetMachine> machineOf(const Target &target, std::string &reason);
 

@@ -19,7 +19,7 @@ struct NativeOptions {
   std::uint64_t arenaBytes = 256u << 20; ///< cap of the memory for what is resident; touched only as far as used
   /// Finds the function for a kernel, given the canonical bytes of its signature, when the kernel is first needed; null
   /// if there is none: then, and without `link`, the reference evaluator runs. Functions outlive the pack.
-  std::function<KernelFunction(std::span<const std::uint8_t>)> link;
+  std::function<KernelFunction(std::span<const std::uint8_t>)> link = {};
 };
 
 /// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.

@@ -309,9 +309,14 @@ TEST(NativeKernelErrors, NameWhatCannotBeCompiled) {
 }
 
 TEST(NativeKernelDirectory, IsChosenByTheEnvironment) {
+  ::setenv("HOME", "/home/someone", 1);
   ::setenv("XDG_CACHE_HOME", "/var/cache/someone", 1);
   ::unsetenv("KIMIC_NATIVE_CACHE");
   EXPECT_EQ(defaultCacheDirectory(), "/var/cache/someone/kimic/native");
+  ::setenv("XDG_CACHE_HOME", "relative", 1);
+  EXPECT_EQ(defaultCacheDirectory(), "/home/someone/.cache/kimic/native");
+  ::unsetenv("HOME");
+  EXPECT_EQ(defaultCacheDirectory(), "");
   ::setenv("KIMIC_NATIVE_CACHE", "/elsewhere", 1);
   EXPECT_EQ(defaultCacheDirectory(), "/elsewhere");
   ::setenv("KIMIC_NATIVE_CACHE", "off", 1);

@@ -128,8 +128,8 @@ TEST(NativePack, RunsTheFunctionsThatItsCallerMakes) {
   EXPECT_TRUE(asked.empty());
   float x[4] = {};
   EXPECT_EQ(*opened->run(0, x, 2), (std::vector<float>{7, 7}));
-  EXPECT_EQ(*opened->run(1, x, 1), std::vector<float>{7});
-  EXPECT_EQ(asked, std::vector{quant::encode(pack.experts[0].signature)});
+  EXPECT_EQ(*opened->run(1, std::span(x, 2), 1), std::vector<float>{7});
+  EXPECT_EQ(asked, (std::vector<std::vector<std::uint8_t>>{quant::encode(pack.experts[0].signature)}));
   EXPECT_EQ(opened->expertInfo(1)->variant, static_cast<std::uint32_t>(KIMIC_VARIANT_NATIVE));
   EXPECT_EQ(opened->stats().linkedKernels, 1u);
 }
