@@ -103,8 +103,8 @@ private:
 /// renamed), so that processes need no locks, on network file systems too. StoreUnusable.
 Result<std::unique_ptr<Store>, Diagnostic> openDirectoryStore(const std::string &path);
 
-/// kimic/`name` in $XDG_CACHE_HOME, or in ~/.cache: where results are kept if nobody names a place. Empty if there is no
-/// home.
+/// kimic/`name` in $XDG_CACHE_HOME, or in ~/.cache: where results are kept if nobody names a place. Empty if there is
+/// no home.
 std::string userCacheDirectory(std::string_view name);
 
 /// "00ff...": 64 digits.
