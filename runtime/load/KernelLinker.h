@@ -18,6 +18,7 @@ namespace kimic::runtime {
 struct Kernel {
   quant::Signature signature;
   quant::Layout layout;
+  std::uint32_t outputs = 0;         ///< signature.outputs()
   KernelFunction function = nullptr; ///< null: run generically
 #ifndef __EMSCRIPTEN__
   // KIMIC_VARIANT_NATIVE:
