@@ -130,7 +130,10 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cRouterOutputs router has {0} outputs, but chooses among {1} experts
 1aInputLength input has {0} numbers, but {1} rows of {2} are expected
 1eArenaUnavailable arena of {0} bytes is not to be had: between {1} and {2} are possible
-5hOperationCancelled stopped on request
+2fRouterAbstained the router is not sure of any expert
+1gCircuitOpen expert {0} has failed {1} times and is left alone for {2} ms
+1gDeadlinePassed there was no answer within {0} ms
+1hOperationCancelled stopped on request
 1dLinkDeclined host does not link kernels
 1dLinkFailed host could not link the kernels from {1} on
 1gSourceReadFailed read of {2} bytes at byte {1} of the pack failed
