@@ -25,10 +25,11 @@ void KernelWriter::write(Block &body) {
 void KernelWriter::writeRow(Value x, Value y) {
   readInputs(x);
   if (hasResiduals())
-    residualBlock = code.advance(params, layout.parameterBytes);
+    residualRow = code.advance(params, layout.parameterBytes);
   for (std::size_t i = 0; i < layout.layers.size(); ++i) {
     const quant::LayerLayout &layer = layout.layers[i];
     std::uint32_t codeBytes = isFloat() ? 4 : 2;
+    residualBegin = residualRow;
     accumulate(layer, code.advance(scratch, layout.codesOffset + codeBytes * signature.layers[i].readBegin));
     std::uint32_t first = 0;
     for (const quant::ActivationGroup &group : signature.layers[i].groups) {
@@ -49,17 +50,24 @@ KernelWriter::Target KernelWriter::targetOf(const Run &run) const {
   return {false, layout.codesOffset + codeBytes * (run.layer.codesBegin + run.first), codeBytes};
 }
 
-void KernelWriter::forResidualBlocks(const quant::LayerLayout &layer, function_ref<Value(Value, Value)> body) {
+void KernelWriter::forResidualRows(const quant::LayerLayout &layer, std::uint32_t step,
+                                   function_ref<void(Value)> body) {
+  auto rowBytes = static_cast<std::int32_t>(quant::residualRowBytes(layer.fanIn));
+  auto bytesOf = [&](Value rows) { return code.emit<I32MulOp>(rows, code.i32(rowBytes)); };
   Value count = code.load<I32LoadOp>(params, layer.residualCountOffset);
-  auto blockBytes = static_cast<std::int32_t>(quant::residualBlockBytes(layer.kPairs));
-  Value end = code.emit<I32AddOp>(residualBlock, code.emit<I32MulOp>(count, code.i32(blockBytes)));
-  auto writeBlock = [&](CodeBuilder::Carried block) -> Value {
-    // 32 bytes for each group of eight outputs.
-    Value offset = code.emit<I32ShlOp>(code.load<I32LoadOp>(block[0], 0), code.i32(5));
-    block[0] = body(block[0], code.emit<I32AddOp>(scratch, offset));
-    return code.emit<I32NeOp>(block[0], end);
+  Value rows = step == 1 ? count : code.emit<I32AndOp>(count, code.i32(-static_cast<std::int32_t>(step)));
+  Value end = code.emit<I32AddOp>(residualBegin, bytesOf(rows));
+  auto writeRows = [&](CodeBuilder::Carried row) -> Value {
+    body(row[0]);
+    row[0] = code.advance(row[0], step * static_cast<std::uint32_t>(rowBytes));
+    return code.emit<I32NeOp>(row[0], end);
   };
-  residualBlock = code.loop({residualBlock}, writeBlock, count)[0];
+  residualRow = code.loop({residualRow}, writeRows, code.emit<I32NeOp>(residualRow, end))[0];
+}
+
+Value KernelWriter::residualTarget(Value row, std::uint32_t offset) {
+  Value bytes = code.emit<I32ShlOp>(code.load<I32LoadOp>(row, offset, 2), code.i32(2));
+  return code.emit<I32AddOp>(scratch, bytes);
 }
 
 /// The index of the first logit that no other exceeds.

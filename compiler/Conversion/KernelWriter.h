@@ -7,9 +7,6 @@
 
 namespace kimic {
 
-/// Outputs that share the 16-byte vectors of a block of int8 weights.
-inline constexpr std::uint32_t kGroupOutputs = 8;
-
 /// Works on one row at a time.
 class KernelWriter {
 public:
@@ -78,9 +75,11 @@ protected:
     return v;
   }
 
-  /// Runs `body` for the residual blocks of a layer, none to all. It gets a block and where the residuals of the
-  /// block's outputs lie, less layout.residualsOffset; it returns the end of the block.
-  void forResidualBlocks(const quant::LayerLayout &layer, llvm::function_ref<Value(Value block, Value target)> body);
+  /// Runs `body` for the layer's residual rows, `step` (a power of two) at a time as long as there are so many, from
+  /// where the last call left off: the last call for a layer has a step of 1. It gets the address of the first row.
+  void forResidualRows(const quant::LayerLayout &layer, std::uint32_t step, llvm::function_ref<void(Value row)> body);
+  /// Where in scratch the residual of a residual row's output lies, less layout.residualsOffset.
+  Value residualTarget(Value row, std::uint32_t offset = 0);
 
   CodeBuilder &code;
   const quant::Signature &signature;
@@ -91,7 +90,8 @@ private:
   void writeRow(Value x, Value y);
   void writeArgmax(Value y);
 
-  Value residualBlock; ///< the next one of the row
+  Value residualRow;   ///< the next one of all
+  Value residualBegin; ///< the layer's first one
 };
 
 std::unique_ptr<KernelWriter> makeScalarWriter(CodeBuilder &code, const quant::Signature &signature,

@@ -105,26 +105,96 @@ private:
     }
     for (std::uint32_t i = 0; i < vectors; ++i)
       add(dot(codes, 64 * full + 16 * i));
-    if (rest) {
-      // Behind the last code may stand anything.
-      std::array<std::int8_t, 16> lanes;
-      for (std::uint32_t i = 0; i < 16; ++i)
-        lanes[i] = static_cast<std::int8_t>(i < 2 * rest ? i : 16);
-      Value zero = code.emit<I32x4SplatOp>(code.i32(0));
-      Value last = code.load<V128LoadOp>(codes, 64 * full + 16 * vectors, 1);
-      Value masked = code.emit<I8x16ShuffleOp>(last, zero, ArrayRef<std::int8_t>(lanes));
-      add(code.emit<I32x4DotI16x8SOp>(masked, factor));
+    if (rest)
+      add(code.emit<I32x4DotI16x8SOp>(loadFirst(codes, 64 * full + 16 * vectors, 2 * rest), factor));
+    return horizontalSums<I32x4AddOp>({sum});
+  }
+
+  /// The vector at `pointer + offset` with all bytes from the `bytes`-th on zero: behind the last code may stand
+  /// anything.
+  Value loadFirst(Value pointer, std::uint32_t offset, std::uint32_t bytes) {
+    std::array<std::int8_t, 16> lanes;
+    for (std::uint32_t i = 0; i < 16; ++i)
+      lanes[i] = static_cast<std::int8_t>(i < bytes ? i : 16);
+    Value zero = code.emit<I32x4SplatOp>(code.i32(0));
+    return code.emit<I8x16ShuffleOp>(code.load<V128LoadOp>(pointer, offset, 1), zero, ArrayRef<std::int8_t>(lanes));
+  }
+
+  /// Two 32-bit lanes of `a` and two of `b`, which are lanes 4 to 7.
+  Value shuffleWords(Value a, Value b, std::array<std::int8_t, 4> words) {
+    std::array<std::int8_t, 16> lanes;
+    for (std::int8_t i = 0; i < 16; ++i)
+      lanes[i] = static_cast<std::int8_t>(4 * words[i / 4] + i % 4);
+    return code.emit<I8x16ShuffleOp>(a, b, ArrayRef<std::int8_t>(lanes));
+  }
+
+  /// Lane i becomes the sum of the lanes of sums[i], (0 + 2) + (1 + 3), for 1 to 4 of them; what the other lanes become
+  /// does not matter, but a single sum goes to all.
+  template <class AddOp> Value horizontalSums(ArrayRef<Value> sums) {
+    auto halves = [&](Value a, Value b) {
+      return code.emit<AddOp>(shuffleWords(a, b, {0, 4, 1, 5}), shuffleWords(a, b, {2, 6, 3, 7}));
+    };
+    if (sums.size() == 1) {
+      Value half = code.emit<AddOp>(sums[0], shuffleWords(sums[0], sums[0], {2, 3, 0, 1}));
+      return code.emit<AddOp>(half, shuffleWords(half, half, {1, 0, 3, 2}));
     }
-    constexpr std::int8_t kSwapHalves[] = {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7};
-    constexpr std::int8_t kSwapWords[] = {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11};
-    for (ArrayRef<std::int8_t> lanes : {ArrayRef(kSwapHalves), ArrayRef(kSwapWords)})
-      add(code.emit<I8x16ShuffleOp>(sum, sum, lanes));
-    return sum;
+    Value first = halves(sums[0], sums[1]);
+    Value second = sums.size() == 2 ? first : halves(sums[2], sums.back());
+    return code.emit<AddOp>(shuffleWords(first, second, {0, 1, 4, 5}), shuffleWords(first, second, {2, 3, 6, 7}));
+  }
+
+  /// Sums of `count` rows of int8 weights, one every `stride` bytes from `weights + offset` on: vectors that have to be
+  /// added up. Sums that do not end with a full vector of codes leave out what lies behind the last one.
+  SmallVector<Value> rowSums(std::uint32_t count, Value weights, std::uint32_t offset, std::uint32_t stride,
+                             Value codes, std::uint32_t fullVectors, std::uint32_t rest) {
+    auto product = [&](Value eight, Value at, std::uint32_t row, std::uint32_t begin) -> Value {
+      Value widened = code.load<V128Load8x8SOp>(at, offset + row * stride + begin, 0);
+      return code.emit<I32x4DotI16x8SOp>(widened, eight);
+    };
+    SmallVector<Value> sums;
+    Value eight = rest ? loadFirst(codes, 16 * fullVectors, 2 * rest) : code.emit<I32x4SplatOp>(code.i32(0));
+    for (std::uint32_t row = 0; row < count; ++row)
+      sums.push_back(rest ? product(eight, weights, row, 8 * fullVectors) : eight);
+    if (fullVectors)
+      sums = code.repeat(
+          fullVectors, {{weights, 8}, {codes, 16}}, sums, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+            Value eight = code.load<V128LoadOp>(at[1], 0, 1);
+            for (auto [row, sum] : llvm::enumerate(acc))
+              sum = code.emit<I32x4AddOp>(sum, product(eight, at[0], static_cast<std::uint32_t>(row), 0));
+          });
+    sums.truncate(count);
+    return sums;
+  }
+
+  void accumulateRows(const LayerLayout &layer, Value codes) {
+    std::uint32_t count = layer.rowOutputs;
+    auto sums =
+        rowSums(count, params, layer.rowsOffset + 4 * count, layer.fanIn, codes, layer.fanIn / 8, layer.fanIn % 8);
+    storeRowSums<I32x4AddOp>(layer, sums);
+  }
+
+  /// Adds up sums[i], adds the biases, and stores the sums of the row outputs.
+  template <class AddOp> void storeRowSums(const LayerLayout &layer, ArrayRef<Value> sums) {
+    for (std::uint32_t first = 0; first < sums.size(); first += 4) {
+      Value four = horizontalSums<AddOp>(sums.slice(first, std::min<std::size_t>(4, sums.size() - first)));
+      Value bias = code.load<V128LoadOp>(params, layer.rowsOffset + 4 * first, 2);
+      code.store<V128StoreOp>(scratch, layout.accumulatorsOffset + 4 * (layer.blockedOutputs() + first),
+                              code.emit<AddOp>(bias, four));
+    }
   }
 
   void accumulate(const LayerLayout &layer, Value codes) override {
     if (isFloat())
       return accumulateFloats(layer, codes);
+    if (layer.blockedOutputs())
+      accumulateBlocks(layer, codes);
+    if (layer.rowOutputs)
+      accumulateRows(layer, codes);
+    if (hasResiduals())
+      writeResiduals(layer, codes);
+  }
+
+  void accumulateBlocks(const LayerLayout &layer, Value codes) {
     Value correct = correction(codes, layer.fanIn);
     Value weights = code.advance(params, layer.blocksOffset);
     if (layer.fullBlocks) {
@@ -138,8 +208,6 @@ private:
     if (layer.tailOutputs)
       accumulateBlock(layer.tailOutputs, layer.kPairs, weights, codes, correct, scratch,
                       layout.accumulatorsOffset + 4 * quant::kBlockOutputs * layer.fullBlocks);
-    if (hasResiduals())
-      writeResiduals(layer, codes, correct);
   }
 
   /// Sums of one block of `outputs` outputs; returns the address of the next block.
@@ -148,7 +216,7 @@ private:
   /// is A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Blocks").
   Value accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct,
                         Value sums, std::uint32_t sumsOffset) {
-    std::uint32_t groups = outputs / kGroupOutputs;
+    std::uint32_t groups = outputs / quant::kGroupOutputs;
     SmallVector<Value, 8> initial;
     for (std::uint32_t g = 0; g < groups; ++g) {
       initial.push_back(code.emit<I32x4AddOp>(correct, code.load<V128LoadOp>(block, 32 * g)));
@@ -181,27 +249,28 @@ private:
     return code.emit<I32x4SubOp>(a, shifted);
   }
 
-  void writeResiduals(const LayerLayout &layer, Value codes, Value correct) {
+  void writeResiduals(const LayerLayout &layer, Value codes) {
     Value zero = code.emit<I32x4SplatOp>(code.i32(0));
-    code.repeat(quant::residualGroups(layer.outputs), {{scratch, 4 * quant::kResidualOutputs}}, {},
-                [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                  code.store<V128StoreOp>(at[0], layout.residualsOffset, zero);
-                  code.store<V128StoreOp>(at[0], layout.residualsOffset + 16, zero);
-                });
-    forResidualBlocks(layer, [&](Value block, Value target) -> Value {
-      auto end = code.repeat(layer.kPairs, {{block, 16}, {codes, 4}}, {correct, zero},
-                             [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                               Value pair = code.load<V128Load32SplatOp>(at[1], 0, 1);
-                               addProducts(code.load<V128LoadOp>(at[0], quant::kResidualWeightsOffset), pair, acc);
-                             });
-      Value sums[] = {lowOf(end[0], end[1]), end[1]};
-      for (std::uint32_t i = 0; i < 2; ++i) {
-        Value multiplier = code.load<V128LoadOp>(block, quant::kResidualMultiplierOffset + 16 * i);
-        Value residual = code.emit<F32x4MulOp>(code.emit<F32x4ConvertI32x4SOp>(sums[i]), multiplier);
-        code.store<V128StoreOp>(target, layout.residualsOffset + 16 * i, residual);
-      }
-      return code.advance(end[2], quant::kResidualWeightsOffset);
+    code.repeat(layer.vectorLength / 4, {{scratch, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+      code.store<V128StoreOp>(at[0], layout.residualsOffset, zero);
     });
+    if (layer.outputs >= 4)
+      forResidualRows(layer, 4, [&](Value row) { writeResidualRows(layer, 4, row, codes); });
+    forResidualRows(layer, 1, [&](Value row) { writeResidualRows(layer, 1, row, codes); });
+  }
+
+  /// Their weights end with zeros, so codes that are not theirs do not matter.
+  void writeResidualRows(const LayerLayout &layer, std::uint32_t count, Value row, Value codes) {
+    std::uint32_t stride = quant::residualRowBytes(layer.fanIn);
+    auto sums = rowSums(count, row, quant::kResidualWeightsOffset, stride, codes, (layer.fanIn + 7) / 8, 0);
+    Value multipliers = code.load<V128Load32SplatOp>(row, quant::kResidualMultiplierOffset);
+    for (std::uint32_t i = 1; i < count; ++i)
+      multipliers =
+          code.loadLane<V128Load32LaneOp>(row, i * stride + quant::kResidualMultiplierOffset, multipliers, i, 2);
+    Value sum = code.emit<F32x4ConvertI32x4SOp>(horizontalSums<I32x4AddOp>(sums));
+    Value residuals = code.emit<F32x4MulOp>(sum, multipliers);
+    for (std::uint32_t i = 0; i < count; ++i)
+      code.storeLane<V128Store32LaneOp>(residualTarget(row, i * stride), layout.residualsOffset, residuals, i, 2);
   }
 
   void accumulateFloats(const LayerLayout &layer, Value values) {
@@ -216,6 +285,28 @@ private:
     if (layer.tailOutputs)
       accumulateFloatBlock(layer.tailOutputs, layer.fanIn, block, values, scratch,
                            layout.accumulatorsOffset + 4 * kOutputs * layer.fullBlocks);
+    if (layer.rowOutputs)
+      accumulateFloatRows(layer, values);
+  }
+
+  /// Four interleaved sums of each row. Lanes behind the last value add zeros to theirs, which changes nothing.
+  void accumulateFloatRows(const LayerLayout &layer, Value values) {
+    std::uint32_t full = layer.fanIn / 4, rest = layer.fanIn % 4, count = layer.rowOutputs;
+    auto accumulate = [&](Value four, Value at, std::uint32_t begin, CodeBuilder::Carried sums) {
+      for (std::uint32_t row = 0; row < count; ++row) {
+        Value weights = code.load<V128LoadOp>(at, layer.rowsOffset + 4 * (count + row * layer.fanIn + begin), 2);
+        sums[row] = code.emit<F32x4AddOp>(sums[row], code.emit<F32x4MulOp>(weights, four));
+      }
+    };
+    SmallVector<Value> sums(count, code.emit<I32x4SplatOp>(code.i32(0)));
+    if (full)
+      sums = code.repeat(full, {{params, 16}, {values, 16}}, sums, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+        accumulate(code.load<V128LoadOp>(at[1], 0, 2), at[0], 0, acc);
+      });
+    sums.truncate(count);
+    if (rest)
+      accumulate(loadFirst(values, 16 * full, 4 * rest), params, 4 * full, sums);
+    storeRowSums<F32x4AddOp>(layer, sums);
   }
 
   /// The order of the additions is part of the result: one product after the other.

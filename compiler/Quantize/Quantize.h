@@ -65,7 +65,7 @@ struct Quantized {
 
 /// Quantizes `network`, whose ranges come from `calibration` or wider data. At most kMaxRows evenly spaced calibration
 /// rows are used; fewer than 1024 are joined by random mixtures of two, always the same. Hidden neurons may be permuted
-/// within their runs, so that rows with residuals share groups. The result is valid and proveNoOverflow holds. Errors:
+/// within their runs. The result is valid and proveNoOverflow holds. Errors:
 /// InputRangeTooLarge, WeightsTooLarge. REQUIRES: calibration.cols == network.inputs, calibration.rows >= 1, everything
 /// is finite.
 Result<Quantized> quantize(const Network &network, const Matrix &calibration, const Plan &plan = {},

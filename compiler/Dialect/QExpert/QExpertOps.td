@@ -201,7 +201,7 @@ def QExpert_ExpertOp : QExpert_Op<"expert", [Symbol]> {
 def QExpert_KernelOp : QExpert_Op<"kernel", [Symbol]> {
   let summary = "the code for a signature; holds no numbers";
   let description = [{
-    `parameters` (without residual blocks) and `scratch` are the bytes that quant::layoutOf gives the signature.
+    `parameters` (without residual rows) and `scratch` are the bytes that quant::layoutOf gives the signature.
 
     ```mlir
     qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 128 scratch 64

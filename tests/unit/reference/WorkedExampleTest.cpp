@@ -109,7 +109,7 @@ TEST(WorkedResiduals, HaveTheOutput) {
   parameters.layers[0].weights = {100, -50};
   parameters.layers[0].bias = {0};
   parameters.layers[0].multiplier = {0x1p-18f};
-  parameters.layers[0].residuals = {{0, {3, -7}, {0x1p-26f}}};
+  parameters.layers[0].residuals = {{0, {3, -7}, 0x1p-26f}};
   EXPECT_EQ(outputBits(signature, parameters), (std::vector<std::uint32_t>{0x3FE11480}));
 }
 
