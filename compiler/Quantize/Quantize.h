@@ -32,8 +32,7 @@ struct Options {
 /// The precision of an expert.
 struct Plan {
   quant::WeightFormat weights = quant::WeightFormat::Int8;
-  /// Int8Residual: by layer, the rows that need a second plane, as numbered in the network; others in their groups of 8
-  /// get one too. Missing layers: none.
+  /// Int8Residual: by layer, the rows that get a second plane, as numbered in the network. Missing layers: none.
   std::vector<std::vector<std::uint32_t>> residualRows;
   bool allResidual = false; ///< Int8Residual: every row has a second plane, so weights have 16 bits
 };

@@ -23,14 +23,19 @@
 // CHECK: wasm.i16x8.shr_s
 // CHECK: wasm.i32x4.dot_i16x8_s
 // CHECK: wasm.i32x4.sub
-// Three outputs are written, no fourth.
-// CHECK: wasm.v128.store64_lane %[[OUT]], %{{.*}}[0] align 2
-// CHECK: wasm.v128.store32_lane %[[OUT]], %{{.*}}[2] offset 8
+// Three outputs have rows of weights of their own.
+// CHECK-COUNT-3: wasm.v128.load8x8_s %[[PARAMS]]
+// CHECK-NOT: wasm.v128.load8x8_s
+// Eleven outputs are written, no twelfth.
+// CHECK: wasm.v128.store %[[OUT]], %{{.*}} align 2
+// CHECK: wasm.v128.store %[[OUT]], %{{.*}} offset 16 align 2
+// CHECK: wasm.v128.store64_lane %{{.*}}, %{{.*}}[0] offset 32 align 2
+// CHECK: wasm.v128.store32_lane %{{.*}}, %{{.*}}[2] offset 40
 // CHECK-NOT: wasm.v128.store
 // CHECK: wasm.continue
 // CHECK: wasm.func @wide({{.*}}) attributes {exportName = "k1"}
 // CHECK: wasm.custom "kimic.kernel" "\01"
 
-qexpert.kernel @two signature(<2 -> [0: linear x 3]>) parameters 128 scratch 64
+qexpert.kernel @two signature(<2 -> [0: linear x 11]>) parameters 176 scratch 80
 qexpert.kernel @wide signature(<64 -> [0: sigmoid_symmetric x 40] -> [64: linear x 1 clamped], affine>)
-  parameters 3696 scratch 384
+  parameters 3328 scratch 384
