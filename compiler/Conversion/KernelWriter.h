@@ -7,7 +7,8 @@
 
 namespace kimic {
 
-/// Works on one row at a time.
+/// Works on tiles of quant::kTileRows rows, if the variant has code for them, and on single rows. What is done row by
+/// row, with `scratch` being the area of the row, is written once for both; only the sums of a layer are written twice.
 class KernelWriter {
 public:
   using Value = mlir::Value;
@@ -28,10 +29,17 @@ protected:
     bool isLast;         ///< of the last layer: f32 logits
   };
 
+  /// If not, rows are worked on one by one, and accumulateTile is not called.
+  virtual bool hasTiles() const = 0;
   /// From x to codes, or to f32 values.
   virtual void readInputs(Value x) = 0;
-  /// The layer's sums, to the accumulators in scratch, and its residuals; `codes` is the first code that it reads.
+  /// What the layer's sums need besides codes and weights, computed once for a row. `codes` is the first code that the
+  /// layer reads.
+  virtual void prepare(const quant::LayerLayout &layer, Value codes) = 0;
+  /// The layer's sums, to the accumulators in scratch, and its residuals.
   virtual void accumulate(const quant::LayerLayout &layer, Value codes) = 0;
+  /// The same for quant::kTileRows rows, whose areas begin at `scratch`; `codes` are those of the first row.
+  virtual void accumulateTile(const quant::LayerLayout &layer, Value codes) = 0;
   /// From the accumulators to codes, f32 values or logits.
   virtual void activate(const Run &run, Value y) = 0;
   virtual void writeSoftmax(Value y) = 0;
@@ -75,9 +83,10 @@ protected:
     return v;
   }
 
-  /// Runs `body` for the layer's residual rows, `step` (a power of two) at a time as long as there are so many, from
-  /// where the last call left off: the last call for a layer has a step of 1. It gets the address of the first row.
-  void forResidualRows(const quant::LayerLayout &layer, std::uint32_t step, llvm::function_ref<void(Value row)> body);
+  /// Runs `body` for residual rows of the layer from `row` on, `step` (a power of two) at a time as long as there are
+  /// so many. It gets the address of the first one. Returns the address of those that are left.
+  Value forResidualRows(const quant::LayerLayout &layer, std::uint32_t step, Value row,
+                        llvm::function_ref<void(Value row)> body);
   /// Where in scratch the residual of a residual row's output lies, less layout.residualsOffset.
   Value residualTarget(Value row, std::uint32_t offset = 0);
 
@@ -85,13 +94,21 @@ protected:
   const quant::Signature &signature;
   const quant::Layout &layout;
   Value params, scratch;
+  Value residualRows; ///< the layer's first one
 
 private:
-  void writeRow(Value x, Value y);
+  /// Writes `rows` <= quant::kTileRows rows.
+  void writeTile(Value x, Value y, Value rows);
+  /// Runs `body` for each row, with `scratch` being its area; it gets the row's part of an array.
+  void forRows(CodeBuilder::Walk array, llvm::function_ref<void(Value part)> body);
+  void accumulateAll(std::size_t layer);
+  void writeHead(Value y);
   void writeArgmax(Value y);
+  Value codesOf(std::size_t layer);
+  /// The end of the layer's residual rows.
+  Value residualEnd(const quant::LayerLayout &layer);
 
-  Value residualRow;   ///< the next one of all
-  Value residualBegin; ///< the layer's first one
+  Value scratchEnd; ///< of the areas of the tile's rows
 };
 
 std::unique_ptr<KernelWriter> makeScalarWriter(CodeBuilder &code, const quant::Signature &signature,

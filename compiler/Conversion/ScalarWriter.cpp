@@ -14,6 +14,10 @@ public:
   using KernelWriter::KernelWriter;
 
 private:
+  bool hasTiles() const override { return false; }
+  void prepare(const LayerLayout &, Value) override {}
+  void accumulateTile(const LayerLayout &, Value) override { llvm_unreachable("has no tiles"); }
+
   void readInputs(Value x) override {
     ScalarOps ops(code, params, layout);
     Value lo = code.load<F32LoadOp>(params, layout.inputBoundsOffset);
@@ -122,7 +126,7 @@ private:
     code.repeat(layer.outputs, {{scratch, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
       code.store<F32StoreOp>(at[0], layout.residualsOffset, zero);
     });
-    forResidualRows(layer, 1, [&](Value row) {
+    forResidualRows(layer, 1, residualRows, [&](Value row) {
       Value sum = rowSum(layer, row, quant::kResidualWeightsOffset, codes, code.i32(0));
       Value multiplier = code.load<F32LoadOp>(row, quant::kResidualMultiplierOffset);
       Value residual = code.emit<F32MulOp>(code.emit<F32ConvertI32SOp>(sum), multiplier);

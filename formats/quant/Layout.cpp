@@ -110,16 +110,19 @@ Result<Layout> layoutOf(const Signature &signature) {
 
   Arena scratch;
   layout.codesOffset = scratch.take((codes + kCodePadding) * (isFloat ? 4 : 2));
+  layout.correctionOffset = scratch.take(16);
   layout.accumulatorsOffset = scratch.take(widestVector * 4);
   layout.residualsOffset = hasResiduals ? scratch.take(widestVector * 4) : kNone;
   layout.logitsOffset = signature.head == Head::None ? kNone : scratch.take(lastVector * 4);
 
   if (parameters.size() > kMaxBlockBytes)
     return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);
-  if (scratch.size() > kMaxBlockBytes)
-    return makeError(ErrorId::ScratchTooLarge, scratch.size(), kMaxBlockBytes);
+  std::uint64_t scratchBytes = scratch.size() * kTileRows;
+  if (scratchBytes > kMaxBlockBytes)
+    return makeError(ErrorId::ScratchTooLarge, scratchBytes, kMaxBlockBytes);
   layout.parameterBytes = static_cast<std::uint32_t>(parameters.size());
-  layout.scratchBytes = static_cast<std::uint32_t>(scratch.size());
+  layout.scratchRowBytes = static_cast<std::uint32_t>(scratch.size());
+  layout.scratchBytes = static_cast<std::uint32_t>(scratchBytes);
   return layout;
 }
 

@@ -26,6 +26,8 @@ inline constexpr std::uint32_t kNone = 0xFFFFFFFFu;
 inline constexpr std::uint32_t kMaxBlockBytes = 16u << 20;
 /// Codes past the last one that a kernel may read and overwrite.
 inline constexpr std::uint32_t kCodePadding = 8;
+/// Rows of inputs that a kernel may work on at a time.
+inline constexpr std::uint32_t kTileRows = 4;
 
 /// Constants of an activation function's evaluation. They are parameters, so that kernels load them from memory.
 /// Values and indices: Constants.h.
@@ -82,11 +84,14 @@ struct Layout {
   /// Bytes of the parameter block up to the residual rows, which start here: all of it except for Int8Residual.
   std::uint32_t parameterBytes;
 
-  std::uint32_t codesOffset;        ///< scratch: i16[codes], readable and writable 8 codes past the end; Float32: f32
-  std::uint32_t accumulatorsOffset; ///< scratch: i32[largest vectorLength]
-  std::uint32_t residualsOffset;    ///< scratch: f32[largest vectorLength] for Int8Residual; else kNone
-  std::uint32_t logitsOffset;       ///< scratch: f32[vectorLength of the last layer] if there is a head; else kNone
-  std::uint32_t scratchBytes;
+  // Scratch: kTileRows areas, one for each row of inputs in work. In an area:
+  std::uint32_t codesOffset;        ///< i16[codes], readable and writable 8 codes past the end; Float32: f32
+  std::uint32_t correctionOffset;   ///< i32[4]
+  std::uint32_t accumulatorsOffset; ///< i32[largest vectorLength]
+  std::uint32_t residualsOffset;    ///< f32[largest vectorLength] for Int8Residual; else kNone
+  std::uint32_t logitsOffset;       ///< f32[vectorLength of the last layer] if there is a head; else kNone
+  std::uint32_t scratchRowBytes;    ///< of an area
+  std::uint32_t scratchBytes;       ///< of all
 
   /// Offset of `table` in the parameter block; kNone if the signature does not use it.
   std::uint32_t constantsOffset(ConstantTable table) const;
