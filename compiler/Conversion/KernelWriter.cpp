@@ -12,11 +12,9 @@ void KernelWriter::write(Block &body) {
   scratch = body.getArgument(3);
   Value x = body.getArgument(1), y = body.getArgument(2), left = body.getArgument(4);
   code.loop({x, y, left}, [&](CodeBuilder::Carried carried) -> Value {
-    Value rows = code.i32(1);
-    if (hasTiles()) {
-      Value most = code.i32(quant::kTileRows);
+    Value most = code.i32(hasTiles() ? quant::kTileRows : 1), rows = most;
+    if (hasTiles())
       rows = code.emit<SelectOp>(carried[2], most, code.emit<I32LtUOp>(carried[2], most));
-    }
     writeTile(carried[0], carried[1], rows);
     auto advance = [&](Value pointer, std::uint32_t rowBytes) -> Value {
       Value bytes = code.emit<I32MulOp>(rows, code.i32(static_cast<std::int32_t>(rowBytes)));

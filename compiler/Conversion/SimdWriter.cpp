@@ -261,10 +261,10 @@ private:
     code.repeat(outputs / quant::kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
+                  Value low = code.load<V128LoadOp>(group[0], 0), high = code.load<V128LoadOp>(group[0], 16);
                   for (std::uint32_t row = 0; row < quant::kTileRows; ++row) {
                     Value correct = code.load<V128LoadOp>(scratch, layout.correctionOffset + ofRow(row));
-                    initial.push_back(code.emit<I32x4AddOp>(correct, code.load<V128LoadOp>(group[0], 0)));
-                    initial.push_back(code.load<V128LoadOp>(group[0], 16));
+                    initial.append({code.emit<I32x4AddOp>(correct, low), high});
                   }
                   auto end = code.repeat(kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
                                          [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
@@ -349,8 +349,10 @@ private:
     code.repeat(outputs / (4 * vectors), {{block, 16 * vectors}, {sums, 16 * vectors}}, {},
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
-                  for (std::uint32_t i = 0; i < vectors * quant::kTileRows; ++i)
-                    initial.push_back(code.load<V128LoadOp>(group[0], 16 * (i % vectors)));
+                  for (std::uint32_t i = 0; i < vectors; ++i)
+                    initial.push_back(code.load<V128LoadOp>(group[0], 16 * i));
+                  for (std::uint32_t i = vectors; i < vectors * quant::kTileRows; ++i)
+                    initial.push_back(initial[i - vectors]);
                   auto end = code.repeat(fanIn, {{group[0], 4 * outputs}, {values, 4}}, initial,
                                          [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
                                            SmallVector<Value, 2> weights;

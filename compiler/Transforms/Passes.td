@@ -176,7 +176,7 @@ def OutlineKernels : Pass<"qexpert-outline-kernels", "mlir::ModuleOp"> {
     qexpert.expert @a signature(<2 -> [0: linear x 1]>) parameters(...)
     qexpert.expert @b signature(<2 -> [0: linear x 1]>) parameters(...)
     // becomes
-    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 80 scratch 48
+    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 80 scratch 256
     qexpert.expert @a kernel(@"w8a14_2-1_linear") parameters(...)
     qexpert.expert @b kernel(@"w8a14_2-1_linear") parameters(...)
     ```

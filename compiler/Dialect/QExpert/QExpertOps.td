@@ -204,7 +204,7 @@ def QExpert_KernelOp : QExpert_Op<"kernel", [Symbol]> {
     `parameters` (without residual rows) and `scratch` are the bytes that quant::layoutOf gives the signature.
 
     ```mlir
-    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 80 scratch 48
+    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 80 scratch 256
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, QExpert_Signature:$signature, I32Attr:$parameter_bytes,

@@ -23,11 +23,11 @@ qexpert.define @shortcut(%x: tensor<2xf32>) -> tensor<1xf32> {
   qexpert.yield %z : tensor<1xf32>
 }
 
-// CHECK: qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 128 scratch 80
-qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 128 scratch 80
+// CHECK: qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 128 scratch 384
+qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 128 scratch 384
 
-// CHECK: qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 96 scratch 80
-qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 96 scratch 80
+// CHECK: qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 96 scratch 384
+qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 96 scratch 384
 
 // Room for the residual row of the only output.
 // CHECK: qexpert.expert @row signature(<2 -> [0: linear x 1], residual>) parameters(dense<0> : tensor<112xi8>)

@@ -40,8 +40,10 @@ TEST(Layout, OfTheSpecificationsExample) {
   EXPECT_EQ(layout->outputOffsetOffset, 208u);
   EXPECT_EQ(layout->parameterBytes, 224u);
   EXPECT_EQ(layout->codesOffset, 0u);
-  EXPECT_EQ(layout->accumulatorsOffset, 32u);
-  EXPECT_EQ(layout->scratchBytes, 48u);
+  EXPECT_EQ(layout->correctionOffset, 32u);
+  EXPECT_EQ(layout->accumulatorsOffset, 48u);
+  EXPECT_EQ(layout->scratchRowBytes, 64u);
+  EXPECT_EQ(layout->scratchBytes, 256u);
 }
 
 TEST(Layout, OfTheSpecificationsExampleOfABlock) {
@@ -67,9 +69,9 @@ TEST(Layout, OfTheSpecificationsResidualExample) {
   EXPECT_EQ(layout->parameterBytes, 192u);
   EXPECT_EQ(residualRowBytes(3), 16u);
   EXPECT_EQ(layout->codesOffset, 0u);
-  EXPECT_EQ(layout->accumulatorsOffset, 32u);
-  EXPECT_EQ(layout->residualsOffset, 80u);
-  EXPECT_EQ(layout->scratchBytes, 128u);
+  EXPECT_EQ(layout->accumulatorsOffset, 48u);
+  EXPECT_EQ(layout->residualsOffset, 96u);
+  EXPECT_EQ(layout->scratchRowBytes, 144u);
 }
 
 TEST(Layout, OfTheSpecificationsFloatExample) {
@@ -89,10 +91,10 @@ TEST(Layout, OfTheSpecificationsFloatExample) {
   EXPECT_EQ(layout->layers[0].limitOffset, 128u);
   EXPECT_EQ(layout->headScaleOffset, 160u);
   EXPECT_EQ(layout->parameterBytes, 176u);
-  EXPECT_EQ(layout->accumulatorsOffset, 48u);
+  EXPECT_EQ(layout->accumulatorsOffset, 64u);
   EXPECT_EQ(layout->residualsOffset, kNone);
-  EXPECT_EQ(layout->logitsOffset, 80u);
-  EXPECT_EQ(layout->scratchBytes, 112u);
+  EXPECT_EQ(layout->logitsOffset, 96u);
+  EXPECT_EQ(layout->scratchRowBytes, 128u);
 }
 
 TEST(Layout, SplitsFloatOutputsIntoBlocksOf16ATailAndRows) {
