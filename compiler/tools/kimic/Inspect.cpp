@@ -28,13 +28,11 @@ const char *nameOf(pack::Merge merge) {
   return "";
 }
 
-const char *nameOf(pack::Codec codec) { return codec == pack::Codec::Lz4 ? "lz4" : "stored"; }
-
 Json blockJson(const pack::BlockRef &block) {
   return {{"offset", block.offset},
           {"stored_bytes", block.storedLength},
           {"raw_bytes", block.rawLength},
-          {"codec", nameOf(block.codec)},
+          {"codec", pack::nameOf(block.codec)},
           {"sha256", hexOf(block.sha256)}};
 }
 
@@ -45,10 +43,11 @@ struct NamedSection {
 
 std::vector<NamedSection> sectionsOf(const pack::Header &header) {
   std::vector<NamedSection> sections = {{"header", {0, pack::kHeaderBytes}}, {"root", header.root},
-                                        {"leaves", header.leaves},           {"metadata", header.meta},
-                                        {"kernels", header.kernelBlocks},    {"data", header.data}};
-  if (header.extensions.length)
-    sections.push_back({"extensions", header.extensions});
+                                        {"first", header.first},             {"leaves", header.leaves},
+                                        {"data", header.data},               {"kernels", header.kernelBlocks},
+                                        {"scalar", header.scalar},           {"metadata", header.meta},
+                                        {"extensions", header.extensions}};
+  std::erase_if(sections, [](const NamedSection &named) { return named.section.length == 0; });
   return sections;
 }
 
@@ -105,7 +104,7 @@ Json inspectJson(const PackFile &pack) {
   result["router"] = nullptr;
   if (const auto &router = pack.root.router)
     result["router"] = {
-        {"expert", pack.names[router->expert].id},   {"routed", router->routed},       {"head", "softmax"},
+        {"expert", pack.names[header.listed()].id},   {"routed", router->routed},       {"head", "softmax"},
         {"strategy", nameOf(router->strategy)},      {"merge", nameOf(router->merge)}, {"top_k", router->topK},
         {"temperature", number(router->temperature)}};
 
@@ -167,7 +166,7 @@ void printText(const PackFile &pack) {
                      fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
     out += fmt::format("router      {} chooses {} of {} experts ({}, temperature {}), merge {}\n",
-                       pack.names[router->expert].id, router->topK, router->routed, nameOf(router->strategy),
+                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy),
                        shortest(router->temperature), nameOf(router->merge));
   else
     out += "router      none\n";
@@ -185,7 +184,7 @@ void printText(const PackFile &pack) {
     lines.push_back({std::to_string(i), pack.names[i].id, kimic::nameOf(entry.domain),
                      shapeOf(pack.signatures[entry.kernel]), std::to_string(entry.kernel),
                      shortest(entry.confidenceThreshold), withCommas(entry.data.rawLength),
-                     withCommas(entry.data.storedLength), nameOf(entry.data.codec)});
+                     withCommas(entry.data.storedLength), pack::nameOf(entry.data.codec)});
   }
   out += table({">#", "expert", "domain", "shape", ">kernel", ">threshold", ">raw", ">stored", "codec"}, lines) + "\n";
 
