@@ -139,4 +139,6 @@ export const errorTable: Readonly<Record<number, readonly [string, ErrorKind, st
   4036: ['UnknownExpertName', 'NotFound', 'no expert has this name'],
   4037: ['UnsupportedSource', 'InvalidArgument', 'source is nothing that a pack can be read from'],
   4038: ['VariantUnavailable', 'Unsupported', 'this engine cannot run the kernels that were asked for'],
+  4050: ['SignatureMissing', 'Untrusted', 'none of the pack\'s {0} signatures is of a trusted key'],
+  4051: ['SignatureWrong', 'Untrusted', 'signature {0} of the pack is of a trusted key, but not valid'],
 };
