@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
 
 namespace kimic::pack {
@@ -267,6 +268,110 @@ TEST(PackWriter, TakesLargerGroups) {
   ASSERT_TRUE(file.ok());
   Result<void> valid = verifyPack(*file);
   EXPECT_TRUE(valid.ok()) << message(valid.error());
+}
+
+/// A module of kernels that take up some 500 bytes each and do not compress.
+Bytes bulkyModule(std::uint32_t kernels) {
+  std::mt19937 random(9);
+  auto number = [](std::uint32_t value) {
+    Bytes bytes;
+    for (; value >= 0x80; value >>= 7)
+      bytes.push_back(static_cast<std::uint8_t>(value | 0x80));
+    bytes.push_back(static_cast<std::uint8_t>(value));
+    return bytes;
+  };
+  Bytes code = number(kernels);
+  for (std::uint32_t i = 0; i < kernels; ++i) {
+    Bytes body = {0};
+    for (int j = 0; j < 100; ++j) {
+      body.push_back(0x41); // i32.const, three bytes
+      for (std::uint8_t more : {0x80, 0x80, 0})
+        body.push_back(static_cast<std::uint8_t>((random() & 0x3f) | more | (more ? 0 : 1)));
+      body.push_back(0x1a); // drop
+    }
+    body.push_back(0x0b);
+    const Bytes length = number(static_cast<std::uint32_t>(body.size()));
+    code.insert(code.end(), length.begin(), length.end());
+    code.insert(code.end(), body.begin(), body.end());
+  }
+  Bytes module = emptyModule(kernels);
+  // The code section is the last one: its number, its length, then a count and 3 bytes for each kernel.
+  module.resize(module.size() - 3 * kernels - number(kernels).size() - number(3 * kernels + 1).size() - 1);
+  module.push_back(10);
+  const Bytes length = number(static_cast<std::uint32_t>(code.size()));
+  module.insert(module.end(), length.begin(), length.end());
+  module.insert(module.end(), code.begin(), code.end());
+  return module;
+}
+
+/// A file of which only ranges can be had, and which remembers what they cost.
+struct RangeFile {
+  std::span<const std::uint8_t> fetch(std::uint64_t offset, std::uint64_t length) {
+    ++ranges;
+    length = std::min<std::uint64_t>(length, file.size() - offset);
+    bytes += length;
+    for (std::uint64_t i = offset; i < offset + length; ++i)
+      isThere[i] = true;
+    return std::span(file).subspan(offset, length);
+  }
+  /// A block that was fetched, decoded.
+  Bytes raw(const BlockRef &block) const {
+    for (std::uint64_t i = block.offset; i < block.end(); ++i)
+      EXPECT_TRUE(isThere[i]) << "byte " << i << " was not fetched";
+    Bytes bytes(block.rawLength);
+    EXPECT_TRUE(decodeBlock(block, std::span(file).subspan(block.offset, block.storedLength), bytes).ok());
+    return bytes;
+  }
+
+  Bytes file;
+  std::vector<bool> isThere = std::vector<bool>(file.size());
+  unsigned ranges = 0;
+  std::uint64_t bytes = 0;
+};
+
+TEST(ColdStart, APackOf20000ExpertsRoutesAndAnswersAfterThreeRangesOf64KiBTogether) {
+  constexpr std::uint32_t kKernels = 32, kExperts = 20000, kRouted = 256;
+  PackContents contents;
+  std::mt19937 random(4);
+  std::vector<std::uint32_t> parameterBytes;
+  auto addKernel = [&](std::uint32_t outputs) {
+    quant::Signature signature{64, {{quant::WeightFormat::Int8, 0, {{Activation::Linear, false, outputs}}}}, false};
+    parameterBytes.push_back(quant::layoutOf(signature)->parameterBytes);
+    contents.signatures.push_back(quant::encode(signature));
+  };
+  addKernel(kRouted); // the router's: 17 KB
+  for (std::uint32_t i = 1; i < kKernels; ++i)
+    addKernel(20 + i);
+  contents.modules[0] = {bulkyModule(kKernels)};
+  contents.modules[1] = {bulkyModule(kKernels)};
+  for (std::uint32_t i = 0; i <= kExperts; ++i) {
+    PackContents::Expert &expert = contents.experts.emplace_back();
+    expert.kernel = i == kExperts ? 0 : 1 + random() % (kKernels - 1);
+    expert.parameters.resize(parameterBytes[expert.kernel]);
+    for (std::size_t j = 0; j + 4 <= expert.parameters.size(); j += 4) {
+      const std::uint32_t word = random() & 0xBFBFBFBF; // every f32 is finite
+      std::memcpy(&expert.parameters[j], &word, 4);
+    }
+  }
+  contents.router = Router{kRouted};
+  RangeFile file{writePack(contents).value()};
+
+  std::span<const std::uint8_t> first = file.fetch(0, kFirstReadBytes);
+  const Header header = parseHeader(first).value();
+  const Root root = parseRoot(header, first.subspan(header.root.offset, header.root.length)).value();
+  const Section hot = hotRange(header, root);
+  file.fetch(kFirstReadBytes, hot.end() - kFirstReadBytes);
+  EXPECT_EQ(parseSignatures(header, 0, file.raw(root.groups[0].signatures))->size(), kKernels);
+  EXPECT_EQ(file.raw(root.groups[0].module(abi::Variant::Simd128)), contents.modules[1][0]);
+  EXPECT_EQ(file.raw(root.routerEntry.data), contents.experts[kExperts].parameters);
+  const std::uint32_t chosen = kRouted - 1;
+  const Leaf leaf = parseLeaf(header, header.leafOf(chosen), file.raw(root.leaves[header.leafOf(chosen)])).value();
+  const BlockRef &data = leaf.entries[chosen - header.firstExpert(header.leafOf(chosen))].data;
+  file.fetch(data.offset, data.storedLength);
+  EXPECT_EQ(file.raw(data), contents.experts[chosen].parameters);
+  EXPECT_EQ(file.ranges, 3u);
+  EXPECT_LE(file.bytes, 64u << 10);
+  RecordProperty("bytes", static_cast<int>(file.bytes));
 }
 
 /// The error of a pack that would be written but for one change.
