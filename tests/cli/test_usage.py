@@ -9,7 +9,7 @@ import pytest
 
 from conftest import KIMIC
 
-COMMANDS = ["compile", "inspect", "run", "eval", "verify", "diff", "extract", "keygen", "sign", "doctor",
+COMMANDS = ["compile", "inspect", "run", "eval", "verify", "diff", "extract", "keygen", "sign", "serve", "doctor",
             "completions"]
 
 

@@ -83,6 +83,7 @@ void addDiff(CLI::App &app, Context &context);
 void addExtract(CLI::App &app, Context &context);
 void addKeygen(CLI::App &app, Context &context);
 void addSign(CLI::App &app, Context &context);
+void addServe(CLI::App &app, Context &context);
 void addDoctor(CLI::App &app, Context &context);
 void addCompletions(CLI::App &app, Context &context);
 

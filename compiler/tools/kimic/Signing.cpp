@@ -152,7 +152,7 @@ PublicKey requireSignature(const std::string &pack, std::span<const pack::Signat
       good = &slots[i];
   }
   if (!good)
-    throw Failure(pack, makeError(ErrorId::PackUnsigned));
+    throw Failure(pack, makeError(ErrorId::SignatureMissing, slots.size()));
   return good->publicKey;
 }
 

@@ -32,6 +32,7 @@ static int runTool(int argc, char **argv) {
   addExtract(app, context);
   addKeygen(app, context);
   addSign(app, context);
+  addServe(app, context);
   addDoctor(app, context);
   addCompletions(app, context);
 
