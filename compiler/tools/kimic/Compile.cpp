@@ -138,7 +138,7 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
   }
   out += fmt::format("cold start: {}, {} bytes at most until an expert answers\n", counted(start.requests, "request"),
                      withCommas(start.bytes));
-  out += fmt::format("{}: {} bytes, {:.2f} s\n", pack.path, withCommas(pack.bytes.size()), seconds);
+  out += fmt::format("{}: {} bytes, {:.2f} s\n", pack.path, withCommas(pack.header.fileBytes()), seconds);
   return out;
 }
 
@@ -156,7 +156,7 @@ Json resultJson(const CompileOutput &output, const PackFile &pack, double second
   const Report &report = output.report;
   ColdStart start = coldStartOf(pack);
   Json result = {{"schema", "kimic-compile/1"}, {"pack", pack.path},
-                 {"bytes", pack.bytes.size()},  {"digest", hexOf(pack::packDigest(pack.view()))},
+                 {"bytes", pack.header.fileBytes()},  {"digest", hexOf(pack.digest)},
                  {"seconds", seconds},          {"cold_start", {{"requests", start.requests}, {"bytes", start.bytes}}}};
   if (hasStore)
     result["store"] = storeJson(report, output.reused);
