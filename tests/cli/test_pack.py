@@ -1,13 +1,16 @@
 """inspect, run and verify, on good packs and on bad ones."""
 import hashlib
+import http.server
 import json
 import re
 import struct
+import subprocess
+import threading
 
 import numpy as np
 import pytest
 
-from conftest import SHAPE
+from conftest import SHAPE, write_set
 
 
 def flip(path, target, offset):
@@ -25,7 +28,7 @@ def test_inspect_shows_experts_kernels_and_router(kimic, pack):
     assert re.search(r"^ *1  alpha +Reasoning +12-60-3 ", text, re.M)
     assert re.search(r"^router +router chooses 2 of 2 experts", text, re.M)
     assert re.search(r"^kernels +3 in 1 group: scalar, simd128", text, re.M)
-    for section in ["header", "root", "leaves", "metadata", "kernels", "data"]:
+    for section in ["header", "signatures", "root", "first", "leaves", "data", "scalar", "metadata"]:
         assert re.search(rf"^{section} +[\d,]+ +[\d,]+$", text, re.M)
 
 
@@ -42,7 +45,7 @@ def test_inspect_json(kimic, pack):
         "expert": "router", "routed": 2, "head": "softmax", "strategy": "top-k", "merge": "weighted", "top_k": 2,
         "temperature": 1}
     assert [(kernel["shape"], kernel["experts"]) for kernel in facts["kernels"]] == [
-        ("12-60-3", 2), ("12-33-20-3", 1), ("12-20-2", 1)]
+        ("12-20-2", 1), ("12-60-3", 2), ("12-33-20-3", 1)]
     assert facts["sections"][0] == {"name": "header", "offset": 0, "bytes": 256}
     assert facts["metadata"]["name"] == "small"
 
@@ -173,7 +176,7 @@ def sections(kimic, pack):
     return {section["name"]: section for section in inspect(kimic, pack)["sections"]}
 
 
-@pytest.mark.parametrize("name", ["header", "root", "leaves", "metadata", "kernels", "data"])
+@pytest.mark.parametrize("name", ["header", "signatures", "root", "first", "leaves", "data", "scalar", "metadata"])
 def test_damage_anywhere_is_exit_code_3(kimic, pack, tmp_path, name):
     section = sections(kimic, pack)[name]
     flip(pack, tmp_path / "bad.kpk", section["offset"] + section["bytes"] - 1)
@@ -209,7 +212,7 @@ def with_metadata(kimic, pack, text):
     place = sections(kimic, pack)
     begin, length = place["metadata"]["offset"], place["metadata"]["bytes"]
     data[begin:begin + length] = text.ljust(length).encode()
-    row = 256 + 32  # stored length, raw length, codec, 3 zeros, SHA-256
+    row = place["root"]["offset"] + place["root"]["bytes"] - 44  # stored length, raw length, codec, 3 zeros, SHA-256
     data[row:row + 12] = struct.pack("<IIBxxx", length, length, 0)
     data[row + 12:row + 44] = hashlib.sha256(data[begin:begin + length]).digest()
     root = place["root"]
@@ -268,3 +271,138 @@ def test_kernel_that_may_not_run_is_exit_code_6(kimic, pack, tmp_path):
     # An instruction number that no engine knows.
     (tmp_path / "evil.kpk").write_bytes(patched_module(kimic, pack, DOT, b"\xfd\xff\x7f"))
     assert "kernel module" in kimic("verify", "evil.kpk", code=6).stderr
+
+
+PEM = "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.fixture
+def keys(kimic, tmp_path):
+    """Private key files a and b, and their public halves."""
+    return {name: kimic("keygen", "-o", f"{name}.pem").stdout.strip() for name in "ab"}
+
+
+def test_keygen_writes_a_private_key_for_its_owner_alone(kimic, tmp_path):
+    public = json.loads(kimic("keygen", "-o", "key.pem", "--json").stdout)["public_key"]
+    assert re.fullmatch("[0-9a-f]{64}", public)
+    assert (tmp_path / "key.pem").read_text().startswith(PEM)
+    assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
+    kimic("keygen", "-o", "key.pem", code=1)
+
+
+def test_signing_keeps_the_digest_and_verifies(kimic, pack, tmp_path, keys):
+    signed = json.loads(kimic("sign", pack, "--key", "a.pem", "-o", "signed.kpk", "--json").stdout)
+    before, after = inspect(kimic, pack), inspect(kimic, "signed.kpk")
+    assert signed["signed_by"] == after["signed_by"] == [keys["a"]] and before["signed_by"] == []
+    assert before["digest"] == after["digest"] == signed["digest"]
+    result = json.loads(kimic("verify", "signed.kpk", "--integrity-only", "--pubkey", keys["a"], "--json").stdout)
+    assert result["signed_by"] == keys["a"]
+
+
+def test_signatures_are_those_of_openssl(kimic, pack, tmp_path, keys):
+    kimic("sign", pack, "--key", "a.pem", "-o", "signed.kpk")
+    data = (tmp_path / "signed.kpk").read_bytes()
+    assert data[256:288].hex() == keys["a"]
+    (tmp_path / "message").write_bytes(b"kimic-pack-v1\0" + hashlib.sha256(data[:256]).digest())
+    (tmp_path / "signature").write_bytes(data[288:352])
+    subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-inkey", "a.pem", "-in", "message", "-sigfile",
+                    "signature"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_keys_of_openssl_serve(kimic, pack, tmp_path):
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", "key.pem"], cwd=tmp_path, check=True)
+    subprocess.run(["openssl", "pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"], cwd=tmp_path, check=True)
+    kimic("sign", pack, "--key", "key.pem", "-o", "signed.kpk")
+    kimic("verify", "signed.kpk", "--integrity-only", "--pubkey", "public.pem")
+
+
+def test_a_pack_without_a_trusted_signature_is_exit_code_6(kimic, pack, keys):
+    assert "of a trusted key" in kimic("verify", pack, "--pubkey", keys["a"], code=6).stderr
+    kimic("sign", pack, "--key", "a.pem", "-o", "signed.kpk")
+    kimic("verify", "signed.kpk", "--pubkey", keys["b"], code=6)
+
+
+def test_a_wrong_signature_is_exit_code_6(kimic, pack, tmp_path, keys):
+    kimic("sign", pack, "--key", "a.pem", "-o", "signed.kpk")
+    flip(tmp_path / "signed.kpk", tmp_path / "bad.kpk", 300)
+    assert "not valid" in kimic("verify", "bad.kpk", "--pubkey", keys["a"], code=6).stderr
+
+
+def test_keys_rotate(kimic, pack, keys):
+    kimic("sign", pack, "--key", "a.pem", "-o", "signed.kpk")
+    kimic("sign", "signed.kpk", "--key", "b.pem")
+    for key in keys.values():
+        kimic("verify", "signed.kpk", "--integrity-only", "--pubkey", key)
+    kimic("sign", "signed.kpk", "--remove", keys["a"])
+    assert inspect(kimic, "signed.kpk")["signed_by"] == [keys["b"]]
+
+
+def test_diff_of_equal_contents(kimic, pack):
+    result = json.loads(kimic("diff", pack, pack, "--exit-code", "--json").stdout)
+    assert result["same_contents"] is True
+    assert result["added"] == result["removed"] == result["changed"] == result["pack"] == []
+
+
+def test_diff_names_experts_and_what_changed(kimic, pack, tmp_path):
+    experts = [{"id": "beta", "domain": "Language"}, {"id": "alpha", "domain": "Reasoning"}, {"id": "delta"}]
+    kimic("compile", write_set(tmp_path, experts=[{"domain": "Planning", **e} for e in experts]), "-o", "other.kpk")
+    result = json.loads(kimic("diff", pack, "other.kpk", "--json").stdout)
+    assert (result["added"], result["removed"]) == (["delta"], ["gamma"])
+    assert {change["id"]: change["what"] for change in result["changed"]}["beta"] == ["parameters", "domain"]
+    kimic("diff", pack, "other.kpk", "--exit-code", code=1)
+
+
+def test_extracted_experts_compute_the_same(kimic, pack):
+    kimic("extract", pack, "gamma", "alpha", "-o", "two.kpk")
+    assert [expert["id"] for expert in inspect(kimic, "two.kpk")["experts"]] == ["gamma", "alpha"]
+    kimic("verify", "two.kpk")
+    run = ["--expert", "gamma", "--data", pack.parent / "rows.npy"]
+    assert kimic("run", "two.kpk", *run).stdout == kimic("run", pack, *run).stdout
+
+
+def test_extract_writes_raw_bytes(kimic, pack, tmp_path):
+    facts = inspect(kimic, pack)["experts"][1]
+    kimic("extract", pack, "alpha", "--what", "parameters", "-o", "alpha.bin")
+    assert (tmp_path / "alpha.bin").stat().st_size == facts["data"]["raw_bytes"]
+    kimic("extract", pack, "alpha", "--what", "signature", "-o", "alpha.sig")
+    assert (tmp_path / "alpha.sig").read_bytes()[:4] == bytes([1, 0, 12, 2])
+    kimic("extract", pack, "alpha", "beta", "--what", "parameters", "-o", "x", code=2)
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """Serves one file by ranges, or as a whole if the server is told to ignore them."""
+    def do_GET(self):
+        data = self.server.data
+        self.server.requests.append(self.headers["Range"])
+        begin, end = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups())
+        part = data if self.server.ignores else data[begin:end + 1]
+        self.send_response(200 if self.server.ignores else 206)
+        if not self.server.ignores:
+            self.send_header("Content-Range", f"bytes {begin}-{begin + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(pack):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges) as server:
+        server.data, server.requests, server.ignores = pack.read_bytes(), [], False
+        server.url = f"http://127.0.0.1:{server.server_port}/small.kpk"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_inspect_reads_a_url_by_ranges(kimic, pack, server):
+    remote, local = inspect(kimic, server.url), inspect(kimic, pack)
+    assert {**remote, "pack": ""} == {**local, "pack": ""}
+    assert server.requests[0] == "bytes=0-16383"
+
+
+def test_inspect_refuses_a_server_without_ranges(kimic, server):
+    server.ignores = True
+    assert "ignores ranges" in kimic("inspect", server.url, code=5).stderr

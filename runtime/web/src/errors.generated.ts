@@ -42,10 +42,11 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackRootLength root is {0} bytes, but the header's counts need {1}
 1cPackRootTooLarge header and root are {0} bytes, but at most {1} are allowed
 1cPackRootHash root of {0} bytes does not have the hash that the header names
-7dPackRouterUnknown router record has {1} at byte {0}, this reader knows up to {2}
+1cPackSignatureSlot signature slot {0} is half filled, follows an unused one or repeats the key of slot {1}
+6dPackRouterUnknown router record has {1} at byte {0}, this reader knows up to {2}
 1cPackRouterField router record has {1} at byte {0}, its limit is {2}
 1cPackRouterOutputs router's network has {0} outputs for {1} routed experts
-8dPackBlockCodec block at byte {0} has codec {1}, this reader knows up to {2}
+8dPackBlockCodec block at byte {0} has codec {1}, which this reader does not know for this kind of block
 1cPackBlockLength block at byte {0} has {1} bytes for {2} raw ones, which its codec excludes
 1cPackBlockTooLarge block at byte {0} has {1} raw bytes, but at most {2} are allowed
 1cPackSectionLength section at byte {0} is {1} bytes, but its blocks take {2}
@@ -55,14 +56,17 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackLz4Offset LZ4 sequence at byte {0} has offset {2} at output byte {1}
 1cPackLz4Length LZ4 block yields {1} bytes or more at byte {0}, expected {2}
 1cPackLz4End LZ4 sequence at byte {0} has a match to output byte {1}, too close to the end {2}
-7cPackLeafMalformed leaf {0} is malformed at byte {1}
+1cPackSparseMalformed sparse or delta block is malformed at byte {0}, which stands for output byte {1} of {2}
+6cPackLeafMalformed leaf {0} is malformed at byte {1}
 1cPackLeafTrailing leaf {0} is {2} bytes, but its entries end at byte {1}
 1cPackEntryKernel expert {0} has kernel {1}, but there are {2}
 1cPackEntryDomain expert {0} has domain {1}, but there are {2}
 1cPackEntryFlags expert {0} has flags 0x{1:x}, but none are defined
 1cPackEntryThreshold confidence threshold of expert {0} is outside of 0 to 1: f32 bits 0x{1:x}
 1cPackEntryRange data block of expert {0} at 64-byte unit {1} leaves the data section of {2} bytes
-4cPackSignaturesMalformed signatures of group {0} are malformed at byte {1}
+1cPackEntryBase expert {0} cannot be decoded from expert {1}, its base
+1cPackEntryNext expert {0} has {1} as number {2} of its next experts, which the format excludes
+2cPackSignaturesMalformed signatures of group {0} are malformed at byte {1}
 1cPackSignatureCount group {0} has {1} signatures, expected {2}
 1cPackParameterBytes expert {0} has {1} parameter bytes, but its kernel reads {2}
 8cPackFileSize file is {0} bytes, but its header says {1}
@@ -71,9 +75,11 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackDataConflict expert {0} describes the data block at byte {1} unlike another expert
 1cPackDataTotals header field at byte {0} is {1}, but the leaves say {2}
 1cPackMetaSyntax metadata are not one JSON object: byte {0}
-5aPackContentsModules variant {0} has {1} modules for {2} kernel groups
+1cPackContentId header does not have the content id of the pack's contents
+4aPackContentsModules variant {0} has {1} modules for {2} kernel groups
 1ePackTooManyRows pack needs {0} directory rows, but {1} fit into the first read
-9aPackTextSyntax text does not describe a pack
+1aPackContentsOrder order of the data names expert {0} {1} times, but each is expected once
+8aPackTextSyntax text does not describe a pack
 910cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
 1aSignatureInputs kernel has {0} inputs, but 1 to {1} are allowed
 1aSignatureLayers kernel has {0} layers, but 1 to {1} are allowed
