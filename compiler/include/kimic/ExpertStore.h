@@ -4,15 +4,16 @@
 // its files, and those of the manifest's words that matter. Not its id, and not where it stands.
 #pragma once
 
-#include "compiler/Store/Store.h"
 #include "formats/manifest/ExpertSet.h"
 #include "kimic/Compiler.h"
 
-#include <map>
 #include <memory>
-#include <mutex>
 
 namespace kimic {
+
+namespace store {
+class Store;
+} // namespace store
 
 struct ExpertRecord;
 
@@ -45,20 +46,8 @@ public:
   std::size_t notStored() const;
 
 private:
-  struct Entry {
-    std::shared_ptr<const ExpertRecord> record;
-    store::ContentRef content;
-    std::optional<store::Bytes> parameters;
-  };
-  void remember(const Digest &key, Entry entry);
-
-  store::Store &store_;
-  bool applyScaling_;
-  manifest::AccuracyBudget budget_;
-  mutable std::mutex lock_;
-  std::map<Digest, Entry> entries_;
-  std::uint64_t room_;
-  std::size_t notStored_ = 0;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 } // namespace kimic
