@@ -21,6 +21,7 @@ MAY_INCLUDE = {
     "formats/fann": ["formats/base", "formats/data", "formats/fann"],
     "formats/data": ["formats/base", "formats/data"],
     "formats/manifest": ["formats/base", "formats/data", "formats/fann", "formats/manifest"],
+    "formats/trace": ["formats/base", "formats/data", "formats/manifest", "formats/trace"],
     "runtime": ["formats/base", "formats/quant", "formats/abi", "formats/reference", "formats/pack", "runtime"],
     "compiler": ["formats", "compiler"],
     "compiler/include": ["formats", "compiler/include"],

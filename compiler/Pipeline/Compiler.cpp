@@ -188,16 +188,6 @@ Rows chooseRows(const Job &job, const manifest::LoadedNetwork &loaded, ExpertRep
   return out;
 }
 
-/// Rows with a second plane, by layer.
-using ResidualRows = std::vector<std::vector<std::uint32_t>>;
-
-std::size_t countOf(const ResidualRows &rows) {
-  std::size_t count = 0;
-  for (const auto &layer : rows)
-    count += layer.size();
-  return count;
-}
-
 std::string number(const char *format, double value) {
   char text[48];
   std::snprintf(text, sizeof text, format, value);
@@ -345,7 +335,8 @@ private:
         continue;
       names += (missing > 1 ? ", " : ": ") + job.id;
       if (options.shards)
-        names += " (shard " + std::to_string(shardOf(job.id, options.shards)) + "/" + std::to_string(options.shards) + ")";
+        names +=
+            " (shard " + std::to_string(shardOf(job.id, options.shards)) + "/" + std::to_string(options.shards) + ")";
       else if (missing == kShown)
         names += " ...";
     }
@@ -371,9 +362,7 @@ private:
     return out;
   }
 
-  static Head headOf(const Job &job) {
-    return job.expert ? Head{job.expert->head, job.expert->temperature} : Head{};
-  }
+  static Head headOf(const Job &job) { return job.expert ? Head{job.expert->head, job.expert->temperature} : Head{}; }
 
   /// What the command line says, then the expert, then the set.
   manifest::AccuracyBudget statedBudget(const Job &job) const {
@@ -382,9 +371,10 @@ private:
 
   /// One try: compiles with `plan` and measures. Writes what it found into `report`, which is as if there had been no
   /// other try. Returns nothing if the precision cannot hold the expert's numbers at all.
-  Result<std::optional<CompiledExpert>, Diagnostic> attempt(const Job &job, const fann::Network &network, const Rows &rows, const Yardstick &yardstick,
-                                                           Precision precision, const quantize::Plan &plan,
-                                                           ExpertReport &report) {
+  Result<std::optional<CompiledExpert>, Diagnostic> attempt(const Job &job, const fann::Network &network,
+                                                            const Rows &rows, const Yardstick &yardstick,
+                                                            Precision precision, const quantize::Plan &plan,
+                                                            ExpertReport &report) {
     report.precision = precision;
     TryReport &entry = report.tries.emplace_back();
     entry.precision = precision;
@@ -406,42 +396,76 @@ private:
     return std::optional(std::move(*expert));
   }
 
-  /// The cheapest precision that holds the budget, or the last one.
-  Result<CompiledExpert, Diagnostic> escalate(const Job &job, const fann::Network &network, const Rows &rows, const Yardstick &yardstick,
-                                              ExpertReport &report) {
+  /// The best of some tries: of those that hold the budget, the first that meets most of the wishes.
+  struct Choice {
+    std::optional<CompiledExpert> expert;
+    Measurement measurement;
+    Precision precision = Precision::Int8;
+    std::size_t tryIndex = 0;
+    unsigned wishes = 0; ///< that are met
+  };
+
+  /// Takes the latest try if it is better.
+  static void consider(std::optional<CompiledExpert> expert, bool hasWishes, const ExpertReport &report,
+                       Choice &choice) {
+    if (!expert || !report.tries.back().missed.empty())
+      return;
+    unsigned wishes = hasWishes ? wishesMetBy(report) : kWishes;
+    if (choice.expert && wishes <= choice.wishes)
+      return;
+    choice = {std::move(expert), report, report.precision, report.tries.size() - 1, wishes};
+  }
+
+  /// The cheapest precision that holds the budget, or the last one. Where nobody states a budget, a little more is
+  /// spent for what is wished beside it.
+  Result<CompiledExpert, Diagnostic> escalate(const Job &job, const fann::Network &network, const Rows &rows,
+                                              const Yardstick &yardstick, ExpertReport &report) {
+    Choice choice;
+    bool hasWishes = statesNothing(statedBudget(job));
     KIMIC_ASSIGN(auto expert, attempt(job, network, rows, yardstick, Precision::Int8, {}, report));
-    if (expert && report.tries.back().missed.empty())
-      return std::move(*expert);
     if (expert) {
-      // Second planes for the rows whose predicted noise is the largest, more of them each time.
-      quantize::Quantized int8 = std::move(expert->quantized);
-      std::size_t all = int8.rows.size(), count = 0;
-      double noise = int8.predictedSqnrDb();
-      for (double gain = kFirstGainDb; std::isfinite(noise) && gain <= kLastGainDb; gain *= 2) {
-        ResidualRows needy = quantize::rowsForTarget(int8, noise + gain);
-        if (countOf(needy) >= all)
+      quantize::Quantized int8 = expert->quantized;
+      double affordable = (1 + kWishCost) * report.tries.back().blockBytes;
+      consider(std::move(expert), hasWishes, report, choice);
+      // Second planes for the rows that make most of the noise per byte, more of them each time.
+      for (std::size_t count : residualSteps(int8.rows.size())) {
+        if (choice.expert && choice.wishes == kWishes)
           break;
-        if (countOf(needy) <= count)
-          continue;
-        count = countOf(needy);
-        quantize::Plan plan{quant::WeightFormat::Int8Residual, std::move(needy), false};
+        quantize::Plan plan{quant::WeightFormat::Int8Residual, quantize::noisiestRows(int8, count), false};
         KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Int8Residual, plan, report));
-        if (expert && report.tries.back().missed.empty())
-          return std::move(*expert);
+        if (choice.expert && (!expert || report.tries.back().blockBytes > affordable))
+          break;
+        consider(std::move(expert), hasWishes, report, choice);
         if (isCancelled())
           return errorOf(ErrorId::CompilationCancelled);
       }
-      KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Int16,
-                                   {quant::WeightFormat::Int8Residual, {}, true}, report));
-      if (expert && report.tries.back().missed.empty())
-        return std::move(*expert);
+      if (!choice.expert) {
+        KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Int16,
+                                     {quant::WeightFormat::Int8Residual, {}, true}, report));
+        consider(std::move(expert), false, report, choice);
+      }
     }
-    KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Float32, {quant::WeightFormat::Float32, {}, false},
-                                 report));
-    return std::move(*expert);
+    if (!choice.expert) {
+      KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Float32,
+                                   {quant::WeightFormat::Float32, {}, false}, report));
+      return std::move(*expert);
+    }
+    // Tries after the chosen one were for wishes that cost too much.
+    report.tries.resize(choice.tryIndex + 1);
+    static_cast<Measurement &>(report) = choice.measurement;
+    report.precision = choice.precision;
+    return std::move(*choice.expert);
   }
 
-  static constexpr double kFirstGainDb = 3, kLastGainDb = 48;
+  /// Numbers of rows to give second planes: 1, 2, 3, 4, 6, 8, 12 ... below `all`; of many rows no fewer than 1/64.
+  static std::vector<std::size_t> residualSteps(std::size_t all) {
+    std::vector<std::size_t> steps;
+    for (std::size_t step = 1; step < all; step *= 2)
+      for (std::size_t count : {step, step + step / 2})
+        if (count < all && count >= all / 64 && (steps.empty() || count > steps.back()))
+          steps.push_back(count);
+    return steps;
+  }
 
   static std::string reasonFor(const ExpertReport &report) {
     auto tightest = tightestLimit(report.budget, report);
@@ -451,7 +475,11 @@ private:
     if (report.tries.size() == 1)
       return "8 bits hold the budget: " + limit;
     const TryReport &before = report.tries[report.tries.size() - 2];
-    return std::string(nameOf(before.precision)) + " misses it: " + before.missed + "; now " + limit;
+    std::string name(nameOf(before.precision));
+    if (before.missed.empty())
+      return name + " holds the budget, but a few second planes improve " + number("%.1f dB to ", before.sqnrDb) +
+             number("%.1f dB: ", report.sqnrDb) + limit;
+    return name + " misses it: " + before.missed + "; now " + limit;
   }
 
   Diagnostic budgetError(const Job &job, const ExpertReport &report) const {

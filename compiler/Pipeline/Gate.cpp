@@ -11,6 +11,7 @@ namespace kimic {
 /// A rise of this part of the targets' variance is nothing: without it, a float original without errors could not be
 /// compiled.
 static constexpr double kNegligibleNmse = 1e-6;
+static constexpr double kWishedSqnrDb = 40;
 
 manifest::AccuracyBudget defaultBudget(const Measurement &measurement) {
   manifest::AccuracyBudget budget;
@@ -26,6 +27,16 @@ manifest::AccuracyBudget defaultBudget(const Measurement &measurement) {
     budget.minSqnrDb = 38;
   }
   return budget;
+}
+
+bool statesNothing(const manifest::AccuracyBudget &budget) {
+  return !budget.maxDrop && !budget.minAgreement && !budget.maxError && !budget.minSqnrDb && !budget.maxNmseRise &&
+         !budget.maxKl && !budget.minTopKAgreement;
+}
+
+unsigned wishesMetBy(const Measurement &m) {
+  bool hasLoss = m.floatAccuracy && *m.floatAccuracy > *m.compiledAccuracy;
+  return (m.sqnrDb >= kWishedSqnrDb) + !hasLoss;
 }
 
 /// loss / allowed, where no loss needs no allowance. A loss that is no number is infinite.
@@ -68,8 +79,8 @@ std::optional<LimitUse> tightestLimit(const manifest::AccuracyBudget &budget, co
   if (budget.minSqnrDb) {
     double allowed = decimal(*budget.minSqnrDb);
     double used = std::pow(10, (allowed - m.sqnrDb) / 20);
-    consider({"min_sqnr_db", m.sqnrDb, allowed, false,
-              std::isnan(used) ? std::numeric_limits<double>::infinity() : used});
+    consider(
+        {"min_sqnr_db", m.sqnrDb, allowed, false, std::isnan(used) ? std::numeric_limits<double>::infinity() : used});
   }
   if (budget.maxNmseRise && m.floatNmse) {
     double rise = *m.compiledNmse - *m.floatNmse, allowed = decimal(*budget.maxNmseRise);

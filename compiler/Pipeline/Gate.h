@@ -11,6 +11,16 @@ namespace kimic {
 /// The compiler's own limits, for what could be measured.
 manifest::AccuracyBudget defaultBudget(const Measurement &measurement);
 
+/// No limit at all.
+bool statesNothing(const manifest::AccuracyBudget &budget);
+
+/// Where nobody states a budget, what is wished beside the defaults: this many things, for at most this part more
+/// bytes.
+inline constexpr unsigned kWishes = 2;
+inline constexpr double kWishCost = 0.25;
+/// How many of them are met: at least 40 dB, and no loss of accuracy.
+unsigned wishesMetBy(const Measurement &measurement);
+
 /// A limit, what was found, and how much of what it allows is used: more than 1 is too much.
 struct LimitUse {
   const char *key = ""; ///< as in the manifest

@@ -41,6 +41,8 @@ constexpr double kMaxBias = 0x1p30;
 /// Ranges below are no signal; their reciprocals would not fit float32.
 constexpr double kMinRange = 1e-30;
 constexpr double kMaxWeight = 127;
+/// The scale of a first plane, in units of the second one's.
+constexpr std::int32_t kPlaneRatio = 254;
 /// Added to every sensitivity, relative to the mean: derivatives are only right for small errors.
 constexpr double kSensitivityFloor = 0.1;
 /// Multiplications that moments of one layer may take; beyond, its rows share one matrix of moments.
@@ -472,7 +474,7 @@ private:
     Eigen::Index fanIn = layer.fanIn(), outputs = layer.outputs(), firstSum = 0;
     for (std::size_t i = 0; i < l; ++i)
       firstSum += network.layers[i].outputs();
-    Eigen::MatrixXd inputs = codeValues.middleCols(layer.readBegin, fanIn);
+    LayerInputs inputs(codeValues.middleCols(layer.readBegin, fanIn));
 
     bool usesMoments = layer.fanIn() <= kMaxMomentsFanIn &&
                        (options.sequential || options.errorCompensation || options.biasCorrection);
@@ -485,35 +487,43 @@ private:
       shared.emplace(inputs, weight, options.biasCorrection, distinctRows);
     }
 
+    Eigen::MatrixXd weights = perCode(l);
+    Eigen::MatrixXd missing = calibration.sums.middleCols(firstSum, outputs) - inputs.values * weights;
     std::vector<bool> hasResidual = residualRows(l);
     std::vector<Activation> functions;
     for (const Run &run : layer.runs)
       functions.insert(functions.end(), run.count, run.function);
     std::vector<Row> quantizedRows(layer.outputs());
     for (Eigen::Index n = 0; n < outputs; ++n) {
+      auto row = static_cast<std::size_t>(n);
       std::optional<Moments> own;
       if (usesMoments && !isShared)
         own.emplace(inputs, weightOf(calibration.sumSensitivity, firstSum + n), options.biasCorrection, distinctRows);
       const Moments *moments = own ? &*own : shared ? &*shared : nullptr;
-      Eigen::VectorXd weights(fanIn);
-      for (Eigen::Index k = 0; k < fanIn; ++k)
-        weights[k] = static_cast<double>(layer.weights[static_cast<std::size_t>(n * fanIn + k)]) *
-                     codes[layer.readBegin + static_cast<std::size_t>(k)].scale;
       RowProblem problem{inputs,
-                         weights,
-                         layer.bias[static_cast<std::size_t>(n)],
-                         {},
+                         weights.col(n),
+                         layer.bias[row],
                          calibration.sums.col(firstSum + n),
+                         missing.col(n).array() - layer.bias[row],
                          weightOf(calibration.valueSensitivity, network.inputs + firstSum + n),
-                         functions[static_cast<std::size_t>(n)],
-                         layer.limit.empty() ? std::numeric_limits<double>::infinity()
-                                             : layer.limit[static_cast<std::size_t>(n)],
+                         functions[row],
+                         layer.limit.empty() ? std::numeric_limits<double>::infinity() : layer.limit[row],
                          0,
-                         true};
-      quantizedRows[static_cast<std::size_t>(n)] =
-          quantizeRow(l, problem, moments, hasResidual[static_cast<std::size_t>(n)]);
+                         kMaxWeight};
+      quantizedRows[row] = quantizeRow(l, problem, moments, hasResidual[row]);
     }
-    return finishLayer(l, quantizedRows, hasResidual, inputs);
+    return finishLayer(l, quantizedRows, hasResidual, inputs.values);
+  }
+
+  /// [fanIn][outputs]: the layer's weights per unit of the codes that they multiply.
+  Eigen::MatrixXd perCode(std::size_t l) const {
+    const Layer &layer = network.layers[l];
+    Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> weights(
+        layer.weights.data(), layer.outputs(), layer.fanIn());
+    Eigen::VectorXd units(layer.fanIn());
+    for (Eigen::Index k = 0; k < units.size(); ++k)
+      units[k] = codes[layer.readBegin + static_cast<std::size_t>(k)].scale;
+    return units.asDiagonal() * weights.cast<double>().transpose();
   }
 
   std::vector<bool> residualRows(std::size_t l) const {
@@ -539,20 +549,18 @@ private:
     double least = std::max(std::fabs(problem.bias) / kMaxBias * 1.0001, largest * 1e-6 / kMaxWeight);
     if (!(least > 0))
       least = 1;
+    std::int32_t ratio = hasResidual ? kPlaneRatio : 1; // of the planes' scales
     for (double scale = least;;) {
-      problem.minScale = scale;
-      RowSolution first = solveRow(problem, hasResidual ? nullptr : moments, hasResidual ? Options::plain() : options);
-      Row row{planeOf(first), {}, 0};
-      RowSolution last = first;
-      if (hasResidual) {
-        RowProblem rest = problem;
-        rest.weights -= first.scale * first.integers;
-        rest.base = problem.inputs * first.integers * first.scale;
-        rest.minScale = std::max(first.scale / (kMaxWeight * kMaxWeight), std::numeric_limits<double>::min());
-        if (!secondFits(l, rest, moments, row, last))
-          row.second = {};
+      problem.minScale = scale / ratio;
+      // Together, two planes are one of more integers.
+      problem.most = hasResidual ? kMaxWeight * ratio + ratio / 2 - 1 : kMaxWeight;
+      RowSolution solution = solveRow(problem, moments, options);
+      Row row = split(solution, ratio, hasResidual);
+      row.bias = biasOf(l, row, solution.bias);
+      if (hasResidual && !fits(l, row.second, 0) && ratio > 2) {
+        ratio /= 2;
+        continue;
       }
-      row.bias = biasOf(l, row, last.bias);
       if (fits(l, row.first, row.bias))
         return row;
       double sum = largestSum(l, row.first, row.bias);
@@ -560,22 +568,15 @@ private:
     }
   }
 
-  /// Finds the second plane; its sums have no bias.
-  bool secondFits(std::size_t l, RowProblem &rest, const Moments *moments, Row &row, RowSolution &last) {
-    for (;;) {
-      last = solveRow(rest, moments, options);
-      row.second = planeOf(last);
-      if (fits(l, row.second, 0))
-        return true;
-      rest.minScale = last.scale * 1.0625;
+  static Row split(const RowSolution &solution, std::int32_t ratio, bool hasResidual) {
+    Row row{{{}, solution.scale * ratio}, {{}, hasResidual ? solution.scale : 0}, 0};
+    for (double integer : solution.integers) {
+      auto first = static_cast<std::int32_t>(std::nearbyint(integer / ratio));
+      row.first.integers.push_back(first);
+      if (hasResidual)
+        row.second.integers.push_back(static_cast<std::int32_t>(integer) - first * ratio);
     }
-  }
-
-  static Plane planeOf(const RowSolution &solution) {
-    Plane plane{{}, solution.scale};
-    for (double integer : solution.integers)
-      plane.integers.push_back(static_cast<std::int32_t>(integer));
-    return plane;
+    return row;
   }
 
   double zeroPoints(std::size_t l, const Plane &plane) const {
@@ -710,7 +711,7 @@ private:
       firstValue += network.layers[i].outputs();
 
     // All sums are integers below 2^53: exact in any order.
-    Eigen::MatrixXd first(fanIn, outputs), second = Eigen::MatrixXd::Zero(fanIn, outputs), exact(fanIn, outputs);
+    Eigen::MatrixXd first(fanIn, outputs), second = Eigen::MatrixXd::Zero(fanIn, outputs);
     Eigen::VectorXd firstBias(outputs), secondBias(outputs);
     for (Eigen::Index n = 0; n < outputs; ++n) {
       const Row &row = quantizedRows[static_cast<std::size_t>(n)];
@@ -719,13 +720,14 @@ private:
         first(k, n) = row.first.integers[at];
         if (!row.second.integers.empty())
           second(k, n) = row.second.integers[at];
-        exact(k, n) = static_cast<double>(layer.weights[static_cast<std::size_t>(n * fanIn + k)]) *
-                      codes[layer.readBegin + at].scale;
       }
       firstBias[n] = static_cast<double>(row.bias) + zeroPoints(l, row.first);
       secondBias[n] = zeroPoints(l, row.second);
     }
-    Eigen::MatrixXd sums = inputs * first, restSums = inputs * second, exactSums = inputs * exact;
+    bool anyResidual = std::find(hasResidual.begin(), hasResidual.end(), true) != hasResidual.end();
+    Eigen::MatrixXd sums = inputs * first, restSums, exactSums = inputs * perCode(l);
+    if (anyResidual)
+      restSums = inputs * second;
     if (!isLast(l))
       codeValues.conservativeResize(Eigen::NoChange, codeValues.cols() + outputs);
 
@@ -848,6 +850,28 @@ std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized
     if (!row->hasResidual)
       noise -= row->contribution;
   }
+  for (auto &rows : out)
+    std::sort(rows.begin(), rows.end());
+  return out;
+}
+
+std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized, std::size_t count) {
+  std::vector<std::vector<std::uint32_t>> out(quantized.signature.layers.size());
+  std::vector<double> fanIn;
+  std::uint32_t values = quantized.signature.inputs;
+  for (const quant::LayerSignature &layer : quantized.signature.layers) {
+    fanIn.push_back(values - layer.readBegin);
+    values += layer.outputs();
+  }
+  std::vector<const RowError *> ranked;
+  for (const RowError &row : quantized.rows)
+    ranked.push_back(&row);
+  std::stable_sort(ranked.begin(), ranked.end(), [&](const RowError *a, const RowError *b) {
+    return a->contribution / fanIn[a->layer] > b->contribution / fanIn[b->layer];
+  });
+  ranked.resize(std::min(ranked.size(), count));
+  for (const RowError *row : ranked)
+    out[row->layer].push_back(row->row);
   for (auto &rows : out)
     std::sort(rows.begin(), rows.end());
   return out;

@@ -78,4 +78,7 @@ inline constexpr std::size_t kMaxRows = 2048;
 /// those that have one, for Plan::residualRows; all rows if nothing less does. `quantized` is a result of quantize().
 std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb);
 
+/// The `count` rows with the largest contributions per weight, for Plan::residualRows.
+std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized, std::size_t count);
+
 } // namespace kimic::quantize

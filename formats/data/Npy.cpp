@@ -5,9 +5,14 @@
 #include "formats/base/File.h"
 #include "formats/data/TextScanner.h"
 
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <optional>
+#include <sys/types.h>
+#include <type_traits>
+#include <vector>
 
 namespace kimic {
 
@@ -16,23 +21,37 @@ namespace {
 constexpr std::uint64_t kMaxFileBytes = 1ull << 30;
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 
-template <class T> float elementAs(const char *bytes) {
+template <class T, class Number> Number elementAs(const char *bytes) {
   T value;
   std::memcpy(&value, bytes, sizeof value);
-  return static_cast<float>(value);
+  return static_cast<Number>(value);
 }
 
 struct ElementType {
   std::string_view descr; ///< as NumPy writes it, the byte order sign of one-byte types being '|'
   std::size_t bytes;
   float (*read)(const char *);
+  double (*readDouble)(const char *);
+  bool isInteger;
 };
 
+template <class T> constexpr ElementType typeOf(std::string_view descr) {
+  return {descr, sizeof(T), elementAs<T, float>, elementAs<T, double>, std::is_integral_v<T>};
+}
+
 constexpr ElementType kElementTypes[] = {
-    {"<f4", 4, elementAs<float>},         {"<f8", 8, elementAs<double>},        {"|b1", 1, elementAs<std::uint8_t>},
-    {"|i1", 1, elementAs<std::int8_t>},   {"|u1", 1, elementAs<std::uint8_t>},  {"<i2", 2, elementAs<std::int16_t>},
-    {"<u2", 2, elementAs<std::uint16_t>}, {"<i4", 4, elementAs<std::int32_t>},  {"<u4", 4, elementAs<std::uint32_t>},
-    {"<i8", 8, elementAs<std::int64_t>},  {"<u8", 8, elementAs<std::uint64_t>},
+    typeOf<float>("<f4"),         typeOf<double>("<f8"),        typeOf<std::uint8_t>("|b1"),
+    typeOf<std::int8_t>("|i1"),   typeOf<std::uint8_t>("|u1"),  typeOf<std::int16_t>("<i2"),
+    typeOf<std::uint16_t>("<u2"), typeOf<std::int32_t>("<i4"),  typeOf<std::uint32_t>("<u4"),
+    typeOf<std::int64_t>("<i8"),  typeOf<std::uint64_t>("<u8"),
+};
+
+/// What a header says about the elements behind it.
+struct ArrayLayout {
+  const ElementType *type = nullptr;
+  std::uint64_t rows = 0, cols = 0;
+  bool isFortranOrder = false;
+  std::uint64_t dataOffset = 0;
 };
 
 class NpyReader {
@@ -40,9 +59,15 @@ public:
   NpyReader(std::string_view bytes, const std::string &fileName) : bytes(bytes), fileName(fileName) {}
 
   Result<Matrix, Diagnostic> read() {
+    KIMIC_ASSIGN(ArrayLayout layout, readLayout(bytes.size()));
+    return readElements(layout);
+  }
+
+  /// `fileBytes`: of the whole file, of which `bytes` may be the beginning.
+  Result<ArrayLayout, Diagnostic> readLayout(std::uint64_t fileBytes) {
     KIMIC_TRY(findHeader());
     KIMIC_TRY(readHeader());
-    return readElements();
+    return layoutOf(fileBytes);
   }
 
 private:
@@ -171,7 +196,7 @@ private:
     return sizes;
   }
 
-  Result<Matrix, Diagnostic> readElements() {
+  Result<ArrayLayout, Diagnostic> layoutOf(std::uint64_t fileBytes) {
     const ElementType *type = nullptr;
     for (const ElementType &candidate : kElementTypes) {
       bool isSame = *descr == candidate.descr;
@@ -191,20 +216,24 @@ private:
     std::string sizes = std::to_string(rows) + " x " + std::to_string(cols);
     if (cols == 0)
       return fail(ErrorId::DataUnsupportedShape, "shape", sizes, "at least 1 column");
-    // The elements are in memory already: a shape that they fill exactly cannot ask for too much.
-    std::uint64_t count = elements.size() / type->bytes;
+    // The elements are there already: a shape that they fill exactly cannot ask for too much.
+    std::uint64_t dataOffset = bytes.size() - elements.size(), dataBytes = fileBytes - dataOffset;
+    std::uint64_t count = dataBytes / type->bytes;
     bool fits = rows <= count && (rows == 0 || cols <= count / rows);
-    if (!fits || rows * cols * type->bytes != elements.size())
+    if (!fits || rows * cols * type->bytes != dataBytes)
       return fail(fits ? ErrorId::DataCountMismatch : ErrorId::DataTruncated, "shape",
-                  std::to_string(elements.size()) + " bytes of data",
+                  std::to_string(dataBytes) + " bytes of data",
                   sizes + " elements of " + std::to_string(type->bytes) + " bytes");
+    return ArrayLayout{type, rows, cols, *isFortranOrder, dataOffset};
+  }
 
-    Matrix matrix{static_cast<std::size_t>(rows), static_cast<std::size_t>(cols), {}};
+  Result<Matrix, Diagnostic> readElements(const ArrayLayout &layout) {
+    Matrix matrix{static_cast<std::size_t>(layout.rows), static_cast<std::size_t>(layout.cols), {}};
     matrix.values.resize(matrix.rows * matrix.cols);
     for (std::size_t r = 0; r < matrix.rows; ++r)
       for (std::size_t c = 0; c < matrix.cols; ++c) {
-        std::size_t index = *isFortranOrder ? c * matrix.rows + r : r * matrix.cols + c;
-        float value = type->read(elements.data() + index * type->bytes);
+        std::size_t index = layout.isFortranOrder ? c * matrix.rows + r : r * matrix.cols + c;
+        float value = layout.type->read(elements.data() + index * layout.type->bytes);
         if (!std::isfinite(value))
           return fail(ErrorId::DataNotFinite, "element [" + std::to_string(r) + ", " + std::to_string(c) + "]",
                       std::isnan(value) ? "nan" : "infinity", "a finite float32");
@@ -223,6 +252,73 @@ Result<Matrix, Diagnostic> readNpy(std::string_view bytes, const std::string &fi
 Result<Matrix, Diagnostic> readNpyFile(const std::string &path) {
   KIMIC_ASSIGN(std::string bytes, readFile(path, kMaxFileBytes));
   return readNpy(bytes, path);
+}
+
+struct NpyRows::State {
+  std::string path;
+  ArrayLayout layout;
+  std::FILE *file = nullptr;
+  std::uint64_t row = 0;
+  std::vector<char> bytes; ///< of one row
+
+  ~State() {
+    if (file)
+      std::fclose(file);
+  }
+};
+
+NpyRows::NpyRows(std::unique_ptr<State> state) : state_(std::move(state)) {}
+NpyRows::NpyRows(NpyRows &&) noexcept = default;
+NpyRows &NpyRows::operator=(NpyRows &&) noexcept = default;
+NpyRows::~NpyRows() = default;
+
+std::uint64_t NpyRows::rows() const { return state_->layout.rows; }
+std::uint64_t NpyRows::cols() const { return state_->layout.cols; }
+bool NpyRows::isInteger() const { return state_->layout.type->isInteger; }
+
+Result<NpyRows, Diagnostic> NpyRows::open(const std::string &path) {
+  constexpr std::uint64_t kMaxRowBytes = 16u << 20;
+  auto state = std::make_unique<State>();
+  state->path = path;
+  state->file = std::fopen(path.c_str(), "rb");
+  if (!state->file)
+    return Diagnostic{errno == ENOENT ? ErrorId::FileNotFound : ErrorId::FileUnreadable, path, 0, "", "", ""};
+  std::string head(1u << 16, '\0'); // longer headers than a few hundred bytes are those of structured types
+  head.resize(std::fread(head.data(), 1, head.size(), state->file));
+  off_t size = ::fseeko(state->file, 0, SEEK_END) == 0 ? ::ftello(state->file) : -1;
+  if (size < static_cast<off_t>(head.size()))
+    return Diagnostic{ErrorId::FileUnreadable, path, 0, "", "", "a regular file"};
+  KIMIC_ASSIGN(state->layout, NpyReader(head, path).readLayout(static_cast<std::uint64_t>(size)));
+  const ArrayLayout &layout = state->layout;
+  if (layout.isFortranOrder && layout.cols > 1 && layout.rows > 1)
+    return Diagnostic{ErrorId::DataUnsupportedShape,     path, 0, "fortran_order", "True",
+                      "rows one after another (C order)"};
+  if (layout.cols > kMaxRowBytes / layout.type->bytes)
+    return Diagnostic{ErrorId::DataUnsupportedShape, path, 0, "shape", std::to_string(layout.cols) + " columns",
+                      "rows of at most 16 MiB"};
+  ::fseeko(state->file, static_cast<off_t>(layout.dataOffset), SEEK_SET);
+  state->bytes.resize(static_cast<std::size_t>(layout.cols * layout.type->bytes));
+  return NpyRows(std::move(state));
+}
+
+Result<void, Diagnostic> NpyRows::next(std::vector<double> &row) {
+  State &state = *state_;
+  const ElementType &type = *state.layout.type;
+  if (std::fread(state.bytes.data(), 1, state.bytes.size(), state.file) != state.bytes.size())
+    return Diagnostic{ErrorId::DataTruncated, state.path, 0, "row " + std::to_string(state.row), "end of file", ""};
+  row.resize(static_cast<std::size_t>(state.layout.cols));
+  for (std::size_t c = 0; c < row.size(); ++c) {
+    row[c] = type.readDouble(state.bytes.data() + c * type.bytes);
+    if (!std::isfinite(row[c]))
+      return Diagnostic{ErrorId::DataNotFinite,
+                        state.path,
+                        0,
+                        "element [" + std::to_string(state.row) + ", " + std::to_string(c) + "]",
+                        std::isnan(row[c]) ? "nan" : "infinity",
+                        "a finite number"};
+  }
+  ++state.row;
+  return {};
 }
 
 } // namespace kimic

@@ -9,8 +9,10 @@
 #include "formats/base/Result.h"
 #include "formats/data/Matrix.h"
 
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kimic {
 
@@ -19,5 +21,27 @@ Result<Matrix, Diagnostic> readNpy(std::string_view bytes, const std::string &fi
 
 /// The same from a file of at most 1 GiB.
 Result<Matrix, Diagnostic> readNpyFile(const std::string &path);
+
+/// Reads a `.npy` file of any size row by row, in C order (one column may be in either).
+class NpyRows {
+public:
+  NpyRows(NpyRows &&) noexcept;
+  NpyRows &operator=(NpyRows &&) noexcept;
+  ~NpyRows();
+
+  static Result<NpyRows, Diagnostic> open(const std::string &path);
+
+  std::uint64_t rows() const;
+  std::uint64_t cols() const;
+  bool isInteger() const;
+
+  /// The next row. Values must be finite. REQUIRES: fewer than rows() calls before.
+  Result<void, Diagnostic> next(std::vector<double> &row);
+
+private:
+  struct State;
+  explicit NpyRows(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
 
 } // namespace kimic

@@ -138,7 +138,7 @@ public:
   }
 
   Status readTexts(std::vector<std::string> &out) const {
-    KIMIC_TRY(readArray(kMaxExperts));
+    KIMIC_TRY(readArray(kMaxElements));
     for (std::size_t i = 0; i < json_.items.size(); ++i)
       KIMIC_TRY(element(i).readText(out.emplace_back()));
     return {};
@@ -168,7 +168,7 @@ public:
 
   /// [lo, hi], or one such pair per input.
   Status readIntervals(std::vector<Interval> &out) const {
-    KIMIC_TRY(readArray(kMaxExperts));
+    KIMIC_TRY(readArray(kMaxElements));
     if (json_.items[0].kind != JsonValue::Kind::Array)
       return readInterval(out.emplace_back());
     for (std::size_t i = 0; i < json_.items.size(); ++i)
@@ -478,7 +478,7 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
                       "",
                       std::to_string(text.size()) + " bytes",
                       "at most " + std::to_string(kMaxTextBytes)};
-  KIMIC_ASSIGN(JsonValue json, parseJson(text, fileName, {.maxDepth = kMaxDepth}));
+  KIMIC_ASSIGN(JsonValue json, parseJson(text, fileName, {.maxDepth = kMaxDepth, .maxValues = kMaxValues}));
   Value root(json, "", fileName);
   KIMIC_TRY(root.readObject());
 

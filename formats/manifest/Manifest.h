@@ -17,8 +17,10 @@
 namespace kimic::manifest {
 
 /// Limits of a manifest. More is refused before memory is spent on it.
-inline constexpr std::size_t kMaxTextBytes = 64u << 20;
-inline constexpr std::size_t kMaxExperts = 65536;
+inline constexpr std::size_t kMaxTextBytes = 256u << 20;
+inline constexpr std::size_t kMaxExperts = 1u << 20;   ///< so many have room in the text; a pack takes 2^24
+inline constexpr std::size_t kMaxValues = 8u << 20;    ///< of JSON: memory is some 100 bytes for each
+inline constexpr std::size_t kMaxElements = 65536;     ///< of any other list
 inline constexpr std::size_t kMaxDepth = 32; ///< nesting of JSON values
 inline constexpr std::size_t kMaxIdBytes = 64;
 inline constexpr std::size_t kMaxStringBytes = 4096;        ///< any string outside `metadata`
@@ -118,7 +120,7 @@ struct Manifest {
   std::vector<ExpertEntry> experts; ///< at least one, in the order written
   std::optional<RouterEntry> router;
   AccuracyBudget accuracy; ///< of all experts that do not say otherwise
-  std::string metadata;    ///< as in ExpertEntry
+  std::string metadata;      ///< as in ExpertEntry
 };
 
 /// Reads the text of a manifest. `fileName` only goes into errors, whose key is the JSON path (`experts[3].domain`).

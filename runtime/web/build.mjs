@@ -1,7 +1,8 @@
-// Builds dist/: the compiled TypeScript, the runtime's wasm beside it, and the variant with the wasm inlined.
+// Builds dist/: the compiled TypeScript, made small file by file, the runtime's wasm beside it, and the variant with the
+// wasm inlined.
 // Usage: node build.mjs [WASM]; WASM defaults to KIMIC_RT_WASM or ../../build/wasm/kimic_rt.wasm.
 import {execFileSync} from 'node:child_process';
-import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -15,6 +16,11 @@ const dist = process.env.KIMIC_WEB_DIST ?? join(here, 'dist');
 execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', here, '--outDir', dist], {
   stdio: 'inherit',
 });
+const {transformSync} = await import('esbuild');
+for (const file of readdirSync(dist).filter(name => name.endsWith('.js'))) {
+  const code = readFileSync(join(dist, file), 'utf8');
+  writeFileSync(join(dist, file), transformSync(code, {minify: true, format: 'esm', target: 'es2022'}).code);
+}
 const wasm = readFileSync(wasmPath);
 mkdirSync(dist, {recursive: true});
 writeFileSync(join(dist, 'kimic_rt.wasm'), wasm);

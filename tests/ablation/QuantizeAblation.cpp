@@ -13,10 +13,10 @@
 #include "mlir/Pass/PassManager.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 using namespace kimic;
 
@@ -88,10 +88,10 @@ Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) 
   manager.addPass(createGroupActivations());
   manager.addPass(createCalibrate(calibration));
   manager.addPass(createConvertExpertToQExpert(input));
-  auto start = std::chrono::steady_clock::now();
+  std::clock_t start = std::clock();
   if (failed(manager.run(*module)))
     return out;
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  out.seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   out.predictedDb = result.predictedSqnrDb();
 
   const Matrix &inputs = loaded.test ? loaded.test->inputs : calibration;

@@ -62,7 +62,7 @@ class Goal:
 
 
 def goals(results: list) -> list:
-    """results: dictionaries with id, group, kimic (Measured) and weight_bytes_per_parameter."""
+    """results: dictionaries with id, group, kimic (Measured), weights and weight_bytes."""
     found = []
 
     def each(group, text, value, worst, ok):
@@ -99,5 +99,8 @@ def goals(results: list) -> list:
     each(HARD, "every loss of accuracy <= 0.5 pt", loss, max, lambda v: v <= 0.5)
     each(HARD, "every NMSE at most 1 % above float's", of("nmse_change", 100), max, lambda v: v <= 1)
     each(HARD, "every agreement >= 99.7 %", agreement, min, lambda v: v >= 99.7)
-    mean(HARD, "weight bytes per parameter <= 1.3", lambda r: r["weight_bytes_per_parameter"], lambda v: v <= 1.3)
+    hard = [r for r in results if r["group"] == HARD]
+    if hard:
+        each_weight = sum(r["weight_bytes"] for r in hard) / sum(r["weights"] for r in hard)
+        found.append(Goal(f"{HARD}: bytes per weight <= 1.3", each_weight, each_weight <= 1.3, []))
     return found

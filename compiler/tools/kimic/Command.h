@@ -79,6 +79,7 @@ void addInspect(CLI::App &app, Context &context);
 void addRun(CLI::App &app, Context &context);
 void addEval(CLI::App &app, Context &context);
 void addVerify(CLI::App &app, Context &context);
+void addServe(CLI::App &app, Context &context);
 void addDoctor(CLI::App &app, Context &context);
 void addCompletions(CLI::App &app, Context &context);
 

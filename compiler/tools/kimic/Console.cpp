@@ -153,6 +153,7 @@ void catchInterrupts() {
   action.sa_handler = [](int) { interrupted = true; };
   action.sa_flags = SA_RESETHAND;
   ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
 }
 
 bool isInterrupted() { return interrupted; }

@@ -56,7 +56,7 @@ std::string counted(std::uint64_t count, std::string_view noun);
 /// Text from a pack or a manifest as it can be shown on a terminal: control characters become '?'.
 std::string printable(std::string_view text);
 
-/// Whether SIGINT has arrived since catchInterrupts(). A second SIGINT ends the process at once.
+/// Whether SIGINT or SIGTERM has arrived since catchInterrupts(). A second one ends the process at once.
 void catchInterrupts();
 bool isInterrupted();
 const std::atomic<bool> &interruptFlag();

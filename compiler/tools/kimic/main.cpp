@@ -28,6 +28,7 @@ static int runTool(int argc, char **argv) {
   addRun(app, context);
   addEval(app, context);
   addVerify(app, context);
+  addServe(app, context);
   addDoctor(app, context);
   addCompletions(app, context);
 

@@ -13,133 +13,146 @@ export type ErrorKind = 'InvalidArgument'
   | 'Untrusted'
   | 'Internal';
 
-/** Number -> name, kind, message template. */
-export const errorTable: Readonly<Record<number, readonly [string, ErrorKind, string]>> = {
-  2000: ['PackTruncated', 'DataLoss', 'pack is {0} bytes, but its header alone is {1}'],
-  2001: ['PackMagic', 'DataLoss', 'byte {0} is 0x{1:x}, but the magic of a pack has 0x{2:x} there'],
-  2002: ['PackVersion', 'Unsupported', 'pack has format version {0}.{1}, this reader knows {2}'],
-  2003: ['PackHeaderHash', 'DataLoss', 'header does not have the hash that it names'],
-  2004: ['PackFeatures', 'Unsupported', 'pack requires the feature bits 0x{0:x}, which this reader does not know'],
-  2005: ['PackHashAlgorithm', 'Unsupported', 'pack has hash algorithm {0}, this reader knows {1}'],
-  2006: ['PackKernelAbi', 'Unsupported', 'pack has kernel ABI {0}, this reader knows {1}'],
-  2007: ['PackHeaderField', 'DataLoss', 'header field at byte {0} is {1}, its limit is {2}'],
-  2008: ['PackReserved', 'DataLoss', 'reserved byte {0} is {1}, expected 0'],
-  2009: ['PackExtensions', 'DataLoss', 'pack has {0} bytes of extensions, but no optional feature'],
-  2010: ['PackFileTooLarge', 'DataLoss', 'section {0} of {1} bytes takes the pack past {2} bytes'],
-  2011: ['PackRootLength', 'DataLoss', 'root is {0} bytes, but the header\'s counts need {1}'],
-  2012: ['PackRootTooLarge', 'DataLoss', 'header and root are {0} bytes, but at most {1} are allowed'],
-  2013: ['PackRootHash', 'DataLoss', 'root of {0} bytes does not have the hash that the header names'],
-  2020: ['PackRouterUnknown', 'Unsupported', 'router record has {1} at byte {0}, this reader knows up to {2}'],
-  2021: ['PackRouterField', 'DataLoss', 'router record has {1} at byte {0}, its limit is {2}'],
-  2022: ['PackRouterOutputs', 'DataLoss', 'router\'s network has {0} outputs for {1} routed experts'],
-  2030: ['PackBlockCodec', 'Unsupported', 'block at byte {0} has codec {1}, this reader knows up to {2}'],
-  2031: ['PackBlockLength', 'DataLoss', 'block at byte {0} has {1} bytes for {2} raw ones, which its codec excludes'],
-  2032: ['PackBlockTooLarge', 'DataLoss', 'block at byte {0} has {1} raw bytes, but at most {2} are allowed'],
-  2033: ['PackSectionLength', 'DataLoss', 'section at byte {0} is {1} bytes, but its blocks take {2}'],
-  2034: ['PackBlockSize', 'InvalidArgument', 'block at byte {0} needs {1} bytes, but {2} were given'],
-  2035: ['PackBlockHash', 'DataLoss', 'block at byte {0} does not have the hash that its row names'],
-  2040: ['PackLz4Truncated', 'DataLoss', 'LZ4 block ends inside of the sequence at byte {0}'],
-  2041: ['PackLz4Offset', 'DataLoss', 'LZ4 sequence at byte {0} has offset {2} at output byte {1}'],
-  2042: ['PackLz4Length', 'DataLoss', 'LZ4 block yields {1} bytes or more at byte {0}, expected {2}'],
-  2043: ['PackLz4End', 'DataLoss', 'LZ4 sequence at byte {0} has a match to output byte {1}, too close to the end {2}'],
-  2050: ['PackLeafMalformed', 'DataLoss', 'leaf {0} is malformed at byte {1}'],
-  2051: ['PackLeafTrailing', 'DataLoss', 'leaf {0} is {2} bytes, but its entries end at byte {1}'],
-  2052: ['PackEntryKernel', 'DataLoss', 'expert {0} has kernel {1}, but there are {2}'],
-  2053: ['PackEntryDomain', 'DataLoss', 'expert {0} has domain {1}, but there are {2}'],
-  2054: ['PackEntryFlags', 'DataLoss', 'expert {0} has flags 0x{1:x}, but none are defined'],
-  2055: ['PackEntryThreshold', 'DataLoss', 'confidence threshold of expert {0} is outside of 0 to 1: f32 bits 0x{1:x}'],
-  2056: ['PackEntryRange', 'DataLoss', 'data block of expert {0} at 64-byte unit {1} leaves the data section of {2} bytes'],
-  2060: ['PackSignaturesMalformed', 'DataLoss', 'signatures of group {0} are malformed at byte {1}'],
-  2061: ['PackSignatureCount', 'DataLoss', 'group {0} has {1} signatures, expected {2}'],
-  2062: ['PackParameterBytes', 'DataLoss', 'expert {0} has {1} parameter bytes, but its kernel reads {2}'],
-  2070: ['PackFileSize', 'DataLoss', 'file is {0} bytes, but its header says {1}'],
-  2071: ['PackPadding', 'DataLoss', 'padding byte {0} is {1}, expected 0'],
-  2072: ['PackDataPlacement', 'DataLoss', 'data block stands at byte {0}, expected at {1}'],
-  2073: ['PackDataConflict', 'DataLoss', 'expert {0} describes the data block at byte {1} unlike another expert'],
-  2074: ['PackDataTotals', 'DataLoss', 'header field at byte {0} is {1}, but the leaves say {2}'],
-  2075: ['PackMetaSyntax', 'DataLoss', 'metadata are not one JSON object: byte {0}'],
-  2080: ['PackContentsModules', 'InvalidArgument', 'variant {0} has {1} modules for {2} kernel groups'],
-  2081: ['PackTooManyRows', 'ResourceExhausted', 'pack needs {0} directory rows, but {1} fit into the first read'],
-  2090: ['PackTextSyntax', 'InvalidArgument', 'text does not describe a pack'],
-  3000: ['SignatureMalformed', 'DataLoss', 'kernel signature of {1} bytes is malformed at byte {0}'],
-  3001: ['SignatureInputs', 'InvalidArgument', 'kernel has {0} inputs, but 1 to {1} are allowed'],
-  3002: ['SignatureLayers', 'InvalidArgument', 'kernel has {0} layers, but 1 to {1} are allowed'],
-  3003: ['SignatureWidth', 'InvalidArgument', 'layer {0} of the kernel has {1} outputs, but 1 to {2} are allowed'],
-  3004: ['SignatureReadsPastCodes', 'InvalidArgument', 'layer {0} of the kernel reads from code {1}, but only {2} codes exist'],
-  3005: ['SignatureWeightFormat', 'Unsupported', 'layer {0} of the kernel has weight format {1}, which this version does not know'],
-  3006: ['SignatureFunction', 'Unsupported', 'layer {0} of the kernel: group {1} has activation function {2}, but 0 to 19 exist'],
-  3007: ['SignatureEmptyGroup', 'InvalidArgument', 'layer {0} of the kernel: group {1} has no outputs'],
-  3008: ['SignatureSplitGroup', 'InvalidArgument', 'layer {0} of the kernel: group {1} continues the group before it'],
-  3009: ['SignatureTooLarge', 'InvalidArgument', 'kernel has {1} activation groups up to layer {0}, but at most {2} are allowed'],
-  3010: ['ParametersTooLarge', 'ResourceExhausted', 'parameters take {0} bytes, but at most {1} are allowed'],
-  3011: ['ScratchTooLarge', 'ResourceExhausted', 'scratch memory takes {0} bytes, but at most {1} are allowed'],
-  3012: ['SignatureMixedFormats', 'InvalidArgument', 'layer {0} of the kernel has weight format {1}, but the first layer has {2}'],
-  3013: ['SignatureUnclamped', 'InvalidArgument', 'layer {0} of the kernel: group {1} is not clamped, but all groups of float32 layers are'],
-  3014: ['SignatureHead', 'Unsupported', 'kernel has head {0}, which this version does not know'],
-  3020: ['ParametersSize', 'DataLoss', 'parameter block has {0} bytes, but its signature needs {1}'],
-  3021: ['ParametersMalformed', 'DataLoss', 'parameter block has {1} at byte {0}, but {2} was expected'],
-  3022: ['ParameterNotFinite', 'DataLoss', 'parameter at byte {0} is not a finite number'],
-  3023: ['AccumulatorOverflow', 'InvalidArgument', 'layer {0}, row {1}: the accumulator can reach {2}, but at most 2147483647 is allowed'],
-  3024: ['ResidualCount', 'DataLoss', 'layer {0} has {1} residual blocks, but only {2} groups of 8 outputs'],
-  3025: ['ResidualGroup', 'DataLoss', 'layer {0}: residual block {1} is for group {2}, which does not exist or is out of order'],
-  3100: ['KernelTruncated', 'Untrusted', 'kernel module is cut short at byte {0}'],
-  3101: ['KernelHeader', 'Untrusted', 'kernel module has {1:x} at byte {0} of its header, but {2:x} was expected'],
-  3102: ['KernelNumber', 'Untrusted', 'kernel module: number at byte {0} is not in its shortest form of at most 32 bits'],
-  3103: ['KernelSection', 'Untrusted', 'kernel module has section {1} at byte {0}, where it is not allowed'],
-  3104: ['KernelTrailingBytes', 'Untrusted', 'kernel module: section or function body ends at byte {1}, but its contents end at byte {0}'],
-  3105: ['KernelType', 'Untrusted', 'kernel module declares another function type than the kernel\'s: {1} at byte {0}, but {2} was expected'],
-  3106: ['KernelImport', 'Untrusted', 'kernel module must import the memory env.memory and nothing else: {1} at byte {0}, but {2} was expected'],
-  3107: ['KernelExport', 'Untrusted', 'kernel module must export its functions as k0, k1 ...: {1} at byte {0}, but {2} was expected'],
-  3108: ['KernelCount', 'Untrusted', 'kernel module: {1} functions at byte {0}, but {2} were expected'],
-  3109: ['KernelCustomSection', 'Untrusted', 'kernel module has a custom section other than kimic.kernel: {1} at byte {0}, but {2} was expected'],
-  3110: ['KernelVersion', 'Unsupported', 'kernel module has ABI version {1} at byte {0}, but this version knows {2}'],
-  3111: ['KernelTooLarge', 'Untrusted', 'kernel module: {1} bytes at byte {0}, but at most {2} are allowed'],
-  3112: ['KernelTooManyLocals', 'Untrusted', 'kernel module: {1} locals at byte {0}, but at most {2} are allowed'],
-  3113: ['KernelValueType', 'Untrusted', 'kernel module: value type {1:x} at byte {0} is not allowed'],
-  3114: ['KernelInstruction', 'Untrusted', 'kernel module: instruction {1:x} {2:x} at byte {0} is not allowed'],
-  3115: ['KernelAlignment', 'Untrusted', 'kernel module: alignment 2^{1} at byte {0}, but the access has 2^{2} bytes'],
-  3116: ['KernelIndex', 'Untrusted', 'kernel module: index {1} at byte {0}, but only {2} exist'],
-  3117: ['KernelNesting', 'Untrusted', 'kernel module: blocks are nested deeper than {1} at byte {0}'],
-  3118: ['KernelElse', 'Untrusted', 'kernel module: else at byte {0} belongs to no if'],
-  4000: ['PackNotOpen', 'FailedPrecondition', 'no pack is open'],
-  4001: ['ReadTooShort', 'DataLoss', 'read of {1} bytes at byte {0} of the pack delivered {2}'],
-  4002: ['UnknownRequest', 'InvalidArgument', 'request {0} was never taken or is complete'],
-  4003: ['UnknownExpert', 'NotFound', 'expert {0} does not exist: the pack has {1}'],
-  4004: ['ExpertNotResident', 'FailedPrecondition', 'expert {0} is not resident'],
-  4005: ['ExpertPinned', 'FailedPrecondition', 'expert {0} is pinned {1} times'],
-  4006: ['ArenaExhausted', 'ResourceExhausted', '{0} more bytes do not fit into the arena: {1} of {2} are in use'],
-  4007: ['PackHasNoRouter', 'FailedPrecondition', 'the pack has no router'],
-  4008: ['TooManyChoices', 'InvalidArgument', '{0} experts are asked for, but the router chooses among {1}'],
-  4009: ['NothingToRun', 'InvalidArgument', 'there is nothing to run: no rows or no chosen expert'],
-  4010: ['OutputsDiffer', 'InvalidArgument', 'expert {0} has {1} outputs, but the first chosen one has {2}'],
-  4011: ['InputsDiffer', 'InvalidArgument', 'expert {0} takes {1} inputs, but the first chosen one takes {2}'],
-  4012: ['UnknownMerge', 'InvalidArgument', 'merge {0} does not exist'],
-  4013: ['RouterOutputs', 'DataLoss', 'router has {0} outputs, but chooses among {1} experts'],
-  4014: ['InputLength', 'InvalidArgument', 'input has {0} numbers, but {1} rows of {2} are expected'],
-  4015: ['ArenaUnavailable', 'ResourceExhausted', 'arena of {0} bytes is not to be had: between {1} and {2} are possible'],
-  4020: ['OperationCancelled', 'Cancelled', 'stopped on request'],
-  4021: ['LinkDeclined', 'Unsupported', 'host does not link kernels'],
-  4022: ['LinkFailed', 'Unsupported', 'host could not link the kernels from {1} on'],
-  4023: ['SourceReadFailed', 'Unavailable', 'read of {2} bytes at byte {1} of the pack failed'],
-  4024: ['HttpStatus', 'Unavailable', 'server answered with status {0} to the read of {2} bytes at byte {1}'],
-  4025: ['RangeIgnored', 'Unsupported', 'server ignores ranges and the whole pack exceeds the {0} bytes that are allowed'],
-  4026: ['PackChanged', 'Unavailable', 'pack changed on the server while it was open'],
-  4027: ['RangeMismatch', 'Unsupported', 'server answered the read of {2} bytes at byte {1} of the pack with other bytes, from {0} on'],
-  4028: ['BodyEncoded', 'Unsupported', 'server compresses the ranges that it sends'],
-  4029: ['ReadStalled', 'Unavailable', 'read of {2} bytes at byte {1} of the pack got nothing for {0} ms'],
-  4030: ['WasmUnavailable', 'Unsupported', 'there is no WebAssembly here, or it is forbidden'],
-  4031: ['RuntimeNotFound', 'NotFound', 'the module of the runtime could not be read'],
-  4032: ['RuntimeMismatch', 'FailedPrecondition', 'module of the runtime has interface {0}, but its host needs {1}'],
-  4033: ['PackDisposed', 'FailedPrecondition', 'the pack was disposed of'],
-  4034: ['RuntimeTrapped', 'Internal', 'the runtime was stopped by a trap, the pack cannot be used any more'],
-  4035: ['OutputLength', 'InvalidArgument', 'output has room for {0} numbers, but {1} are needed'],
-  4036: ['UnknownExpertName', 'NotFound', 'no expert has this name'],
-  4037: ['UnsupportedSource', 'InvalidArgument', 'source is nothing that a pack can be read from'],
-  4038: ['VariantUnavailable', 'Unsupported', 'this engine cannot run the kernels that were asked for'],
-  4039: ['HttpRefused', 'NotFound', 'server refused with status {0} the read of {2} bytes at byte {1}'],
-  4050: ['PackDigest', 'Untrusted', 'pack does not have the digest that was asked for'],
-  4051: ['PackUnsigned', 'Untrusted', 'pack has no signature of a trusted key'],
-  4052: ['PackNotVouchedFor', 'Untrusted', 'nothing vouches for a pack from another origin'],
-  4053: ['SignatureUncheckable', 'Unsupported', 'this engine cannot check Ed25519 signatures here'],
-  4054: ['OptionMalformed', 'InvalidArgument', 'option is malformed'],
-};
+export const errorKinds = [
+  'InvalidArgument',
+  'NotFound',
+  'DataLoss',
+  'Unsupported',
+  'ResourceExhausted',
+  'FailedPrecondition',
+  'Unavailable',
+  'Cancelled',
+  'AccuracyLoss',
+  'Untrusted',
+  'Internal',
+] as const satisfies readonly ErrorKind[];
+
+/** A line per error: number less that of the line before, kind as a letter, name, message template. */
+export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header alone is {1}
+1cPackMagic byte {0} is 0x{1:x}, but the magic of a pack has 0x{2:x} there
+1dPackVersion pack has format version {0}.{1}, this reader knows {2}
+1cPackHeaderHash header does not have the hash that it names
+1dPackFeatures pack requires the feature bits 0x{0:x}, which this reader does not know
+1dPackHashAlgorithm pack has hash algorithm {0}, this reader knows {1}
+1dPackKernelAbi pack has kernel ABI {0}, this reader knows {1}
+1cPackHeaderField header field at byte {0} is {1}, its limit is {2}
+1cPackReserved reserved byte {0} is {1}, expected 0
+1cPackExtensions pack has {0} bytes of extensions, but no optional feature
+1cPackFileTooLarge section {0} of {1} bytes takes the pack past {2} bytes
+1cPackRootLength root is {0} bytes, but the header's counts need {1}
+1cPackRootTooLarge header and root are {0} bytes, but at most {1} are allowed
+1cPackRootHash root of {0} bytes does not have the hash that the header names
+7dPackRouterUnknown router record has {1} at byte {0}, this reader knows up to {2}
+1cPackRouterField router record has {1} at byte {0}, its limit is {2}
+1cPackRouterOutputs router's network has {0} outputs for {1} routed experts
+8dPackBlockCodec block at byte {0} has codec {1}, this reader knows up to {2}
+1cPackBlockLength block at byte {0} has {1} bytes for {2} raw ones, which its codec excludes
+1cPackBlockTooLarge block at byte {0} has {1} raw bytes, but at most {2} are allowed
+1cPackSectionLength section at byte {0} is {1} bytes, but its blocks take {2}
+1aPackBlockSize block at byte {0} needs {1} bytes, but {2} were given
+1cPackBlockHash block at byte {0} does not have the hash that its row names
+5cPackLz4Truncated LZ4 block ends inside of the sequence at byte {0}
+1cPackLz4Offset LZ4 sequence at byte {0} has offset {2} at output byte {1}
+1cPackLz4Length LZ4 block yields {1} bytes or more at byte {0}, expected {2}
+1cPackLz4End LZ4 sequence at byte {0} has a match to output byte {1}, too close to the end {2}
+7cPackLeafMalformed leaf {0} is malformed at byte {1}
+1cPackLeafTrailing leaf {0} is {2} bytes, but its entries end at byte {1}
+1cPackEntryKernel expert {0} has kernel {1}, but there are {2}
+1cPackEntryDomain expert {0} has domain {1}, but there are {2}
+1cPackEntryFlags expert {0} has flags 0x{1:x}, but none are defined
+1cPackEntryThreshold confidence threshold of expert {0} is outside of 0 to 1: f32 bits 0x{1:x}
+1cPackEntryRange data block of expert {0} at 64-byte unit {1} leaves the data section of {2} bytes
+4cPackSignaturesMalformed signatures of group {0} are malformed at byte {1}
+1cPackSignatureCount group {0} has {1} signatures, expected {2}
+1cPackParameterBytes expert {0} has {1} parameter bytes, but its kernel reads {2}
+8cPackFileSize file is {0} bytes, but its header says {1}
+1cPackPadding padding byte {0} is {1}, expected 0
+1cPackDataPlacement data block stands at byte {0}, expected at {1}
+1cPackDataConflict expert {0} describes the data block at byte {1} unlike another expert
+1cPackDataTotals header field at byte {0} is {1}, but the leaves say {2}
+1cPackMetaSyntax metadata are not one JSON object: byte {0}
+5aPackContentsModules variant {0} has {1} modules for {2} kernel groups
+1ePackTooManyRows pack needs {0} directory rows, but {1} fit into the first read
+9aPackTextSyntax text does not describe a pack
+910cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
+1aSignatureInputs kernel has {0} inputs, but 1 to {1} are allowed
+1aSignatureLayers kernel has {0} layers, but 1 to {1} are allowed
+1aSignatureWidth layer {0} of the kernel has {1} outputs, but 1 to {2} are allowed
+1aSignatureReadsPastCodes layer {0} of the kernel reads from code {1}, but only {2} codes exist
+1dSignatureWeightFormat layer {0} of the kernel has weight format {1}, which this version does not know
+1dSignatureFunction layer {0} of the kernel: group {1} has activation function {2}, but 0 to 19 exist
+1aSignatureEmptyGroup layer {0} of the kernel: group {1} has no outputs
+1aSignatureSplitGroup layer {0} of the kernel: group {1} continues the group before it
+1aSignatureTooLarge kernel has {1} activation groups up to layer {0}, but at most {2} are allowed
+1eParametersTooLarge parameters take {0} bytes, but at most {1} are allowed
+1eScratchTooLarge scratch memory takes {0} bytes, but at most {1} are allowed
+1aSignatureMixedFormats layer {0} of the kernel has weight format {1}, but the first layer has {2}
+1aSignatureUnclamped layer {0} of the kernel: group {1} is not clamped, but all groups of float32 layers are
+1dSignatureHead kernel has head {0}, which this version does not know
+6cParametersSize parameter block has {0} bytes, but its signature needs {1}
+1cParametersMalformed parameter block has {1} at byte {0}, but {2} was expected
+1cParameterNotFinite parameter at byte {0} is not a finite number
+1aAccumulatorOverflow layer {0}, row {1}: the accumulator can reach {2}, but at most 2147483647 is allowed
+1cResidualCount layer {0} has {1} residual blocks, but only {2} groups of 8 outputs
+1cResidualGroup layer {0}: residual block {1} is for group {2}, which does not exist or is out of order
+75jKernelTruncated kernel module is cut short at byte {0}
+1jKernelHeader kernel module has {1:x} at byte {0} of its header, but {2:x} was expected
+1jKernelNumber kernel module: number at byte {0} is not in its shortest form of at most 32 bits
+1jKernelSection kernel module has section {1} at byte {0}, where it is not allowed
+1jKernelTrailingBytes kernel module: section or function body ends at byte {1}, but its contents end at byte {0}
+1jKernelType kernel module declares another function type than the kernel's: {1} at byte {0}, but {2} was expected
+1jKernelImport kernel module must import the memory env.memory and nothing else: {1} at byte {0}, but {2} was expected
+1jKernelExport kernel module must export its functions as k0, k1 ...: {1} at byte {0}, but {2} was expected
+1jKernelCount kernel module: {1} functions at byte {0}, but {2} were expected
+1jKernelCustomSection kernel module has a custom section other than kimic.kernel: {1} at byte {0}, but {2} was expected
+1dKernelVersion kernel module has ABI version {1} at byte {0}, but this version knows {2}
+1jKernelTooLarge kernel module: {1} bytes at byte {0}, but at most {2} are allowed
+1jKernelTooManyLocals kernel module: {1} locals at byte {0}, but at most {2} are allowed
+1jKernelValueType kernel module: value type {1:x} at byte {0} is not allowed
+1jKernelInstruction kernel module: instruction {1:x} {2:x} at byte {0} is not allowed
+1jKernelAlignment kernel module: alignment 2^{1} at byte {0}, but the access has 2^{2} bytes
+1jKernelIndex kernel module: index {1} at byte {0}, but only {2} exist
+1jKernelNesting kernel module: blocks are nested deeper than {1} at byte {0}
+1jKernelElse kernel module: else at byte {0} belongs to no if
+882fPackNotOpen no pack is open
+1cReadTooShort read of {1} bytes at byte {0} of the pack delivered {2}
+1aUnknownRequest request {0} was never taken or is complete
+1bUnknownExpert expert {0} does not exist: the pack has {1}
+1fExpertNotResident expert {0} is not resident
+1fExpertPinned expert {0} is pinned {1} times
+1eArenaExhausted {0} more bytes do not fit into the arena: {1} of {2} are in use
+1fPackHasNoRouter the pack has no router
+1aTooManyChoices {0} experts are asked for, but the router chooses among {1}
+1aNothingToRun there is nothing to run: no rows or no chosen expert
+1aOutputsDiffer expert {0} has {1} outputs, but the first chosen one has {2}
+1aInputsDiffer expert {0} takes {1} inputs, but the first chosen one takes {2}
+1aUnknownMerge merge {0} does not exist
+1cRouterOutputs router has {0} outputs, but chooses among {1} experts
+1aInputLength input has {0} numbers, but {1} rows of {2} are expected
+1eArenaUnavailable arena of {0} bytes is not to be had: between {1} and {2} are possible
+5hOperationCancelled stopped on request
+1dLinkDeclined host does not link kernels
+1dLinkFailed host could not link the kernels from {1} on
+1gSourceReadFailed read of {2} bytes at byte {1} of the pack failed
+1gHttpStatus server answered with status {0} to the read of {2} bytes at byte {1}
+1dRangeIgnored server ignores ranges and the whole pack exceeds the {0} bytes that are allowed
+1gPackChanged pack changed on the server while it was open
+1dRangeMismatch server answered the read of {2} bytes at byte {1} of the pack with other bytes, from {0} on
+1dBodyEncoded server compresses the ranges that it sends
+1gReadStalled read of {2} bytes at byte {1} of the pack got nothing for {0} ms
+1dWasmUnavailable there is no WebAssembly here, or it is forbidden
+1bRuntimeNotFound the module of the runtime could not be read
+1fRuntimeMismatch module of the runtime has interface {0}, but its host needs {1}
+1fPackDisposed the pack was disposed of
+1kRuntimeTrapped the runtime was stopped by a trap, the pack cannot be used any more
+1aOutputLength output has room for {0} numbers, but {1} are needed
+1bUnknownExpertName no expert has this name
+1aUnsupportedSource source is nothing that a pack can be read from
+1dVariantUnavailable this engine cannot run the kernels that were asked for
+1bHttpRefused server refused with status {0} the read of {2} bytes at byte {1}
+11jSignatureMissing none of the pack's {0} signatures is of a trusted key
+1jSignatureWrong signature {0} of the pack is of a trusted key, but not valid
+1jPackNotVouchedFor nothing vouches for a pack from another origin
+1dSignatureUncheckable this engine cannot check Ed25519 signatures here
+1aOptionMalformed option is malformed
+1jPackDigest pack does not have the digest that was asked for`;

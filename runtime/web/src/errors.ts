@@ -1,7 +1,17 @@
 // Errors with a number, a kind and a sentence from the catalogue that all languages of kimic share.
-import {errorTable, type ErrorKind} from './errors.generated.js';
+import {errorKinds, errorLines, type ErrorKind} from './errors.generated.js';
 
 export type {ErrorKind};
+
+/** Name, kind and message template by number; numbers by name. */
+const table = new Map<number, readonly [string, ErrorKind, string]>();
+const numbers = new Map<string, number>();
+let last = 0;
+for (const [, step, kind, name, template] of errorLines.matchAll(/^(\d+)(\w)(\w+) (.*)$/gm)) {
+  last += Number(step);
+  table.set(last, [name!, errorKinds[kind!.charCodeAt(0) - 97]!, template!]);
+  numbers.set(name!, last);
+}
 
 export interface KimicErrorOptions {
   /** The {0} {1} {2} of the message. */
@@ -23,7 +33,7 @@ export class KimicError extends Error {
   readonly hint: string | undefined;
 
   constructor(number: number, options: KimicErrorOptions = {}) {
-    const [code, kind, template] = errorTable[number] ?? ['Unknown', 'Internal', `error ${number}`];
+    const [code, kind, template] = table.get(number) ?? ['Unknown', 'Internal', `error ${number}`];
     const args = options.args ?? [];
     const sentence = template.replace(/\{([0-2])(:x)?\}/g, (_, index: string, hex?: string) =>
       (args[Number(index)] ?? 0).toString(hex ? 16 : 10)
@@ -37,8 +47,6 @@ export class KimicError extends Error {
     this.hint = options.hint;
   }
 }
-
-const numbers = new Map(Object.entries(errorTable).map(([number, [code]]) => [code, Number(number)]));
 
 /** The error with this name in the catalogue. */
 export function kimicError(code: string, options?: KimicErrorOptions): KimicError {

@@ -16,7 +16,7 @@ import {
   type WasmSource,
 } from './runtime.js';
 import {sourceOf, untilAborted, type ByteSource, type Source, type SourceOptions} from './source.js';
-import {hexOf, pinnedDigest, type TrustOptions} from './trust.js';
+import {hexOf, Trust, type TrustOptions} from './trust.js';
 import {warmUp, type WarmUpOptions, type WarmUpReport} from './warmup.js';
 
 export interface OpenOptions extends SourceOptions, TrustOptions {
@@ -110,15 +110,16 @@ export class Pack {
   static async open(source: Source, options: OpenOptions, defaultModule: () => Promise<WebAssembly.Module>): Promise<Pack> {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
-    const pinned = pinnedDigest(options);
-    const bytes = sourceOf(source, options);
+    const trust = new Trust(options);
+    const bytes = sourceOf(source, options, trust);
     try {
       const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
       const runtime = await Runtime.create(module, options.memory?.maxBytes ?? 256 << 20, variants);
-      if (pinned) runtime.requireDigest(pinned);
-      const reads = new Reads(bytes, options.network?.concurrency ?? 6, options.cache, pinned && hexOf(pinned));
+      if (trust.digest) runtime.requireDigest(trust.digest);
+      const concurrency = options.network?.concurrency ?? 6;
+      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
       const pump = new Pump(runtime, bytes, reads, engine);
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
@@ -127,6 +128,7 @@ export class Pack {
         throw error;
       });
       const pack = new Pack(runtime, bytes, pump);
+      await trust.requireSignature(reads.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest);
       reads.commit();
       return pack;

@@ -47,6 +47,11 @@ export class Reads {
     this.digest = digest;
   }
 
+  /** The bytes of the first read. */
+  get firstBytes(): Uint8Array {
+    return this.first ?? new Uint8Array(0);
+  }
+
   /** Nothing is under way or waits. */
   get isIdle(): boolean {
     return this.active.size + this.waiting.length + this.lookups === 0;

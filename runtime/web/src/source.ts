@@ -1,7 +1,7 @@
 // Where a pack's bytes come from: memory, a file, a Blob, a server with ranges (http.ts), or whatever the caller has.
 import {cancelled, kimicError} from './errors.js';
 import {UrlSource, type NetworkOptions} from './http.js';
-import {requireVoucher, type TrustOptions} from './trust.js';
+import type {Trust} from './trust.js';
 
 /** Bytes of one immutable file. Several reads may be under way at a time. */
 export interface ByteSource {
@@ -92,14 +92,14 @@ function urlOf(source: Source): string | undefined {
 }
 
 /** The source's bytes behind one interface. */
-export function sourceOf(source: Source, options: SourceOptions & TrustOptions = {}): ByteSource {
+export function sourceOf(source: Source, options: SourceOptions, trust: Trust): ByteSource {
   if (source instanceof ArrayBuffer) return new MemorySource(new Uint8Array(source));
   if (source instanceof Uint8Array) return new MemorySource(source);
   if (typeof Blob !== 'undefined' && source instanceof Blob) return new BlobSource(source);
   const url = urlOf(source);
   if (url !== undefined) {
     const fetch_ = options.fetch ?? globalThis.fetch?.bind(globalThis);
-    const vouch = (address: string) => requireVoucher(address, options);
+    const vouch = (address: string) => trust.requireVoucher(address);
     vouch(url);
     if (fetch_) return new UrlSource(url, fetch_, options.maxWholeBytes ?? 64 << 20, options.network, vouch);
   } else if (typeof source === 'string' || source instanceof URL) {

@@ -4,30 +4,87 @@ import {kimicError} from './errors.js';
 export interface TrustOptions {
   /** `sha256-` and the pack's digest, as `kimic inspect` shows it (hexadecimal) or in base64. No other pack opens. */
   integrity?: string;
+  /**
+   * Ed25519 public keys of 32 bytes, in hexadecimal or base64. A pack opens if one of them has signed it (`kimic sign`)
+   * and no signature of one of them is wrong.
+   */
+  trustedKeys?: readonly string[];
   /** Opens packs from other origins although nothing vouches for them. */
   allowUnsigned?: boolean;
 }
 
 /** The 32 bytes that an option names in hexadecimal or base64; OptionMalformed. */
-function digestOf(text: string, option: string): Uint8Array {
-  const fail = () => kimicError('OptionMalformed', {subject: option, hint: 'expected 32 bytes in hexadecimal or base64'});
+function bytesOf(text: string, option: string): Uint8Array<ArrayBuffer> {
   if (/^[0-9a-f]{64}$/i.test(text)) return Uint8Array.from(text.match(/../g)!, pair => parseInt(pair, 16));
-  if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) throw fail();
-  return Uint8Array.from(atob(text), character => character.charCodeAt(0));
-}
-
-export function pinnedDigest({integrity}: TrustOptions): Uint8Array | undefined {
-  if (integrity === undefined) return undefined;
-  const match = /^sha256-(.*)$/.exec(integrity);
-  return digestOf(match?.[1] ?? '', 'integrity');
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return Uint8Array.from(atob(text), character => character.charCodeAt(0));
+  throw kimicError('OptionMalformed', {subject: option, hint: 'expected 32 bytes in hexadecimal or base64'});
 }
 
 export function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** Checks the options, and later what the first bytes of a pack say against them. */
+export class Trust {
+  readonly digest: Uint8Array | undefined;
+  private readonly keys: Map<string, Uint8Array<ArrayBuffer>> | undefined;
+
+  constructor(private readonly options: TrustOptions) {
+    const {integrity, trustedKeys} = options;
+    if (integrity !== undefined) this.digest = bytesOf(/^sha256-(.*)$/.exec(integrity)?.[1] ?? '', 'integrity');
+    if (trustedKeys) {
+      const keys = trustedKeys.map(key => bytesOf(key, 'trustedKeys'));
+      this.keys = new Map(keys.map(key => [hexOf(key), key]));
+    }
+  }
+
+  /** PackNotVouchedFor unless an option, or the origin of the address, says whose pack it is. */
+  requireVoucher(url: string): void {
+    if (this.options.allowUnsigned || this.digest || this.keys || !isForeign(url)) return;
+    throw kimicError('PackNotVouchedFor', {
+      subject: url,
+      hint: 'a pack is code: pass integrity or trustedKeys, or allowUnsigned if whoever runs that server may run code here',
+    });
+  }
+
+  /**
+   * Verifies the signatures in the first bytes of a pack (pack-v1, "Signatures") against the trusted keys, if there are
+   * such. SignatureMissing, SignatureWrong, SignatureUncheckable.
+   */
+  async requireSignature(first: Uint8Array, digest: string): Promise<void> {
+    if (!this.keys) return;
+    const message = new Uint8Array([...new TextEncoder().encode('kimic-pack-v1\0'), ...bytesOf(digest, '')]);
+    let [used, good] = [0, 0];
+    for (let slot = 0; slot < 4; ++slot) {
+      const at = 256 + 96 * slot;
+      const name = hexOf(first.subarray(at, at + 32));
+      const key = this.keys.get(name);
+      if (!/^0*$/.test(name)) ++used;
+      if (!key) continue;
+      if (!(await verify(key, first.slice(at + 32, at + 96), message))) throw kimicError('SignatureWrong', {args: [slot]});
+      ++good;
+    }
+    if (!good) throw kimicError('SignatureMissing', {args: [used]});
+  }
+}
+
+async function verify(key: BufferSource, signature: BufferSource, message: BufferSource): Promise<boolean> {
+  try {
+    const {subtle} = await webCrypto();
+    return await subtle.verify('Ed25519', await subtle.importKey('raw', key, 'Ed25519', false, ['verify']), signature, message);
+  } catch (cause) {
+    throw kimicError('SignatureUncheckable', {cause, hint: 'it needs https or localhost, and a browser with Ed25519; or pass integrity'});
+  }
+}
+
+/** Node 18 has it in a module only. */
+async function webCrypto(): Promise<Crypto> {
+  const name = 'node:crypto';
+  return globalThis.crypto ?? (await import(name)).webcrypto;
+}
+
 /** Whether an address belongs to another origin than this page or worker. Without a page, every server does. */
-export function isForeign(url: string): boolean {
+function isForeign(url: string): boolean {
   const {location} = globalThis as {location?: Location};
   try {
     const {origin, protocol} = new URL(url, location?.href);
@@ -35,13 +92,4 @@ export function isForeign(url: string): boolean {
   } catch {
     return true;
   }
-}
-
-/** PackNotVouchedFor unless an option, or the origin of the address, says whose pack it is. */
-export function requireVoucher(url: string, options: TrustOptions): void {
-  if (options.allowUnsigned || options.integrity || !isForeign(url)) return;
-  throw kimicError('PackNotVouchedFor', {
-    subject: url,
-    hint: 'a pack is code: pass integrity, or allowUnsigned if whoever runs that server may run code here',
-  });
 }

@@ -1,12 +1,13 @@
 // Whom a pack must come from before anything of it is used.
 import assert from 'node:assert/strict';
-import {createHash} from 'node:crypto';
+import {createHash, generateKeyPairSync, sign} from 'node:crypto';
 import {readFile} from 'node:fs/promises';
 import test, {after, before} from 'node:test';
 import {serve} from '../server.mjs';
 import {importKimic, packPath, packs} from '../setup.mjs';
 
 const {open} = await importKimic();
+const {Trust} = await importKimic('trust.js');
 const path = packPath('demo');
 const bytes = await readFile(path);
 const digest = createHash('sha256').update(bytes.subarray(0, 256)).digest();
@@ -82,4 +83,66 @@ test('a malformed digest is an error, not no digest', async () => {
   for (const integrity of ['', 'sha256-', 'sha256-abc', digest.toString('hex'), `sha384-${digest.toString('base64')}`,
     `sha256-${digest.toString('base64')} sha256-x`])
     await assert.rejects(open(path, {integrity}), {code: 'OptionMalformed', kind: 'InvalidArgument'});
+});
+
+/** A signer with its public key in the slot's form, and in base64 as users have it. */
+function signer() {
+  const {publicKey, privateKey} = generateKeyPairSync('ed25519');
+  const key = publicKey.export({format: 'der', type: 'spki'}).subarray(-32);
+  const signed = message => Buffer.concat([key, sign(null, message, privateKey)]);
+  return {key, text: key.toString('base64'), signed};
+}
+const [ours, theirs, other] = [signer(), signer(), signer()];
+const message = Buffer.concat([Buffer.from('kimic-pack-v1\0'), digest]);
+
+/** The first bytes of a pack with these signature slots, as pack-v1 places them. */
+function firstBytes(...slots) {
+  const first = Buffer.alloc(16384);
+  bytes.copy(first, 0, 0, 256);
+  slots.forEach((slot, i) => slot.copy(first, 256 + 96 * i));
+  return first;
+}
+const check = (keys, ...slots) =>
+  new Trust({trustedKeys: keys}).requireSignature(firstBytes(...slots), digest.toString('hex'));
+
+test('a signature of a trusted key is accepted, whichever slot it is in', async () => {
+  await check([ours.text], ours.signed(message));
+  await check([ours.key.toString('hex')], theirs.signed(message), ours.signed(message));
+  await check([other.text, ours.text], theirs.signed(message), ours.signed(message));
+  await check([ours.text, theirs.text], theirs.signed(message), ours.signed(message));
+});
+
+test('a pack without a signature of a trusted key is refused', async () => {
+  await assert.rejects(check([ours.text]), {code: 'SignatureMissing', kind: 'Untrusted', args: [0]});
+  await assert.rejects(check([ours.text], theirs.signed(message)), {code: 'SignatureMissing', args: [1]});
+  await assert.rejects(check([], ours.signed(message)), {code: 'SignatureMissing'});
+});
+
+test('a wrong signature of a trusted key is refused, even beside a good one', async () => {
+  const otherPack = Buffer.concat([message.subarray(0, 14), createHash('sha256').update('x').digest()]);
+  for (const wrong of [ours.signed(otherPack), ours.signed(digest), Buffer.concat([ours.key, Buffer.alloc(64)])]) {
+    await assert.rejects(check([ours.text], wrong), {code: 'SignatureWrong', kind: 'Untrusted', args: [0]});
+    await assert.rejects(check([ours.text, theirs.text], theirs.signed(message), wrong), {code: 'SignatureWrong', args: [1]});
+  }
+});
+
+test('a wrong signature of a key that nobody trusts does not matter', () =>
+  check([ours.text], Buffer.concat([theirs.key, Buffer.alloc(64)]), ours.signed(message)));
+
+test('an engine without Ed25519 opens nothing that must be signed', async () => {
+  const {subtle} = globalThis.crypto ?? (await import('node:crypto')).webcrypto;
+  const {importKey} = subtle;
+  subtle.importKey = async () => {
+    throw new DOMException('Unrecognized name', 'NotSupportedError');
+  };
+  try {
+    await assert.rejects(check([ours.text], ours.signed(message)), {code: 'SignatureUncheckable', kind: 'Unsupported'});
+  } finally {
+    subtle.importKey = importKey;
+  }
+});
+
+test('malformed keys are an error', async () => {
+  for (const key of ['', 'abc', ours.text.slice(1), 'z'.repeat(64)])
+    await assert.rejects(open(path, {trustedKeys: [key]}), {code: 'OptionMalformed'});
 });

@@ -85,8 +85,7 @@ TEST(Compiler, NetworksOfManyShapesAreNearTheFloatOnes) {
     shape.type = i % 3 == 0 ? fann::NetworkType::Shortcut : fann::NetworkType::Layered;
     shape.connectionRate = i % 4 == 1 ? 0.5f : 1;
     std::size_t layers = 1 + random.below(12);
-    // Few wide ones: fitting their weights takes seconds.
-    std::uint32_t widest = i % 20 == 0 ? 300 : 40;
+    std::uint32_t widest = i % 5 == 0 ? 300 : 40;
     shape.sizes.assign(1, 1 + random.below(widest));
     for (std::size_t l = 0; l < layers; ++l)
       shape.sizes.push_back(1 + random.below(widest));

@@ -217,6 +217,41 @@ TEST(Escalation, TheSetsBudgetHoldsForExpertsThatSayNothing) {
   EXPECT_TRUE(compile(set).ok());
 }
 
+TEST(Gate, WishesAre40DbAndNoLossOfAccuracy) {
+  Measurement m = classification(1);
+  m.sqnrDb = 40;
+  EXPECT_EQ(wishesMetBy(m), 2u);
+  m.sqnrDb = 39.9;
+  EXPECT_EQ(wishesMetBy(m), 1u);
+  m.compiledAccuracy = 0.89;
+  EXPECT_EQ(wishesMetBy(m), 0u);
+}
+
+/// Less than 40 dB as 8 bits, because of one neuron: the sine of large sums.
+manifest::Expert coarseExpert() {
+  fann::Network network = makeNetwork(
+      {.sizes = {8, 64, 4}, .functions = {Activation::SinSymmetric}, .output = Activation::Linear, .gain = 1}, 3);
+  for (std::size_t i = 0; i < 9; ++i)
+    network.connections[i].weight *= 40;
+  return makeExpert("e", std::move(network));
+}
+
+TEST(Escalation, WhereNobodyStatesABudgetAFewSecondPlanesAreSpentOn40Db) {
+  manifest::Expert expert = coarseExpert();
+  expert.task = manifest::Task::Classification;
+  auto wished = compile(setOf(expert));
+  ASSERT_TRUE(wished.ok()) << wished.error().message();
+  expert.accuracy.minAgreement = 0;
+  auto stated = compile(setOf(expert));
+  ASSERT_TRUE(stated.ok()) << stated.error().message();
+  const ExpertReport &more = wished->report.experts[0], &less = stated->report.experts[0];
+  EXPECT_EQ(less.precision, Precision::Int8);
+  EXPECT_LT(less.sqnrDb, 40);
+  EXPECT_EQ(more.precision, Precision::Int8Residual);
+  EXPECT_GE(more.sqnrDb, 40);
+  EXPECT_LE(more.blockBytes, 1.25 * less.blockBytes);
+}
+
 //===--------------------------------------------------------------------===//
 // Rows
 //===--------------------------------------------------------------------===//

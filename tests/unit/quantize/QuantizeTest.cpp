@@ -185,5 +185,78 @@ TEST(Quantize, MoreRowsAreNamedForAHigherTarget) {
   EXPECT_GT(count(now + 10), count(now + 3));
 }
 
+/// A row of tanh whose first input is rare and decides it alone: where it is not 0, its weight of 1500 saturates it.
+Case saturatedCase() {
+  Case test = randomCase(6, 8, {{{Activation::SigmoidSymmetric, 1}}});
+  test.network.layers[0].weights[0] = 1500;
+  for (std::size_t r = 0; r < test.rows.rows; ++r) {
+    float &x = test.rows.values[r * test.rows.cols];
+    x = r % 10 == 0 ? std::copysign(1.0f, x) : 0;
+  }
+  return test;
+}
+
+TEST(Quantize, WeightsThatOnlySaturateDoNotCoarsenTheOthers) {
+  Case test = saturatedCase();
+  Options unclipped;
+  unclipped.clipSearch = false;
+  unclipped.balancedInputs = false;
+  EXPECT_LT(relativeNoise(test, quantize(test.network, test.rows).value()),
+            relativeNoise(test, quantize(test.network, test.rows, {}, unclipped).value()) / 100);
+}
+
+TEST(Quantize, InputsOfLargeWeightsAndSmallRangeDoNotCoarsenTheOthers) {
+  // Ranges differ too little for scales of their own, products with the weights do not differ at all.
+  Case test = randomCase(7, 12, {{{Activation::Linear, 6}}});
+  for (std::size_t n = 0; n < 6; ++n)
+    test.network.layers[0].weights[n * 12] *= 10;
+  for (std::size_t r = 0; r < test.rows.rows; ++r)
+    test.rows.values[r * 12] /= 10;
+  test.network.inputRange[0] = {-0.1f, 0.1f};
+  Options ranges;
+  ranges.balancedInputs = false;
+  EXPECT_LT(relativeNoise(test, quantize(test.network, test.rows).value()),
+            relativeNoise(test, quantize(test.network, test.rows, {}, ranges).value()) / 20);
+}
+
+TEST(Quantize, BalancedInputsKeepRoomBeyondTheirRange) {
+  Case test = cases()[0];
+  Quantized quantized = quantize(test.network, test.rows).value();
+  for (std::size_t k = 0; k < test.network.inputs; ++k)
+    EXPECT_LE(test.network.inputRange[k][1] * quantized.parameters.inputScale[k] * 1.49,
+              quantized.parameters.inputHigh);
+}
+
+TEST(Quantize, TwoPlanesTogetherSaturateWhereThatHelps) {
+  // One scale for 1500 and the other weights would leave them 5 bits less.
+  Case test = saturatedCase();
+  Options unclipped;
+  unclipped.clipSearch = false;
+  unclipped.balancedInputs = false;
+  Plan plan{quant::WeightFormat::Int8Residual, {}, true};
+  double noise = relativeNoise(test, quantize(test.network, test.rows, plan).value());
+  EXPECT_LT(noise, relativeNoise(test, quantize(test.network, test.rows, plan, unclipped).value()) / 100);
+  EXPECT_LT(noise, 1e-7);
+}
+
+TEST(Quantize, NoisiestRowsAreThoseOfTheLargestContributionPerWeight) {
+  Case test = cases()[1];
+  Quantized quantized = quantize(test.network, test.rows).value();
+  std::uint32_t fanIns[] = {30, 24, 9};
+  const RowError *worst = &quantized.rows[0];
+  for (const RowError &row : quantized.rows)
+    if (row.contribution / fanIns[row.layer] > worst->contribution / fanIns[worst->layer])
+      worst = &row;
+  auto rows = noisiestRows(quantized, 1);
+  ASSERT_EQ(rows[worst->layer].size(), 1u);
+  EXPECT_EQ(rows[worst->layer][0], worst->row);
+  for (std::size_t count : {0, 3, 17, 35, 99}) {
+    std::size_t found = 0;
+    for (const auto &ofLayer : noisiestRows(quantized, count))
+      found += ofLayer.size();
+    EXPECT_EQ(found, std::min<std::size_t>(count, 35));
+  }
+}
+
 } // namespace
 } // namespace kimic::quantize
