@@ -7,10 +7,8 @@
 
 namespace kimic {
 
-/// Outputs that share the 16-byte vectors of a block of int8 weights.
-inline constexpr std::uint32_t kGroupOutputs = 8;
-
-/// Works on one row at a time.
+/// Works on tiles of quant::kTileRows rows, if the variant has code for them, and on single rows. What is done row by
+/// row, with `scratch` being the area of the row, is written once for both; only the sums of a layer are written twice.
 class KernelWriter {
 public:
   using Value = mlir::Value;
@@ -31,10 +29,17 @@ protected:
     bool isLast;         ///< of the last layer: f32 logits
   };
 
+  /// If not, rows are worked on one by one, and accumulateTile is not called.
+  virtual bool hasTiles() const = 0;
   /// From x to codes, or to f32 values.
   virtual void readInputs(Value x) = 0;
-  /// The layer's sums, to the accumulators in scratch, and its residuals; `codes` is the first code that it reads.
+  /// What the layer's sums need besides codes and weights, computed once for a row. `codes` is the first code that the
+  /// layer reads.
+  virtual void prepare(const quant::LayerLayout &layer, Value codes) = 0;
+  /// The layer's sums, to the accumulators in scratch, and its residuals.
   virtual void accumulate(const quant::LayerLayout &layer, Value codes) = 0;
+  /// The same for quant::kTileRows rows, whose areas begin at `scratch`; `codes` are those of the first row.
+  virtual void accumulateTile(const quant::LayerLayout &layer, Value codes) = 0;
   /// From the accumulators to codes, f32 values or logits.
   virtual void activate(const Run &run, Value y) = 0;
   virtual void writeSoftmax(Value y) = 0;
@@ -78,20 +83,32 @@ protected:
     return v;
   }
 
-  /// Runs `body` for the residual blocks of a layer, none to all. It gets a block and where the residuals of the
-  /// block's outputs lie, less layout.residualsOffset; it returns the end of the block.
-  void forResidualBlocks(const quant::LayerLayout &layer, llvm::function_ref<Value(Value block, Value target)> body);
+  /// Runs `body` for residual rows of the layer from `row` on, `step` (a power of two) at a time as long as there are
+  /// so many. It gets the address of the first one. Returns the address of those that are left.
+  Value forResidualRows(const quant::LayerLayout &layer, std::uint32_t step, Value row,
+                        llvm::function_ref<void(Value row)> body);
+  /// Where in scratch the residual of a residual row's output lies, less layout.residualsOffset.
+  Value residualTarget(Value row, std::uint32_t offset = 0);
 
   CodeBuilder &code;
   const quant::Signature &signature;
   const quant::Layout &layout;
   Value params, scratch;
+  Value residualRows; ///< the layer's first one
 
 private:
-  void writeRow(Value x, Value y);
+  /// Writes `rows` <= quant::kTileRows rows.
+  void writeTile(Value x, Value y, Value rows);
+  /// Runs `body` for each row, with `scratch` being its area; it gets the row's part of an array.
+  void forRows(CodeBuilder::Walk array, llvm::function_ref<void(Value part)> body);
+  void accumulateAll(std::size_t layer);
+  void writeHead(Value y);
   void writeArgmax(Value y);
+  Value codesOf(std::size_t layer);
+  /// The end of the layer's residual rows.
+  Value residualEnd(const quant::LayerLayout &layer);
 
-  Value residualBlock; ///< the next one of the row
+  Value scratchEnd; ///< of the areas of the tile's rows
 };
 
 std::unique_ptr<KernelWriter> makeScalarWriter(CodeBuilder &code, const quant::Signature &signature,

@@ -11,7 +11,7 @@ def ConvertQExpertToWasm : Pass<"convert-qexpert-to-wasm", "mlir::ModuleOp"> {
     refer to them.
 
     ```mlir
-    qexpert.kernel @a signature(<2 -> [0: linear x 1]>) parameters 176 scratch 64
+    qexpert.kernel @a signature(<2 -> [0: linear x 1]>) parameters 80 scratch 256
     // becomes, behind it
     wasm.module memory "env" "memory" {
       wasm.func @a(%params: i32, %x: i32, %y: i32, %scratch: i32, %rows: i32) attributes {exportName = "k0"} {

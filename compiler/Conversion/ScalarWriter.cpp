@@ -14,6 +14,10 @@ public:
   using KernelWriter::KernelWriter;
 
 private:
+  bool hasTiles() const override { return false; }
+  void prepare(const LayerLayout &, Value) override {}
+  void accumulateTile(const LayerLayout &, Value) override { llvm_unreachable("has no tiles"); }
+
   void readInputs(Value x) override {
     ScalarOps ops(code, params, layout);
     Value lo = code.load<F32LoadOp>(params, layout.inputBoundsOffset);
@@ -44,6 +48,15 @@ private:
   void accumulate(const LayerLayout &layer, Value codes) override {
     if (isFloat())
       return accumulateFloats(layer, codes);
+    if (layer.blockedOutputs())
+      accumulateBlocks(layer, codes);
+    if (layer.rowOutputs)
+      accumulateRows(layer, codes);
+    if (hasResiduals())
+      writeResiduals(layer, codes);
+  }
+
+  void accumulateBlocks(const LayerLayout &layer, Value codes) {
     auto total =
         code.repeat(layer.fanIn, {{codes, 2}}, {code.i32(0)}, [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
           sum[0] = code.emit<I32AddOp>(sum[0], code.load<I32Load16SOp>(at[0], 0, 1));
@@ -63,14 +76,31 @@ private:
     if (layer.tailOutputs)
       accumulateBlock(layer.tailOutputs, layer.kPairs, block, codes, correct, scratch,
                       layout.accumulatorsOffset + 4 * quant::kBlockOutputs * layer.fullBlocks);
-    if (hasResiduals())
-      writeResiduals(layer, codes, correct);
+  }
+
+  void accumulateRows(const LayerLayout &layer, Value codes) {
+    Value rows = code.advance(params, layer.rowsOffset);
+    code.repeat(layer.rowOutputs, {{rows, layer.fanIn}, {rows, 4}, {scratch, 4}}, {},
+                [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                  Value sum = rowSum(layer, at[0], 4 * layer.rowOutputs, codes, code.load<I32LoadOp>(at[1], 0));
+                  code.store<I32StoreOp>(at[2], layout.accumulatorsOffset + 4 * layer.blockedOutputs(), sum);
+                });
+  }
+
+  /// `initial` and the sum of the products of one row of weights.
+  Value rowSum(const LayerLayout &layer, Value weights, std::uint32_t offset, Value codes, Value initial) {
+    return code.repeat(layer.fanIn, {{codes, 2}, {weights, 1}}, {initial},
+                       [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
+                         Value weight = code.load<I32Load8SOp>(at[1], offset);
+                         Value product = code.emit<I32MulOp>(weight, code.load<I32Load16SOp>(at[0], 0, 1));
+                         sum[0] = code.emit<I32AddOp>(sum[0], product);
+                       })[0];
   }
 
   /// As SimdWriter::accumulateBlock, lane by lane: a group of eight outputs at a time.
   void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct, Value sums,
                        std::uint32_t sumsOffset) {
-    code.repeat(outputs / kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
+    code.repeat(outputs / quant::kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
                   for (std::uint32_t lane = 0; lane < 4; ++lane) {
@@ -91,26 +121,16 @@ private:
 
   Value lowOf(Value a, Value b) { return code.emit<I32SubOp>(a, code.emit<I32ShlOp>(b, code.i32(8))); }
 
-  void writeResiduals(const LayerLayout &layer, Value codes, Value correct) {
+  void writeResiduals(const LayerLayout &layer, Value codes) {
     Value zero = code.emit<F32ConstOp>(llvm::APFloat(0.0f));
     code.repeat(layer.outputs, {{scratch, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
       code.store<F32StoreOp>(at[0], layout.residualsOffset, zero);
     });
-    forResidualBlocks(layer, [&](Value block, Value target) -> Value {
-      SmallVector<Value, 8> initial;
-      for (std::uint32_t lane = 0; lane < 4; ++lane)
-        initial.append({correct, code.i32(0)});
-      auto end = code.repeat(layer.kPairs, {{block, 16}, {codes, 4}}, initial,
-                             [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                               accumulatePair(at[1], at[0], quant::kResidualWeightsOffset, acc);
-                             });
-      for (std::uint32_t i = 0; i < quant::kResidualOutputs; ++i) {
-        Value a = end[i % 4 * 2], b = end[i % 4 * 2 + 1];
-        Value sum = code.emit<F32ConvertI32SOp>(i < 4 ? lowOf(a, b) : b);
-        Value multiplier = code.load<F32LoadOp>(block, quant::kResidualMultiplierOffset + 4 * i);
-        code.store<F32StoreOp>(target, layout.residualsOffset + 4 * i, code.emit<F32MulOp>(sum, multiplier));
-      }
-      return code.advance(end[8], quant::kResidualWeightsOffset);
+    forResidualRows(layer, 1, residualRows, [&](Value row) {
+      Value sum = rowSum(layer, row, quant::kResidualWeightsOffset, codes, code.i32(0));
+      Value multiplier = code.load<F32LoadOp>(row, quant::kResidualMultiplierOffset);
+      Value residual = code.emit<F32MulOp>(code.emit<F32ConvertI32SOp>(sum), multiplier);
+      code.store<F32StoreOp>(residualTarget(row), layout.residualsOffset, residual);
     });
   }
 
@@ -128,6 +148,35 @@ private:
     if (layer.tailOutputs)
       accumulateFloatBlock(layer.tailOutputs, layer.fanIn, block, values, scratch,
                            layout.accumulatorsOffset + 4 * quant::kFloatBlockOutputs * layer.fullBlocks);
+    if (layer.rowOutputs)
+      accumulateFloatRows(layer, values);
+  }
+
+  /// Four interleaved sums of each row.
+  void accumulateFloatRows(const LayerLayout &layer, Value values) {
+    Value rows = code.advance(params, layer.rowsOffset);
+    std::uint32_t full = layer.fanIn / 4, rest = layer.fanIn % 4, weightsOffset = 4 * layer.rowOutputs;
+    code.repeat(layer.rowOutputs, {{rows, 4 * layer.fanIn}, {rows, 4}, {scratch, 4}}, {},
+                [&](ArrayRef<Value> row, CodeBuilder::Carried) {
+                  auto accumulate = [&](Value weights, Value value, std::uint32_t k, Value &sum) {
+                    Value weight = code.load<F32LoadOp>(weights, weightsOffset + 4 * k);
+                    Value product = code.emit<F32MulOp>(weight, code.load<F32LoadOp>(value, 4 * k));
+                    sum = code.emit<F32AddOp>(sum, product);
+                  };
+                  Value zero = code.emit<F32ConstOp>(llvm::APFloat(0.0f));
+                  SmallVector<Value> sums(4, zero);
+                  if (full)
+                    sums = code.repeat(full, {{row[0], 16}, {values, 16}}, sums,
+                                       [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                                         for (std::uint32_t k = 0; k < 4; ++k)
+                                           accumulate(at[0], at[1], k, acc[k]);
+                                       });
+                  for (std::uint32_t k = 0; k < rest; ++k)
+                    accumulate(row[0], values, 4 * full + k, sums[k]);
+                  Value even = code.emit<F32AddOp>(sums[0], sums[2]), odd = code.emit<F32AddOp>(sums[1], sums[3]);
+                  Value sum = code.emit<F32AddOp>(code.load<F32LoadOp>(row[1], 0), code.emit<F32AddOp>(even, odd));
+                  code.store<F32StoreOp>(row[2], layout.accumulatorsOffset + 4 * layer.blockedOutputs(), sum);
+                });
   }
 
   /// Four outputs at a time.

@@ -15,6 +15,8 @@ public:
   using KernelWriter::KernelWriter;
 
 private:
+  bool hasTiles() const override { return true; }
+
   void readInputs(Value x) override {
     VectorOps ops(code, params, layout);
     if (isFloat())
@@ -105,68 +107,315 @@ private:
     }
     for (std::uint32_t i = 0; i < vectors; ++i)
       add(dot(codes, 64 * full + 16 * i));
-    if (rest) {
-      // Behind the last code may stand anything.
-      std::array<std::int8_t, 16> lanes;
-      for (std::uint32_t i = 0; i < 16; ++i)
-        lanes[i] = static_cast<std::int8_t>(i < 2 * rest ? i : 16);
-      Value zero = code.emit<I32x4SplatOp>(code.i32(0));
-      Value last = code.load<V128LoadOp>(codes, 64 * full + 16 * vectors, 1);
-      Value masked = code.emit<I8x16ShuffleOp>(last, zero, ArrayRef<std::int8_t>(lanes));
-      add(code.emit<I32x4DotI16x8SOp>(masked, factor));
+    if (rest)
+      add(code.emit<I32x4DotI16x8SOp>(loadFirst(codes, 64 * full + 16 * vectors, 2 * rest), factor));
+    return horizontalSums<I32x4AddOp>({sum});
+  }
+
+  /// The vector at `pointer + offset` with zeros from the `bytes`-th byte on: behind the last code may stand anything.
+  Value loadFirst(Value pointer, std::uint32_t offset, std::uint32_t bytes) {
+    return firstBytes(code.load<V128LoadOp>(pointer, offset, 1), bytes);
+  }
+
+  Value firstBytes(Value vector, std::uint32_t bytes) {
+    std::array<std::int8_t, 16> lanes;
+    for (std::uint32_t i = 0; i < 16; ++i)
+      lanes[i] = static_cast<std::int8_t>(i < bytes ? i : 16);
+    return code.emit<I8x16ShuffleOp>(vector, code.emit<I32x4SplatOp>(code.i32(0)), ArrayRef<std::int8_t>(lanes));
+  }
+
+  /// Two 32-bit lanes of `a` and two of `b`, which are lanes 4 to 7.
+  Value shuffleWords(Value a, Value b, std::array<std::int8_t, 4> words) {
+    std::array<std::int8_t, 16> lanes;
+    for (std::int8_t i = 0; i < 16; ++i)
+      lanes[i] = static_cast<std::int8_t>(4 * words[i / 4] + i % 4);
+    return code.emit<I8x16ShuffleOp>(a, b, ArrayRef<std::int8_t>(lanes));
+  }
+
+  /// Lane i becomes the sum of the lanes of sums[i], (0 + 2) + (1 + 3), for 1 to 4 of them; what the other lanes become
+  /// does not matter, but a single sum goes to all.
+  template <class AddOp> Value horizontalSums(ArrayRef<Value> sums) {
+    auto halves = [&](Value a, Value b) {
+      return code.emit<AddOp>(shuffleWords(a, b, {0, 4, 1, 5}), shuffleWords(a, b, {2, 6, 3, 7}));
+    };
+    if (sums.size() == 1) {
+      Value half = code.emit<AddOp>(sums[0], shuffleWords(sums[0], sums[0], {2, 3, 0, 1}));
+      return code.emit<AddOp>(half, shuffleWords(half, half, {1, 0, 3, 2}));
     }
-    constexpr std::int8_t kSwapHalves[] = {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7};
-    constexpr std::int8_t kSwapWords[] = {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11};
-    for (ArrayRef<std::int8_t> lanes : {ArrayRef(kSwapHalves), ArrayRef(kSwapWords)})
-      add(code.emit<I8x16ShuffleOp>(sum, sum, lanes));
-    return sum;
+    Value first = halves(sums[0], sums[1]);
+    Value second = sums.size() == 2 ? first : halves(sums[2], sums.back());
+    return code.emit<AddOp>(shuffleWords(first, second, {0, 1, 4, 5}), shuffleWords(first, second, {2, 3, 6, 7}));
+  }
+
+  /// Sums of `count` rows of int8 weights, one every `stride` bytes from `weights + offset` on: vectors that have to be
+  /// added up. Sums that do not end with a full vector of codes leave out what lies behind the last one.
+  SmallVector<Value> rowSums(std::uint32_t count, Value weights, std::uint32_t offset, std::uint32_t stride,
+                             Value codes, std::uint32_t fullVectors, std::uint32_t rest) {
+    auto product = [&](Value eight, Value at, std::uint32_t row, std::uint32_t begin) -> Value {
+      Value widened = code.load<V128Load8x8SOp>(at, offset + row * stride + begin, 0);
+      return code.emit<I32x4DotI16x8SOp>(widened, eight);
+    };
+    SmallVector<Value> sums;
+    Value eight = rest ? loadFirst(codes, 16 * fullVectors, 2 * rest) : code.emit<I32x4SplatOp>(code.i32(0));
+    for (std::uint32_t row = 0; row < count; ++row)
+      sums.push_back(rest ? product(eight, weights, row, 8 * fullVectors) : eight);
+    if (fullVectors)
+      sums = code.repeat(
+          fullVectors, {{weights, 8}, {codes, 16}}, sums, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+            Value eight = code.load<V128LoadOp>(at[1], 0, 1);
+            for (auto [row, sum] : llvm::enumerate(acc))
+              sum = code.emit<I32x4AddOp>(sum, product(eight, at[0], static_cast<std::uint32_t>(row), 0));
+          });
+    sums.truncate(count);
+    return sums;
+  }
+
+  void accumulateRows(const LayerLayout &layer, Value codes) {
+    std::uint32_t count = layer.rowOutputs;
+    auto sums =
+        rowSums(count, params, layer.rowsOffset + 4 * count, layer.fanIn, codes, layer.fanIn / 8, layer.fanIn % 8);
+    storeRowSums<I32x4AddOp>(layer, sums);
+  }
+
+  /// Adds up sums[i], adds the biases, and stores the sums of the row outputs.
+  template <class AddOp> void storeRowSums(const LayerLayout &layer, ArrayRef<Value> sums) {
+    for (std::uint32_t first = 0; first < sums.size(); first += 4) {
+      Value four = horizontalSums<AddOp>(sums.slice(first, std::min<std::size_t>(4, sums.size() - first)));
+      Value bias = code.load<V128LoadOp>(params, layer.rowsOffset + 4 * first, 2);
+      code.store<V128StoreOp>(scratch, layout.accumulatorsOffset + 4 * (layer.blockedOutputs() + first),
+                              code.emit<AddOp>(bias, four));
+    }
   }
 
   void accumulate(const LayerLayout &layer, Value codes) override {
-    if (isFloat())
-      return accumulateFloats(layer, codes);
-    Value correct = correction(codes, layer.fanIn);
-    Value weights = code.advance(params, layer.blocksOffset);
-    if (layer.fullBlocks) {
-      auto end = code.repeat(layer.fullBlocks, {{scratch, 4 * quant::kBlockOutputs}}, {weights},
-                             [&](ArrayRef<Value> sums, CodeBuilder::Carried block) {
-                               block[0] = accumulateBlock(quant::kBlockOutputs, layer.kPairs, block[0], codes, correct,
-                                                          sums[0], layout.accumulatorsOffset);
-                             });
-      weights = end[0];
-    }
-    if (layer.tailOutputs)
-      accumulateBlock(layer.tailOutputs, layer.kPairs, weights, codes, correct, scratch,
-                      layout.accumulatorsOffset + 4 * quant::kBlockOutputs * layer.fullBlocks);
-    if (hasResiduals())
-      writeResiduals(layer, codes, correct);
+    if (layer.blockedOutputs())
+      forBlocks(layer, [&](std::uint32_t outputs, Value block, Value sums, std::uint32_t sumsOffset) {
+        if (isFloat())
+          accumulateFloatBlock(outputs, layer.fanIn, block, codes, sums, sumsOffset);
+        else
+          accumulateBlock(outputs, layer.kPairs, block, codes, sums, sumsOffset);
+      });
+    if (layer.rowOutputs && isFloat())
+      accumulateFloatRows(layer, codes);
+    else if (layer.rowOutputs)
+      accumulateRows(layer, codes);
+    if (!hasResiduals())
+      return;
+    Value row = residualRows;
+    if (layer.outputs >= 4)
+      row = forResidualRows(layer, 4, row, [&](Value four) { writeResidualRows(layer, 4, four, codes); });
+    forResidualRows(layer, 1, row, [&](Value one) { writeResidualRows(layer, 1, one, codes); });
   }
 
-  /// Sums of one block of `outputs` outputs; returns the address of the next block.
+  /// The correction, and residuals of zero.
+  void prepare(const LayerLayout &layer, Value codes) override {
+    if (isFloat())
+      return;
+    if (layer.blockedOutputs())
+      code.store<V128StoreOp>(scratch, layout.correctionOffset, correction(codes, layer.fanIn));
+    if (!hasResiduals())
+      return;
+    Value zero = code.emit<I32x4SplatOp>(code.i32(0));
+    code.repeat(layer.vectorLength / 4, {{scratch, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+      code.store<V128StoreOp>(at[0], layout.residualsOffset, zero);
+    });
+  }
+
+  /// Runs `accumulate` for the full blocks of weights, in a loop, then for the tail. It gets the number of outputs and
+  /// the addresses of a block and of its sums less `sumsOffset`.
+  void
+  forBlocks(const LayerLayout &layer,
+            function_ref<void(std::uint32_t outputs, Value block, Value sums, std::uint32_t sumsOffset)> accumulate) {
+    std::uint32_t outputs = isFloat() ? quant::kFloatBlockOutputs : quant::kBlockOutputs;
+    std::uint32_t bytes =
+        isFloat() ? quant::floatBlockBytes(outputs, layer.fanIn) : quant::blockBytes(outputs, layer.kPairs);
+    Value block = code.advance(params, layer.blocksOffset);
+    if (layer.fullBlocks)
+      block = code.repeat(layer.fullBlocks, {{block, bytes}, {scratch, 4 * outputs}}, {},
+                          [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                            accumulate(outputs, at[0], at[1], layout.accumulatorsOffset);
+                          })[0];
+    if (layer.tailOutputs)
+      accumulate(layer.tailOutputs, block, scratch, layout.accumulatorsOffset + 4 * outputs * layer.fullBlocks);
+  }
+
+  std::uint32_t ofRow(std::uint32_t row) const { return row * layout.scratchRowBytes; }
+
+  void accumulateTile(const LayerLayout &layer, Value codes) override {
+    if (layer.blockedOutputs())
+      forBlocks(layer, [&](std::uint32_t outputs, Value block, Value sums, std::uint32_t sumsOffset) {
+        if (isFloat())
+          accumulateFloatBlockTile(outputs, layer.fanIn, block, codes, sums, sumsOffset);
+        else
+          accumulateBlockTile(outputs, layer.kPairs, block, codes, sums, sumsOffset);
+      });
+    if (layer.rowOutputs)
+      accumulateRowTile(layer, codes);
+    if (hasResiduals())
+      forResidualRows(layer, 1, residualRows, [&](Value row) { writeResidualTile(layer, row, codes); });
+  }
+
+  /// Sums of four rows and one group of eight outputs at a time: each vector of weights is loaded and shifted once.
+  void accumulateBlockTile(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value sums,
+                           std::uint32_t sumsOffset) {
+    code.repeat(outputs / quant::kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
+                [&](ArrayRef<Value> group, CodeBuilder::Carried) {
+                  SmallVector<Value, 8> initial;
+                  Value low = code.load<V128LoadOp>(group[0], 0), high = code.load<V128LoadOp>(group[0], 16);
+                  for (std::uint32_t row = 0; row < quant::kTileRows; ++row) {
+                    Value correct = code.load<V128LoadOp>(scratch, layout.correctionOffset + ofRow(row));
+                    initial.append({code.emit<I32x4AddOp>(correct, low), high});
+                  }
+                  auto end = code.repeat(kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
+                                         [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                                           Value words = code.load<V128LoadOp>(at[0], 4 * outputs);
+                                           Value high = code.emit<I16x8ShrSOp>(words, code.i32(8));
+                                           for (std::uint32_t row = 0; row < quant::kTileRows; ++row) {
+                                             Value pair = code.load<V128Load32SplatOp>(at[1], ofRow(row), 1);
+                                             Value &a = acc[2 * row], &b = acc[2 * row + 1];
+                                             a = code.emit<I32x4AddOp>(a, code.emit<I32x4DotI16x8SOp>(words, pair));
+                                             b = code.emit<I32x4AddOp>(b, code.emit<I32x4DotI16x8SOp>(high, pair));
+                                           }
+                                         });
+                  for (std::uint32_t row = 0; row < quant::kTileRows; ++row)
+                    storeGroup(end[2 * row], end[2 * row + 1], group[2], sumsOffset + ofRow(row));
+                });
+  }
+
+  /// Eight sums from A and B.
+  void storeGroup(Value a, Value b, Value sums, std::uint32_t offset) {
+    Value low = code.emit<I32x4SubOp>(a, code.emit<I32x4ShlOp>(b, code.i32(8)));
+    code.store<V128StoreOp>(sums, offset, low);
+    code.store<V128StoreOp>(sums, offset + 16, b);
+  }
+
+  /// The sums of the products of a row of int8 weights and the codes of four rows, in lane i that of row i. Codes
+  /// behind the last one count nothing if zeros follow the weights or if `rest` weights are in the last vector.
+  Value tileSums(Value weights, std::uint32_t offset, Value codes, std::uint32_t fullVectors, std::uint32_t rest) {
+    auto product = [&](Value eight, Value at, std::uint32_t row, std::uint32_t begin) -> Value {
+      return code.emit<I32x4DotI16x8SOp>(eight, code.load<V128LoadOp>(at, ofRow(row) + begin, 1));
+    };
+    Value zero = code.emit<I32x4SplatOp>(code.i32(0));
+    SmallVector<Value> sums(quant::kTileRows, zero);
+    if (rest) {
+      Value last = code.load<V128Load8x8SOp>(weights, offset + 8 * fullVectors, 0);
+      last = firstBytes(last, 2 * rest);
+      for (auto [row, sum] : llvm::enumerate(sums))
+        sum = product(last, codes, static_cast<std::uint32_t>(row), 16 * fullVectors);
+    }
+    if (fullVectors)
+      sums = code.repeat(
+          fullVectors, {{weights, 8}, {codes, 16}}, sums, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+            Value eight = code.load<V128Load8x8SOp>(at[0], offset, 0);
+            for (auto [row, sum] : llvm::enumerate(acc))
+              sum = code.emit<I32x4AddOp>(sum, product(eight, at[1], static_cast<std::uint32_t>(row), 0));
+          });
+    sums.truncate(quant::kTileRows);
+    return horizontalSums<I32x4AddOp>(sums);
+  }
+
+  /// Lane i to the i-th row.
+  void storeTileLanes(Value pointer, std::uint32_t offset, Value vector) {
+    for (std::uint32_t row = 0; row < quant::kTileRows; ++row)
+      code.storeLane<V128Store32LaneOp>(pointer, offset + ofRow(row), vector, row, 2);
+  }
+
+  void accumulateRowTile(const LayerLayout &layer, Value codes) {
+    std::uint32_t count = layer.rowOutputs, weightBytes = isFloat() ? 4 : 1;
+    std::uint32_t sumsOffset = layout.accumulatorsOffset + 4 * layer.blockedOutputs();
+    Value rows = code.advance(params, layer.rowsOffset);
+    code.repeat(count, {{rows, weightBytes * layer.fanIn}, {rows, 4}, {scratch, 4}}, {},
+                [&](ArrayRef<Value> at, CodeBuilder::Carried) {
+                  Value bias = code.load<V128Load32SplatOp>(at[1], 0);
+                  Value sums = isFloat()
+                                   ? code.emit<F32x4AddOp>(bias, floatTileSums(at[0], 4 * count, codes, layer.fanIn))
+                                   : code.emit<I32x4AddOp>(
+                                         bias, tileSums(at[0], 4 * count, codes, layer.fanIn / 8, layer.fanIn % 8));
+                  storeTileLanes(at[2], sumsOffset, sums);
+                });
+  }
+
+  void writeResidualTile(const LayerLayout &layer, Value row, Value codes) {
+    Value sums = tileSums(row, quant::kResidualWeightsOffset, codes, (layer.fanIn + 7) / 8, 0);
+    Value multiplier = code.load<V128Load32SplatOp>(row, quant::kResidualMultiplierOffset);
+    Value residuals = code.emit<F32x4MulOp>(code.emit<F32x4ConvertI32x4SOp>(sums), multiplier);
+    storeTileLanes(residualTarget(row), layout.residualsOffset, residuals);
+  }
+
+  /// Four rows and, where blocks have so many, eight outputs at a time.
+  void accumulateFloatBlockTile(std::uint32_t outputs, std::uint32_t fanIn, Value block, Value values, Value sums,
+                                std::uint32_t sumsOffset) {
+    std::uint32_t vectors = outputs % 8 ? 1 : 2;
+    code.repeat(outputs / (4 * vectors), {{block, 16 * vectors}, {sums, 16 * vectors}}, {},
+                [&](ArrayRef<Value> group, CodeBuilder::Carried) {
+                  SmallVector<Value, 8> initial;
+                  for (std::uint32_t i = 0; i < vectors; ++i)
+                    initial.push_back(code.load<V128LoadOp>(group[0], 16 * i));
+                  for (std::uint32_t i = vectors; i < vectors * quant::kTileRows; ++i)
+                    initial.push_back(initial[i - vectors]);
+                  auto end = code.repeat(fanIn, {{group[0], 4 * outputs}, {values, 4}}, initial,
+                                         [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+                                           SmallVector<Value, 2> weights;
+                                           for (std::uint32_t i = 0; i < vectors; ++i)
+                                             weights.push_back(code.load<V128LoadOp>(at[0], 4 * outputs + 16 * i));
+                                           for (std::uint32_t row = 0; row < quant::kTileRows; ++row) {
+                                             Value value = code.load<V128Load32SplatOp>(at[1], ofRow(row));
+                                             for (std::uint32_t i = 0; i < vectors; ++i) {
+                                               Value &sum = acc[row * vectors + i];
+                                               Value product = code.emit<F32x4MulOp>(weights[i], value);
+                                               sum = code.emit<F32x4AddOp>(sum, product);
+                                             }
+                                           }
+                                         });
+                  for (std::uint32_t row = 0; row < quant::kTileRows; ++row)
+                    for (std::uint32_t i = 0; i < vectors; ++i)
+                      code.store<V128StoreOp>(group[1], sumsOffset + ofRow(row) + 16 * i, end[row * vectors + i]);
+                });
+  }
+
+  /// As tileSums, of f32 weights and values.
+  Value floatTileSums(Value weights, std::uint32_t offset, Value values, std::uint32_t fanIn) {
+    std::uint32_t full = fanIn / 4, rest = fanIn % 4;
+    SmallVector<Value> sums(quant::kTileRows, code.emit<I32x4SplatOp>(code.i32(0)));
+    auto accumulate = [&](Value weights, CodeBuilder::Carried acc, function_ref<Value(std::uint32_t row)> load) {
+      for (std::uint32_t row = 0; row < quant::kTileRows; ++row)
+        acc[row] = code.emit<F32x4AddOp>(acc[row], code.emit<F32x4MulOp>(weights, load(row)));
+    };
+    if (full)
+      sums = code.repeat(full, {{weights, 16}, {values, 16}}, sums, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+        accumulate(code.load<V128LoadOp>(at[0], offset, 2), acc,
+                   [&](std::uint32_t row) { return code.load<V128LoadOp>(at[1], ofRow(row), 2); });
+      });
+    sums.truncate(quant::kTileRows);
+    if (rest)
+      accumulate(code.load<V128LoadOp>(weights, offset + 16 * full, 2), sums,
+                 [&](std::uint32_t row) { return loadFirst(values, ofRow(row) + 16 * full, 4 * rest); });
+    return horizontalSums<F32x4AddOp>(sums);
+  }
+
+  /// Sums of one block of `outputs` outputs.
   ///
   /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c
-  /// is A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Blocks").
-  Value accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct,
-                        Value sums, std::uint32_t sumsOffset) {
-    std::uint32_t groups = outputs / kGroupOutputs;
+  /// is A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Two outputs per word").
+  void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value sums,
+                       std::uint32_t sumsOffset) {
+    std::uint32_t groups = outputs / quant::kGroupOutputs;
+    Value correct = code.load<V128LoadOp>(scratch, layout.correctionOffset);
     SmallVector<Value, 8> initial;
     for (std::uint32_t g = 0; g < groups; ++g) {
       initial.push_back(code.emit<I32x4AddOp>(correct, code.load<V128LoadOp>(block, 32 * g)));
       initial.push_back(code.load<V128LoadOp>(block, 32 * g + 16));
     }
-    Value weights = code.advance(block, 4 * outputs);
-    auto end = code.repeat(kPairs, {{weights, 2 * outputs}, {codes, 4}}, initial,
+    auto end = code.repeat(kPairs, {{block, 2 * outputs}, {codes, 4}}, initial,
                            [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
                              Value pair = code.load<V128Load32SplatOp>(at[1], 0, 1);
-                             for (std::uint32_t g = 0; g < groups; ++g)
-                               addProducts(code.load<V128LoadOp>(at[0], 16 * g), pair, acc.slice(2 * g, 2));
+                             for (std::uint32_t g = 0; g < groups; ++g) {
+                               Value words = code.load<V128LoadOp>(at[0], 4 * outputs + 16 * g);
+                               addProducts(words, pair, acc.slice(2 * g, 2));
+                             }
                            });
-    for (std::uint32_t g = 0; g < groups; ++g) {
-      Value a = end[2 * g], b = end[2 * g + 1];
-      code.store<V128StoreOp>(sums, sumsOffset + 32 * g, lowOf(a, b));
-      code.store<V128StoreOp>(sums, sumsOffset + 32 * g + 16, b);
-    }
-    return end[2 * groups];
+    for (std::uint32_t g = 0; g < groups; ++g)
+      storeGroup(end[2 * g], end[2 * g + 1], sums, sumsOffset + 32 * g);
   }
 
   /// Of one group and pair, to A and B.
@@ -176,46 +425,38 @@ private:
     acc[1] = code.emit<I32x4AddOp>(acc[1], code.emit<I32x4DotI16x8SOp>(high, pair));
   }
 
-  Value lowOf(Value a, Value b) {
-    Value shifted = code.emit<I32x4ShlOp>(b, code.i32(8));
-    return code.emit<I32x4SubOp>(a, shifted);
+  /// Their weights end with zeros, so codes that are not theirs do not matter.
+  void writeResidualRows(const LayerLayout &layer, std::uint32_t count, Value row, Value codes) {
+    std::uint32_t stride = quant::residualRowBytes(layer.fanIn);
+    auto sums = rowSums(count, row, quant::kResidualWeightsOffset, stride, codes, (layer.fanIn + 7) / 8, 0);
+    Value multipliers = code.load<V128Load32SplatOp>(row, quant::kResidualMultiplierOffset);
+    for (std::uint32_t i = 1; i < count; ++i)
+      multipliers =
+          code.loadLane<V128Load32LaneOp>(row, i * stride + quant::kResidualMultiplierOffset, multipliers, i, 2);
+    Value sum = code.emit<F32x4ConvertI32x4SOp>(horizontalSums<I32x4AddOp>(sums));
+    Value residuals = code.emit<F32x4MulOp>(sum, multipliers);
+    for (std::uint32_t i = 0; i < count; ++i)
+      code.storeLane<V128Store32LaneOp>(residualTarget(row, i * stride), layout.residualsOffset, residuals, i, 2);
   }
 
-  void writeResiduals(const LayerLayout &layer, Value codes, Value correct) {
-    Value zero = code.emit<I32x4SplatOp>(code.i32(0));
-    code.repeat(quant::residualGroups(layer.outputs), {{scratch, 4 * quant::kResidualOutputs}}, {},
-                [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                  code.store<V128StoreOp>(at[0], layout.residualsOffset, zero);
-                  code.store<V128StoreOp>(at[0], layout.residualsOffset + 16, zero);
-                });
-    forResidualBlocks(layer, [&](Value block, Value target) -> Value {
-      auto end = code.repeat(layer.kPairs, {{block, 16}, {codes, 4}}, {correct, zero},
-                             [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                               Value pair = code.load<V128Load32SplatOp>(at[1], 0, 1);
-                               addProducts(code.load<V128LoadOp>(at[0], quant::kResidualWeightsOffset), pair, acc);
-                             });
-      Value sums[] = {lowOf(end[0], end[1]), end[1]};
-      for (std::uint32_t i = 0; i < 2; ++i) {
-        Value multiplier = code.load<V128LoadOp>(block, quant::kResidualMultiplierOffset + 16 * i);
-        Value residual = code.emit<F32x4MulOp>(code.emit<F32x4ConvertI32x4SOp>(sums[i]), multiplier);
-        code.store<V128StoreOp>(target, layout.residualsOffset + 16 * i, residual);
+  /// Four interleaved sums of each row. Lanes behind the last value add zeros to theirs, which changes nothing.
+  void accumulateFloatRows(const LayerLayout &layer, Value values) {
+    std::uint32_t full = layer.fanIn / 4, rest = layer.fanIn % 4, count = layer.rowOutputs;
+    auto accumulate = [&](Value four, Value at, std::uint32_t begin, CodeBuilder::Carried sums) {
+      for (std::uint32_t row = 0; row < count; ++row) {
+        Value weights = code.load<V128LoadOp>(at, layer.rowsOffset + 4 * (count + row * layer.fanIn + begin), 2);
+        sums[row] = code.emit<F32x4AddOp>(sums[row], code.emit<F32x4MulOp>(weights, four));
       }
-      return code.advance(end[2], quant::kResidualWeightsOffset);
-    });
-  }
-
-  void accumulateFloats(const LayerLayout &layer, Value values) {
-    constexpr std::uint32_t kOutputs = quant::kFloatBlockOutputs;
-    Value block = code.advance(params, layer.blocksOffset);
-    if (layer.fullBlocks)
-      block = code.repeat(
-          layer.fullBlocks, {{block, quant::floatBlockBytes(kOutputs, layer.fanIn)}, {scratch, 4 * kOutputs}}, {},
-          [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-            accumulateFloatBlock(kOutputs, layer.fanIn, at[0], values, at[1], layout.accumulatorsOffset);
-          })[0];
-    if (layer.tailOutputs)
-      accumulateFloatBlock(layer.tailOutputs, layer.fanIn, block, values, scratch,
-                           layout.accumulatorsOffset + 4 * kOutputs * layer.fullBlocks);
+    };
+    SmallVector<Value> sums(count, code.emit<I32x4SplatOp>(code.i32(0)));
+    if (full)
+      sums = code.repeat(full, {{params, 16}, {values, 16}}, sums, [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
+        accumulate(code.load<V128LoadOp>(at[1], 0, 2), at[0], 0, acc);
+      });
+    sums.truncate(count);
+    if (rest)
+      accumulate(loadFirst(values, 16 * full, 4 * rest), params, 4 * full, sums);
+    storeRowSums<F32x4AddOp>(layer, sums);
   }
 
   /// The order of the additions is part of the result: one product after the other.

@@ -10,19 +10,14 @@
 namespace kimic::native {
 
 using quant::ActivationGroup;
+using quant::kGroupOutputs;
 using quant::kNone;
+using quant::kTileRows;
 using quant::LayerLayout;
 using quant::Layout;
 using quant::Signature;
 
 namespace {
-
-/// Rows that share the weights that are loaded.
-constexpr unsigned kTileRows = 4;
-/// Scratch of the rows of a tile lies on the stack, if it is no larger than this.
-constexpr std::uint64_t kMaxTileBytes = 64u << 10;
-/// Outputs that share the 16-byte vectors of a block of int8 weights.
-constexpr unsigned kGroupOutputs = 8;
 
 /// One row, or the rows of a tile: row r has its scratch at scratch + r * scratchStride, and so on.
 struct Rows {
@@ -53,20 +48,12 @@ public:
     code.SetInsertPoint(llvm::BasicBlock::Create(code.getContext(), "entry", &function));
     params = function.getArg(0);
     Value *x = function.getArg(1), *y = function.getArg(2), *rows = function.getArg(4);
-    std::uint64_t tileBytes = std::uint64_t{kTileRows} * layout.scratchBytes;
-    if (tileBytes <= kMaxTileBytes) {
-      llvm::AllocaInst *tile = code.CreateAlloca(llvm::ArrayType::get(code.getInt8Ty(), tileBytes));
-      tile->setAlignment(llvm::Align(64));
-      Value *tiles = code.CreateLShr(rows, code.getInt32(2));
-      auto rest = code.repeatWhileLeft(tiles, {x, y}, [&](IrBuilder::Carried at) {
-        writeRows({kTileRows, at[0], at[1], tile, layout.scratchBytes}, at);
-      });
-      x = rest[0];
-      y = rest[1];
-      rows = code.CreateAnd(rows, code.getInt32(kTileRows - 1));
-    }
-    code.repeatWhileLeft(rows, {x, y},
-                         [&](IrBuilder::Carried at) { writeRows({1, at[0], at[1], function.getArg(3), 0}, at); });
+    Value *scratch = function.getArg(3);
+    auto afterTiles = code.repeatWhileLeft(code.CreateLShr(rows, code.getInt32(2)), {x, y}, [&](IrBuilder::Carried at) {
+      writeRows({kTileRows, at[0], at[1], scratch, layout.scratchRowBytes}, at);
+    });
+    code.repeatWhileLeft(code.CreateAnd(rows, code.getInt32(kTileRows - 1)), afterTiles,
+                         [&](IrBuilder::Carried at) { writeRows({1, at[0], at[1], scratch, 0}, at); });
     code.CreateRetVoid();
   }
 
@@ -94,7 +81,7 @@ private:
   void writeRows(const Rows &rows, IrBuilder::Carried at) {
     forEachRow(rows, [&](const Rows &row) { readInputs(row); });
     if (hasResiduals())
-      residualBlock = code.advance(params, layout.parameterBytes);
+      residualRow = code.advance(params, layout.parameterBytes);
     for (std::size_t i = 0; i < layout.layers.size(); ++i) {
       const LayerLayout &layer = layout.layers[i];
       std::uint64_t codes = layout.codesOffset + std::uint64_t{codeBytes()} * signature.layers[i].readBegin;
@@ -131,9 +118,9 @@ private:
                 {}, [&](ArrayRef<Value *> at, IrBuilder::Carried) { body({1, at[0], at[1], at[2], 0}); });
   }
 
-  /// Covers `count` elements: a loop over vectors of `wide` of them, then vectors of 8, of which the last one may be
-  /// used in part. `body` gets lanes, the elements used, the first element, and the walks' pointers less what the loop
-  /// has added up to it.
+  /// Covers `count` elements: a loop over vectors of `wide` of them, then vectors of 8 and of 4, of which the last one
+  /// may be used in part. `body` gets lanes, the elements used, the first element, and the walks' pointers less what
+  /// the loop has added up to it.
   using Part = llvm::function_ref<void(Operations &ops, unsigned lanes, unsigned used, std::uint64_t first,
                                        ArrayRef<Value *> at)>;
   void inVectors(std::uint64_t count, ArrayRef<IrBuilder::Walk> elements, Part body) {
@@ -148,9 +135,11 @@ private:
       Operations ops(code, params, layout, wide);
       code.repeat(full, walks, {}, [&](ArrayRef<Value *> at, IrBuilder::Carried) { body(ops, wide, wide, 0, at); });
     }
-    Operations ops(code, params, layout, 8);
-    for (std::uint64_t first = count / wide * wide; first < count; first += 8)
-      body(ops, 8, static_cast<unsigned>(std::min<std::uint64_t>(8, count - first)), first, bases);
+    Operations eight(code, params, layout, 8), four(code, params, layout, 4);
+    for (std::uint64_t first = count / wide * wide; first < count; first += 8) {
+      unsigned used = static_cast<unsigned>(std::min<std::uint64_t>(8, count - first)), lanes = used > 4 ? 8 : 4;
+      body(lanes == 8 ? eight : four, lanes, used, first, bases);
+    }
   }
 
   //===--------------------------------------------------------------------===//
@@ -234,17 +223,21 @@ private:
       Value *sums = llvm::Constant::getNullValue(type);
       for (; first < count; first += 8) {
         Value *eight = code.load(type, codes, 2 * first, 2);
-        if (count - first < 8) {
-          SmallVector<llvm::Constant *> mask;
-          for (std::uint32_t i = 0; i < 8; ++i)
-            mask.push_back(code.getInt16(first + i < count ? 0xFFFF : 0));
-          eight = code.CreateAnd(eight, llvm::ConstantExpr::getBitCast(llvm::ConstantVector::get(mask), type));
-        }
-        sums = addDot(sums, eight, code.splatConstant(kFactors, 4));
+        sums = addDot(sums, firstCodes(eight, count - first), code.splatConstant(kFactors, 4));
       }
       collect(sums);
     }
     return total;
+  }
+
+  /// Eight codes, of which those from the `count`-th on are zeroed.
+  Value *firstCodes(Value *eight, std::uint32_t count) {
+    if (count >= 8)
+      return eight;
+    SmallVector<llvm::Constant *> mask;
+    for (std::uint32_t i = 0; i < 8; ++i)
+      mask.push_back(code.getInt16(i < count ? 0xFFFF : 0));
+    return code.CreateAnd(eight, llvm::ConstantExpr::getBitCast(llvm::ConstantVector::get(mask), eight->getType()));
   }
 
   /// Each of the `pairs` pairs of codes at `pointer + offset`, in lanes / pairs neighbouring lanes.
@@ -358,6 +351,15 @@ private:
   /// The layer's sums, to the accumulators, and its residuals.
   void accumulate(const Rows &rows, const LayerLayout &layer, std::uint64_t codesOffset) {
     Value *codes = code.advance(rows.scratch, codesOffset);
+    if (layer.blockedOutputs())
+      accumulateBlocks(rows, layer, codes);
+    if (layer.rowOutputs)
+      accumulateRows(rows, layer, codes);
+    if (hasResiduals())
+      accumulateResiduals(rows, layer, codes);
+  }
+
+  void accumulateBlocks(const Rows &rows, const LayerLayout &layer, Value *codes) {
     SmallVector<Value *, kTileRows> correct;
     for (unsigned r = 0; r < rows.count; ++r)
       correct.push_back(correction(code.advance(codes, r * rows.scratchStride), layer.fanIn));
@@ -395,8 +397,6 @@ private:
     }
     if (layer.tailOutputs)
       accumulateBlocks(1, layer.tailOutputs, weights, sums);
-    if (hasResiduals())
-      accumulateResiduals(rows, layer, codes, correct);
   }
 
   /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c
@@ -423,30 +423,69 @@ private:
     }
   }
 
-  void accumulateResiduals(const Rows &rows, const LayerLayout &layer, Value *codes, ArrayRef<Value *> correct) {
-    llvm::Constant *zeros = llvm::Constant::getNullValue(code.vectorOf(code.getFloatTy(), 8));
+  /// The i32 sums of the products of the int8 weights from `weights + offset` on and each row's codes.
+  SmallVector<Value *, kTileRows> rowSums(const Rows &rows, Value *weights, std::uint64_t offset, Value *codes,
+                                          std::uint32_t fanIn) {
+    auto addProducts = [&](Value *weightsAt, std::uint64_t weight, Value *codesAt, std::uint64_t first, unsigned lanes,
+                           std::uint32_t count, IrBuilder::Carried sums) {
+      Value *bytes = code.load(code.vectorOf(code.getInt8Ty(), 2 * lanes), weightsAt, weight, 1);
+      Value *words = code.CreateSExt(bytes, code.vectorOf(code.getInt16Ty(), 2 * lanes));
+      for (unsigned r = 0; r < rows.count; ++r) {
+        Value *some = code.load(integers(lanes), codesAt, r * rows.scratchStride + 2 * first, 2);
+        sums[r] = addDot(sums[r], code.CreateBitCast(words, integers(lanes)), firstCodes(some, count));
+      }
+    };
+    SmallVector<Value *, kTileRows> totals(rows.count, code.getInt32(0));
+    auto collect = [&](ArrayRef<Value *> sums) {
+      for (unsigned r = 0; r < rows.count; ++r)
+        totals[r] = code.CreateAdd(totals[r], code.CreateAddReduce(sums[r]));
+    };
+    std::uint32_t wide = 2 * lanes(), full = fanIn / wide;
+    if (full) {
+      SmallVector<Value *> initial(rows.count, llvm::Constant::getNullValue(integers(lanes())));
+      collect(code.repeat(full, {{weights, wide}, {codes, 2 * wide}}, initial,
+                          [&](ArrayRef<Value *> at, IrBuilder::Carried sums) {
+                            addProducts(at[0], offset, at[1], 0, lanes(), wide, sums);
+                          }));
+    }
+    // What follows the weights and the codes may be read, eight of each.
+    SmallVector<Value *> sums(rows.count, llvm::Constant::getNullValue(integers(4)));
+    for (std::uint32_t first = full * wide; first < fanIn; first += 8)
+      addProducts(weights, offset + first, codes, first, 4, fanIn - first, sums);
+    if (fanIn % wide)
+      collect(sums);
+    return totals;
+  }
+
+  void accumulateRows(const Rows &rows, const LayerLayout &layer, Value *codes) {
+    Value *numbers = code.advance(params, layer.rowsOffset);
+    Value *first = code.advance(rows.scratch, layout.accumulatorsOffset + 4 * layer.blockedOutputs());
+    code.repeat(layer.rowOutputs, {{numbers, layer.fanIn}, {numbers, 4}, {first, 4}}, {},
+                [&](ArrayRef<Value *> at, IrBuilder::Carried) {
+                  Value *bias = code.load(code.getInt32Ty(), at[1], 0, 4);
+                  auto sums = rowSums(rows, at[0], 4 * layer.rowOutputs, codes, layer.fanIn);
+                  for (unsigned r = 0; r < rows.count; ++r)
+                    code.store(code.CreateAdd(bias, sums[r]), at[2], r * rows.scratchStride, 4);
+                });
+  }
+
+  void accumulateResiduals(const Rows &rows, const LayerLayout &layer, Value *codes) {
+    llvm::Constant *zeros = llvm::Constant::getNullValue(code.vectorOf(code.getFloatTy(), 4));
     for (unsigned r = 0; r < rows.count; ++r)
       code.repeat(
-          quant::residualGroups(layer.outputs),
-          {{code.advance(rows.scratch, r * rows.scratchStride), 4 * quant::kResidualOutputs}}, {},
+          layer.vectorLength / 4, {{code.advance(rows.scratch, r * rows.scratchStride), 16}}, {},
           [&](ArrayRef<Value *> at, IrBuilder::Carried) { code.store(zeros, at[0], layout.residualsOffset, 16); });
     Value *count = code.load(code.getInt32Ty(), params, layer.residualCountOffset, 4);
-    residualBlock = code.repeatWhileLeft(count, {residualBlock}, [&](IrBuilder::Carried at) {
-      Value *block = at[0];
-      Value *group = code.CreateZExt(code.load(code.getInt32Ty(), block, 0, 4), code.getInt64Ty());
-      Value *residuals = code.CreateInBoundsGEP(code.getInt8Ty(), rows.scratch,
-                                                code.CreateShl(group, 5)); // 32 bytes for each group of eight outputs
-      Column column{quant::kResidualWeightsOffset, 0, 0, 1};
-      auto dots = dotProducts(rows, block, codes, column, 4, 16, layer.kPairs);
-      llvm::Type *eight = code.vectorOf(code.getFloatTy(), 8);
-      Value *multipliers = code.load(eight, block, quant::kResidualMultiplierOffset, 16);
-      for (unsigned r = 0; r < rows.count; ++r) {
-        Sums dot = dots[r][0];
-        dot.a = code.CreateAdd(dot.a, code.CreateVectorSplat(4, correct[r]));
-        Value *sums = code.CreateSIToFP(inOrder(lowOf(dot), dot.b, 1), eight);
-        code.store(code.CreateFMul(sums, multipliers), residuals, r * rows.scratchStride + layout.residualsOffset, 16);
-      }
-      at[0] = code.advance(block, quant::residualBlockBytes(layer.kPairs));
+    residualRow = code.repeatWhileLeft(count, {residualRow}, [&](IrBuilder::Carried at) {
+      Value *row = at[0];
+      Value *output = code.CreateZExt(code.load(code.getInt32Ty(), row, 0, 4), code.getInt64Ty());
+      Value *residual = code.CreateInBoundsGEP(code.getInt8Ty(), rows.scratch, code.CreateShl(output, 2));
+      Value *multiplier = code.load(code.getFloatTy(), row, quant::kResidualMultiplierOffset, 4);
+      auto sums = rowSums(rows, row, quant::kResidualWeightsOffset, codes, layer.fanIn);
+      for (unsigned r = 0; r < rows.count; ++r)
+        code.store(code.CreateFMul(code.CreateSIToFP(sums[r], code.getFloatTy()), multiplier), residual,
+                   r * rows.scratchStride + layout.residualsOffset, 4);
+      at[0] = code.advance(row, quant::residualRowBytes(layer.fanIn));
     })[0];
   }
 
@@ -488,6 +527,41 @@ private:
     }
     if (layer.tailOutputs)
       accumulateBlocks(1, layer.tailOutputs, weights, sums);
+    if (layer.rowOutputs)
+      accumulateFloatRows(rows, layer, values);
+  }
+
+  /// Four interleaved sums of each row. Lanes behind the last value add zeros to theirs, which changes nothing.
+  void accumulateFloatRows(const Rows &rows, const LayerLayout &layer, Value *values) {
+    llvm::FixedVectorType *type = code.vectorOf(code.getFloatTy(), 4);
+    std::uint64_t full = layer.fanIn / 4, weightsOffset = 4 * layer.rowOutputs;
+    Value *numbers = code.advance(params, layer.rowsOffset);
+    Value *first = code.advance(rows.scratch, layout.accumulatorsOffset + 4 * layer.blockedOutputs());
+    auto accumulate = [&](Value *weightsAt, Value *valuesAt, std::uint64_t k, unsigned used, IrBuilder::Carried sums) {
+      Value *weights = code.load(type, weightsAt, weightsOffset + 4 * k, 4);
+      for (unsigned r = 0; r < rows.count; ++r) {
+        Value *some = code.loadFirst(code.getFloatTy(), used, 4, valuesAt, r * rows.scratchStride + 4 * k, 4);
+        sums[r] = code.CreateFAdd(sums[r], code.CreateFMul(weights, some));
+      }
+    };
+    code.repeat(layer.rowOutputs, {{numbers, std::uint64_t{4} * layer.fanIn}, {numbers, 4}, {first, 4}}, {},
+                [&](ArrayRef<Value *> at, IrBuilder::Carried) {
+                  SmallVector<Value *> sums(rows.count, llvm::Constant::getNullValue(type));
+                  if (full)
+                    sums = code.repeat(full, {{at[0], 16}, {values, 16}}, sums,
+                                       [&](ArrayRef<Value *> four, IrBuilder::Carried acc) {
+                                         accumulate(four[0], four[1], 0, 4, acc);
+                                       });
+                  if (layer.fanIn % 4)
+                    accumulate(at[0], values, 4 * full, layer.fanIn % 4, sums);
+                  Value *bias = code.load(code.getFloatTy(), at[1], 0, 4);
+                  for (unsigned r = 0; r < rows.count; ++r) {
+                    Value *halves = code.CreateFAdd(code.slice(sums[r], 0, 2), code.slice(sums[r], 2, 2));
+                    Value *sum = code.CreateFAdd(code.CreateExtractElement(halves, std::uint64_t{0}),
+                                                 code.CreateExtractElement(halves, std::uint64_t{1}));
+                    code.store(code.CreateFAdd(bias, sum), at[2], r * rows.scratchStride, 4);
+                  }
+                });
   }
 
   /// The order of the additions is part of the result: one product after the other.
@@ -636,7 +710,7 @@ private:
   const Layout &layout;
   const Target &target;
   Value *params = nullptr;
-  Value *residualBlock = nullptr; ///< the next one of the rows
+  Value *residualRow = nullptr; ///< the next one of the parameter block
 };
 
 } // namespace

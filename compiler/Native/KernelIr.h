@@ -14,7 +14,7 @@
 namespace kimic::native {
 
 /// Changes whenever the code of any kernel changes: compiled kernels of another version are not used.
-inline constexpr std::uint32_t kGeneratorVersion = 1;
+inline constexpr std::uint32_t kGeneratorVersion = 2;
 
 /// Appends the function `name` to `module`. REQUIRES: layout == layoutOf(signature).
 void writeKernel(llvm::Module &module, llvm::StringRef name, const quant::Signature &signature,

@@ -193,8 +193,8 @@ static void measureRouter(const Matrix &expected, const Matrix &actual, const Me
 // The measurement
 //===--------------------------------------------------------------------===//
 
-Yardstick makeYardstick(const fann::Network &network, Matrix inputs, std::optional<Matrix> targets, MeasuredOn measuredOn,
-                        const MeasureOptions &options) {
+Yardstick makeYardstick(const fann::Network &network, Matrix inputs, std::optional<Matrix> targets,
+                        MeasuredOn measuredOn, const MeasureOptions &options) {
   Yardstick out;
   out.options = options;
   out.measuredOn = measuredOn;
@@ -279,8 +279,8 @@ Measurement measure(const CompiledExpert &expert, const Yardstick &yardstick) {
   out.sqnrDb = all.sqnrDb();
   out.cosine = all.cosine();
   if (yardstick.isClassifier)
-    out.agreement = agreement(classesOf(expected, yardstick.outputThreshold),
-                              classesOf(actual, yardstick.outputThreshold));
+    out.agreement =
+        agreement(classesOf(expected, yardstick.outputThreshold), classesOf(actual, yardstick.outputThreshold));
   if (yardstick.options.topK > 0)
     measureRouter(expected, actual, yardstick.options, out);
   if (yardstick.targets)
@@ -319,8 +319,8 @@ ConfidenceInterval bootstrapMean(std::size_t count, std::size_t plus, std::size_
   return {means[kResamples / 40 - 1], means[kResamples - kResamples / 40]};
 }
 
-static std::uint32_t residualBlocks(const quant::Layout &layout, std::size_t layer,
-                                    std::span<const std::uint8_t> parameters) {
+static std::uint32_t residualRows(const quant::Layout &layout, std::size_t layer,
+                                  std::span<const std::uint8_t> parameters) {
   std::uint32_t offset = layout.layers[layer].residualCountOffset, count = 0;
   if (offset != quant::kNone)
     std::memcpy(&count, parameters.data() + offset, sizeof count);
@@ -331,19 +331,8 @@ std::uint32_t residualRows(const CompiledExpert &expert) {
   auto layout = quant::layoutOf(expert.signature);
   std::uint32_t rows = 0;
   for (std::size_t l = 0; layout && l < layout->layers.size(); ++l)
-    rows += std::min(layout->layers[l].outputs,
-                     residualBlocks(*layout, l, expert.parameters) * quant::kResidualOutputs);
+    rows += residualRows(*layout, l, expert.parameters);
   return rows;
-}
-
-static std::uint64_t weightBytesOf(quant::WeightFormat format, const quant::LayerLayout &layer,
-                                   std::uint32_t residualBlockCount) {
-  if (format == quant::WeightFormat::Float32)
-    return std::uint64_t{layer.fullBlocks} * quant::floatBlockBytes(quant::kFloatBlockOutputs, layer.fanIn) +
-           quant::floatBlockBytes(layer.tailOutputs, layer.fanIn);
-  return std::uint64_t{layer.fullBlocks} * quant::blockBytes(quant::kBlockOutputs, layer.kPairs) +
-         quant::blockBytes(layer.tailOutputs, layer.kPairs) +
-         std::uint64_t{residualBlockCount} * quant::residualBlockBytes(layer.kPairs);
 }
 
 /// "sigmoid x 8, linear x 2".
@@ -414,7 +403,8 @@ private:
   const expert::Layers &network;
   const std::vector<std::vector<std::uint32_t>> &orders;
   std::size_t rows;
-  std::vector<std::vector<double>> floats, compiled; ///< by layer: [rows][outputs], outputs as the signature orders them
+  std::vector<std::vector<double>> floats,
+      compiled; ///< by layer: [rows][outputs], outputs as the signature orders them
 
   void readFloats(std::size_t l, std::size_t i, std::span<const double> values) {
     std::size_t width = signature.layers[l].outputs();
@@ -454,7 +444,8 @@ private:
           std::int16_t code;
           std::memcpy(&code, scratch + layout.codesOffset + (first + n) * sizeof code, sizeof code);
           quant::CodeKind kind = quant::codeKindOf(group.function);
-          out[n] = kind == quant::CodeKind::Unbounded ? code : (code - quant::zeroPointOf(kind)) * quant::codeScaleOf(kind);
+          out[n] =
+              kind == quant::CodeKind::Unbounded ? code : (code - quant::zeroPointOf(kind)) * quant::codeScaleOf(kind);
         }
   }
 
@@ -497,9 +488,9 @@ static std::vector<LayerReport> reportLayers(const CompiledExpert &expert, const
     report.inputs = place.fanIn;
     report.outputs = place.outputs;
     report.functions = functionsOf(expert.signature.layers[l]);
-    std::uint32_t blocks = residualBlocks(*layout, l, expert.parameters);
-    report.residualRows = std::min(place.outputs, blocks * quant::kResidualOutputs);
-    report.weightBytes = weightBytesOf(expert.signature.weights(), place, blocks);
+    report.residualRows = residualRows(*layout, l, expert.parameters);
+    report.weightBytes = quant::weightBytes(expert.signature.weights(), place) +
+                         std::uint64_t{report.residualRows} * quant::residualRowBytes(place.fanIn);
     std::vector<Comparison> rows = values.compare(l);
     Comparison all;
     double predictedNoise = 0;

@@ -535,11 +535,7 @@ private:
       for (std::uint32_t row : plan.residualRows[l])
         isWanted[row] = true;
     for (std::size_t n = 0; n < out.size(); ++n)
-      if (isWanted[orders[l][n]]) {
-        std::size_t group = n / quant::kResidualOutputs * quant::kResidualOutputs;
-        for (std::size_t i = group; i < std::min(out.size(), group + quant::kResidualOutputs); ++i)
-          out[i] = true;
-      }
+      out[n] = isWanted[orders[l][n]];
     return out;
   }
 
@@ -684,17 +680,14 @@ private:
     }
     if (anyClamped)
       numbers.limit = std::move(limit);
-    for (std::uint32_t group = 0; group * quant::kResidualOutputs < outputs; ++group) {
-      std::uint32_t begin = group * quant::kResidualOutputs, end = std::min(outputs, begin + quant::kResidualOutputs);
-      if (!hasResidual[begin])
+    for (std::uint32_t n = 0; n < outputs; ++n) {
+      if (!hasResidual[n])
         continue;
-      quant::ResidualGroup &residual = numbers.residuals.emplace_back();
-      residual.group = group;
-      for (std::uint32_t i = begin; i < end; ++i) {
-        residual.multiplier.push_back(secondMultiplier[i]);
-        for (std::uint32_t k = 0; k < fanIn; ++k)
-          residual.weights.push_back(static_cast<std::int8_t>(quantizedRows[i].second.integers[k]));
-      }
+      quant::ResidualRow &residual = numbers.residuals.emplace_back();
+      residual.output = n;
+      residual.multiplier = secondMultiplier[n];
+      for (std::uint32_t k = 0; k < fanIn; ++k)
+        residual.weights.push_back(static_cast<std::int8_t>(quantizedRows[n].second.integers[k]));
     }
     simulate(l, quantizedRows, secondMultiplier, hasResidual, inputs);
     return {};

@@ -33,8 +33,7 @@ struct Options {
 /// The precision of an expert.
 struct Plan {
   quant::WeightFormat weights = quant::WeightFormat::Int8;
-  /// Int8Residual: by layer, the rows that need a second plane, as numbered in the network; others in their groups of 8
-  /// get one too. Missing layers: none.
+  /// Int8Residual: by layer, the rows that get a second plane, as numbered in the network. Missing layers: none.
   std::vector<std::vector<std::uint32_t>> residualRows;
   bool allResidual = false; ///< Int8Residual: every row has a second plane, so weights have 16 bits
 };
@@ -66,7 +65,7 @@ struct Quantized {
 
 /// Quantizes `network`, whose ranges come from `calibration` or wider data. At most kMaxRows evenly spaced calibration
 /// rows are used; fewer than 1024 are joined by random mixtures of two, always the same. Hidden neurons may be permuted
-/// within their runs, so that rows with residuals share groups. The result is valid and proveNoOverflow holds. Errors:
+/// within their runs. The result is valid and proveNoOverflow holds. Errors:
 /// InputRangeTooLarge, WeightsTooLarge. REQUIRES: calibration.cols == network.inputs, calibration.rows >= 1, everything
 /// is finite.
 Result<Quantized> quantize(const Network &network, const Matrix &calibration, const Plan &plan = {},

@@ -162,7 +162,7 @@ def PackWeights : Pass<"qexpert-pack-weights", "mlir::ModuleOp"> {
     ```mlir
     qexpert.define @e(%x: tensor<2xf32>) -> tensor<1xf32> { ... }
     // becomes
-    qexpert.expert @e signature(<2 -> [0: sigmoid_symmetric x 1]>) parameters(dense<...> : tensor<192xi8>)
+    qexpert.expert @e signature(<2 -> [0: sigmoid_symmetric x 1]>) parameters(dense<...> : tensor<128xi8>)
     ```
   }];
 }
@@ -176,7 +176,7 @@ def OutlineKernels : Pass<"qexpert-outline-kernels", "mlir::ModuleOp"> {
     qexpert.expert @a signature(<2 -> [0: linear x 1]>) parameters(...)
     qexpert.expert @b signature(<2 -> [0: linear x 1]>) parameters(...)
     // becomes
-    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 128 scratch 64
+    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 80 scratch 256
     qexpert.expert @a kernel(@"w8a14_2-1_linear") parameters(...)
     qexpert.expert @b kernel(@"w8a14_2-1_linear") parameters(...)
     ```

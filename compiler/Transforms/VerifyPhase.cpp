@@ -106,7 +106,7 @@ static LogicalResult verifyOutlined(ModuleOp module) {
     if (!kernel)
       return expert.emitOpError() << "names the kernel @" << *expert.getKernel() << ", which does not exist";
     auto bytes = expert.getParameters().getNumElements();
-    // Residual blocks come after what the kernel's layout knows.
+    // Residual rows come after what the kernel's layout knows.
     bool hasResiduals = kernel.getSignature().getWeights() == quant::WeightFormat::Int8Residual;
     if (hasResiduals ? bytes < static_cast<std::int64_t>(kernel.getParameterBytes())
                      : bytes != static_cast<std::int64_t>(kernel.getParameterBytes()))

@@ -47,7 +47,7 @@ Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std:
                                                       std::span<const std::uint8_t> raw);
 
 /// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or at least that if
-/// residual blocks may follow. quant::validateParameters judges the bytes. REQUIRES: layout == layoutOf(signature).
+/// residual rows may follow. quant::validateParameters judges the bytes. REQUIRES: layout == layoutOf(signature).
 Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature,
                              const quant::Layout &layout);
 

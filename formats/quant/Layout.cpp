@@ -36,6 +36,12 @@ std::uint32_t Layout::constantsOffset(ConstantTable table) const {
   return kNone;
 }
 
+std::uint64_t weightBytes(WeightFormat format, const LayerLayout &layer) {
+  std::uint64_t blocked = layer.blockedOutputs(), rows = layer.rowOutputs, fanIn = layer.fanIn;
+  return format == WeightFormat::Float32 ? layer.outputs * (fanIn + 1) * 4
+                                         : blocked * (std::uint64_t{layer.kPairs} * 2 + 4) + rows * (fanIn + 4);
+}
+
 Result<Layout> layoutOf(const Signature &signature) {
   Layout layout{};
   Arena parameters;
@@ -60,7 +66,8 @@ Result<Layout> layoutOf(const Signature &signature) {
 
   layout.inputBoundsOffset = parameters.take(8);
   layout.inputScaleOffset = isFloat ? kNone : parameters.take(roundUp(signature.inputs, 8) * 4);
-  std::uint32_t blockOutputs = isFloat ? kFloatBlockOutputs : kBlockOutputs, blockUnit = isFloat ? 4 : 8;
+  std::uint32_t blockOutputs = isFloat ? kFloatBlockOutputs : kBlockOutputs,
+                groupOutputs = isFloat ? kFloatGroupOutputs : kGroupOutputs;
 
   std::uint64_t codes = signature.inputs;
   std::uint64_t widestVector = 0;
@@ -72,19 +79,18 @@ Result<Layout> layoutOf(const Signature &signature) {
     l.fanIn = static_cast<std::uint32_t>(codes - layer.readBegin);
     l.outputs = layer.outputs();
     l.kPairs = l.fanIn / 2 + l.fanIn % 2;
-    l.fullBlocks = l.outputs / blockOutputs;
-    l.tailOutputs = static_cast<std::uint32_t>(roundUp(l.outputs % blockOutputs, blockUnit));
-    if (l.tailOutputs == blockOutputs) {
-      ++l.fullBlocks;
-      l.tailOutputs = 0;
-    }
-    // One group starts at output 0; with several, a vector of 8 may start at any output.
-    l.vectorLength = static_cast<std::uint32_t>(roundUp(layer.groups.size() == 1 ? l.outputs : l.outputs + 7, 8));
+    l.rowOutputs = l.outputs % groupOutputs;
+    l.fullBlocks = l.blockedOutputs() / blockOutputs;
+    l.tailOutputs = l.blockedOutputs() % blockOutputs;
+    // One group starts at output 0; with several, a vector of 4 may start at any output.
+    l.vectorLength = static_cast<std::uint32_t>(roundUp(layer.groups.size() == 1 ? l.outputs : l.outputs + 3, 4));
     l.codesBegin = static_cast<std::uint32_t>(codes);
 
-    std::uint64_t paddedOutputs = roundUp(l.outputs, blockUnit);
-    std::uint64_t bytesPerOutput = isFloat ? (std::uint64_t{l.fanIn} + 1) * 4 : std::uint64_t{l.kPairs} * 2 + 4;
-    l.blocksOffset = parameters.take(paddedOutputs * bytesPerOutput);
+    std::uint64_t bytes = weightBytes(layer.weights, l);
+    l.blocksOffset = parameters.take(bytes);
+    // Past a block that is too large, which is refused below, offsets mean nothing.
+    std::uint64_t rowBytes = std::uint64_t{l.rowOutputs} * (isFloat ? (l.fanIn + 1) * 4 : l.fanIn + 4);
+    l.rowsOffset = static_cast<std::uint32_t>(l.blocksOffset + bytes - rowBytes);
     l.boundsOffset = isLast || isFloat ? kNone : parameters.take(8);
     l.multiplierOffset = isFloat ? kNone : parameters.take(std::uint64_t{l.vectorLength} * 4);
     bool isClamped = std::any_of(layer.groups.begin(), layer.groups.end(),
@@ -104,16 +110,19 @@ Result<Layout> layoutOf(const Signature &signature) {
 
   Arena scratch;
   layout.codesOffset = scratch.take((codes + kCodePadding) * (isFloat ? 4 : 2));
+  layout.correctionOffset = scratch.take(16);
   layout.accumulatorsOffset = scratch.take(widestVector * 4);
   layout.residualsOffset = hasResiduals ? scratch.take(widestVector * 4) : kNone;
   layout.logitsOffset = signature.head == Head::None ? kNone : scratch.take(lastVector * 4);
 
   if (parameters.size() > kMaxBlockBytes)
     return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);
-  if (scratch.size() > kMaxBlockBytes)
-    return makeError(ErrorId::ScratchTooLarge, scratch.size(), kMaxBlockBytes);
+  std::uint64_t scratchBytes = scratch.size() * kTileRows;
+  if (scratchBytes > kMaxBlockBytes)
+    return makeError(ErrorId::ScratchTooLarge, scratchBytes, kMaxBlockBytes);
   layout.parameterBytes = static_cast<std::uint32_t>(parameters.size());
-  layout.scratchBytes = static_cast<std::uint32_t>(scratch.size());
+  layout.scratchRowBytes = static_cast<std::uint32_t>(scratch.size());
+  layout.scratchBytes = static_cast<std::uint32_t>(scratchBytes);
   return layout;
 }
 

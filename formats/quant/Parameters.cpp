@@ -59,14 +59,11 @@ OutputPlace placeOf(const LayerLayout &layer, std::uint32_t output) {
   OutputPlace place;
   place.blockOffset = std::size_t{block} * blockBytes(kBlockOutputs, layer.kPairs);
   place.blockOutputs = block < layer.fullBlocks ? kBlockOutputs : layer.tailOutputs;
-  place.group = inBlock / 8;
+  place.group = inBlock / kGroupOutputs;
   place.lane = inBlock % 4;
-  place.isHigh = inBlock % 8 >= 4;
+  place.isHigh = inBlock % kGroupOutputs >= 4;
   return place;
 }
-
-/// Where output `row` of a residual block stands in it.
-OutputPlace residualPlaceOf(std::uint32_t row) { return {0, kResidualOutputs, 0, row % 4, row >= 4}; }
 
 /// Offset of the weight (output, k) from the first weight of its block.
 std::size_t weightOffset(const OutputPlace &place, std::uint32_t k) {
@@ -81,93 +78,82 @@ std::size_t biasOffset(const OutputPlace &place, bool isHigh) {
 /// What a weight's byte is stored xor with.
 std::uint8_t maskOf(const OutputPlace &place) { return place.isHigh ? 0 : 0x80; }
 
-/// Writes a row of weights, zeros if it is empty, to the weights of its block.
-void packRow(const OutputPlace &place, std::span<const std::int8_t> row, std::uint32_t fanIn, std::uint8_t *weights) {
-  for (std::uint32_t k = 0; k < fanIn; ++k)
-    weights[weightOffset(place, k)] = static_cast<std::uint8_t>(row.empty() ? std::int8_t{0} : row[k]) ^ maskOf(place);
-}
-
-void unpackRow(const OutputPlace &place, const std::uint8_t *weights, std::span<std::int8_t> row) {
-  for (std::uint32_t k = 0; k < row.size(); ++k)
-    row[k] = static_cast<std::int8_t>(static_cast<std::uint8_t>(weights[weightOffset(place, k)] ^ maskOf(place)));
-}
-
-/// The n-th row of a matrix of `length` columns, or nothing past its last row.
-std::span<const std::int8_t> rowOf(const std::vector<std::int8_t> &weights, std::uint32_t length, std::uint32_t n) {
-  std::size_t begin = std::size_t{n} * length;
-  return begin < weights.size() ? std::span(weights).subspan(begin, length) : std::span<const std::int8_t>();
-}
-
-void packLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *blocks) {
-  std::uint32_t padded = layout.fullBlocks * kBlockOutputs + layout.tailOutputs;
-  for (std::uint32_t n = 0; n < padded; ++n) {
+void packLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *bytes) {
+  const std::int8_t *row = layer.weights.data();
+  for (std::uint32_t n = 0; n < layout.blockedOutputs(); ++n, row += layout.fanIn) {
     OutputPlace place = placeOf(layout, n);
-    std::uint8_t *block = blocks + place.blockOffset;
-    packRow(place, rowOf(layer.weights, layout.fanIn, n), layout.fanIn, block + place.blockOutputs * 4);
-    auto biasOf = [&](std::uint32_t output) {
-      return output < layout.outputs ? static_cast<std::uint32_t>(layer.bias[output]) : 0;
-    };
+    std::uint8_t *block = bytes + layout.blocksOffset + place.blockOffset;
+    for (std::uint32_t k = 0; k < layout.fanIn; ++k)
+      block[place.blockOutputs * 4 + weightOffset(place, k)] = static_cast<std::uint8_t>(row[k]) ^ maskOf(place);
+    auto biasOf = [&](std::uint32_t output) { return static_cast<std::uint32_t>(layer.bias[output]); };
     std::uint32_t word = place.isHigh ? biasOf(n) : biasOf(n) + 256 * biasOf(n + 4);
     storeU32(block + biasOffset(place, place.isHigh), word);
   }
+  std::uint8_t *rows = bytes + layout.rowsOffset;
+  for (std::uint32_t i = 0; i < layout.rowOutputs; ++i)
+    storeU32(rows + 4 * i, static_cast<std::uint32_t>(layer.bias[layout.blockedOutputs() + i]));
+  std::memcpy(rows + std::size_t{layout.rowOutputs} * 4, row, std::size_t{layout.rowOutputs} * layout.fanIn);
 }
 
-void unpackLayer(const LayerLayout &layout, const std::uint8_t *blocks, LayerParameters &layer) {
+void unpackLayer(const LayerLayout &layout, const std::uint8_t *bytes, LayerParameters &layer) {
   layer.weights.resize(std::size_t{layout.outputs} * layout.fanIn);
   layer.bias.resize(layout.outputs);
-  for (std::uint32_t n = 0; n < layout.outputs; ++n) {
+  std::int8_t *row = layer.weights.data();
+  for (std::uint32_t n = 0; n < layout.blockedOutputs(); ++n, row += layout.fanIn) {
     OutputPlace place = placeOf(layout, n);
-    const std::uint8_t *block = blocks + place.blockOffset;
-    unpackRow(place, block + place.blockOutputs * 4,
-              std::span(layer.weights).subspan(std::size_t{n} * layout.fanIn, layout.fanIn));
+    const std::uint8_t *block = bytes + layout.blocksOffset + place.blockOffset;
+    for (std::uint32_t k = 0; k < layout.fanIn; ++k)
+      row[k] = static_cast<std::int8_t>(
+          static_cast<std::uint8_t>(block[place.blockOutputs * 4 + weightOffset(place, k)] ^ maskOf(place)));
     std::uint32_t high = loadU32(block + biasOffset(place, true));
     std::uint32_t bias = place.isHigh ? high : loadU32(block + biasOffset(place, false)) - 256 * high;
     layer.bias[n] = static_cast<std::int32_t>(bias);
   }
+  const std::uint8_t *rows = bytes + layout.rowsOffset;
+  for (std::uint32_t i = 0; i < layout.rowOutputs; ++i)
+    layer.bias[layout.blockedOutputs() + i] = static_cast<std::int32_t>(loadU32(rows + 4 * i));
+  std::memcpy(row, rows + std::size_t{layout.rowOutputs} * 4, std::size_t{layout.rowOutputs} * layout.fanIn);
 }
 
-void packResidual(const LayerLayout &layout, const ResidualGroup &residual, std::uint8_t *block) {
-  storeU32(block, residual.group);
-  storeF32s(block + kResidualMultiplierOffset, residual.multiplier);
-  for (std::uint32_t row = 0; row < kResidualOutputs; ++row)
-    packRow(residualPlaceOf(row), rowOf(residual.weights, layout.fanIn, row), layout.fanIn,
-            block + kResidualWeightsOffset);
+void packResidual(const ResidualRow &residual, std::uint8_t *row) {
+  storeU32(row, residual.output);
+  storeF32(row + kResidualMultiplierOffset, residual.multiplier);
+  std::memcpy(row + kResidualWeightsOffset, residual.weights.data(), residual.weights.size());
 }
 
-ResidualGroup unpackResidual(const LayerLayout &layout, const std::uint8_t *block) {
-  ResidualGroup residual;
-  residual.group = loadU32(block);
-  std::uint32_t rows = std::min(kResidualOutputs, layout.outputs - residual.group * kResidualOutputs);
-  residual.multiplier = loadF32s(block + kResidualMultiplierOffset, rows);
-  residual.weights.resize(std::size_t{rows} * layout.fanIn);
-  for (std::uint32_t row = 0; row < rows; ++row)
-    unpackRow(residualPlaceOf(row), block + kResidualWeightsOffset,
-              std::span(residual.weights).subspan(std::size_t{row} * layout.fanIn, layout.fanIn));
+ResidualRow unpackResidual(const LayerLayout &layout, const std::uint8_t *row) {
+  ResidualRow residual{loadU32(row), std::vector<std::int8_t>(layout.fanIn), loadF32(row + kResidualMultiplierOffset)};
+  std::memcpy(residual.weights.data(), row + kResidualWeightsOffset, layout.fanIn);
   return residual;
 }
 
-/// Offset of the number (output, i) in a Float32 layer's blocks; i = 0: the bias, else weight i - 1.
+/// Offset of the number (output, i) of a Float32 layer in the parameter block; i = 0: the bias, else weight i - 1.
 std::size_t floatOffset(const LayerLayout &layer, std::uint32_t output, std::uint32_t i) {
+  if (output >= layer.blockedOutputs()) {
+    std::size_t row = output - layer.blockedOutputs();
+    return layer.rowsOffset + 4 * (i == 0 ? row : layer.rowOutputs + row * layer.fanIn + i - 1);
+  }
   std::uint32_t block = output / kFloatBlockOutputs, inBlock = output % kFloatBlockOutputs;
   std::size_t blockOutputs = block < layer.fullBlocks ? kFloatBlockOutputs : layer.tailOutputs;
-  return std::size_t{block} * floatBlockBytes(kFloatBlockOutputs, layer.fanIn) + (i * blockOutputs + inBlock) * 4;
+  return layer.blocksOffset + std::size_t{block} * floatBlockBytes(kFloatBlockOutputs, layer.fanIn) +
+         (i * blockOutputs + inBlock) * 4;
 }
 
-void packFloatLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *blocks) {
+void packFloatLayer(const LayerLayout &layout, const LayerParameters &layer, std::uint8_t *bytes) {
   for (std::uint32_t n = 0; n < layout.outputs; ++n) {
-    storeF32(blocks + floatOffset(layout, n, 0), layer.floatBias[n]);
+    storeF32(bytes + floatOffset(layout, n, 0), layer.floatBias[n]);
     for (std::uint32_t k = 0; k < layout.fanIn; ++k)
-      storeF32(blocks + floatOffset(layout, n, k + 1), layer.floatWeights[std::size_t{n} * layout.fanIn + k]);
+      storeF32(bytes + floatOffset(layout, n, k + 1), layer.floatWeights[std::size_t{n} * layout.fanIn + k]);
   }
 }
 
-void unpackFloatLayer(const LayerLayout &layout, const std::uint8_t *blocks, LayerParameters &layer) {
+void unpackFloatLayer(const LayerLayout &layout, const std::uint8_t *bytes, LayerParameters &layer) {
   layer.floatWeights.resize(std::size_t{layout.outputs} * layout.fanIn);
   layer.floatBias.resize(layout.outputs);
   for (std::uint32_t n = 0; n < layout.outputs; ++n) {
-    layer.floatBias[n] = loadF32(blocks + floatOffset(layout, n, 0));
+    layer.floatBias[n] = loadF32(bytes + floatOffset(layout, n, 0));
     for (std::uint32_t k = 0; k < layout.fanIn; ++k)
-      layer.floatWeights[std::size_t{n} * layout.fanIn + k] = loadF32(blocks + floatOffset(layout, n, k + 1));
+      layer.floatWeights[std::size_t{n} * layout.fanIn + k] = loadF32(bytes + floatOffset(layout, n, k + 1));
   }
 }
 
@@ -192,8 +178,8 @@ std::int32_t boundOf(Activation function, const LayerParameters &layer) {
 std::uint64_t parameterBytesOf(const Layout &layout, const ExpertParameters &parameters) {
   std::uint64_t bytes = layout.parameterBytes;
   for (std::size_t l = 0; l < layout.layers.size(); ++l)
-    bytes += std::uint64_t{parameters.layers[l].residuals.size()} * residualBlockBytes(layout.layers[l].kPairs);
-  return bytes;
+    bytes += std::uint64_t{parameters.layers[l].residuals.size()} * residualRowBytes(layout.layers[l].fanIn);
+  return (bytes + 15) / 16 * 16;
 }
 
 std::vector<std::uint8_t> packParameters(const Signature &signature, const Layout &layout,
@@ -217,11 +203,11 @@ std::vector<std::uint8_t> packParameters(const Signature &signature, const Layou
     if (isFloat) {
       assert(layer.floatWeights.size() == std::size_t{place.outputs} * place.fanIn && "one per output and input");
       assert(layer.floatBias.size() == place.outputs && "one per output");
-      packFloatLayer(place, layer, bytes + place.blocksOffset);
+      packFloatLayer(place, layer, bytes);
     } else {
       assert(layer.weights.size() == std::size_t{place.outputs} * place.fanIn && "one weight per output and input");
       assert(layer.bias.size() == place.outputs && layer.multiplier.size() == place.outputs && "one per output");
-      packLayer(place, layer, bytes + place.blocksOffset);
+      packLayer(place, layer, bytes);
       storeF32s(bytes + place.multiplierOffset, layer.multiplier);
     }
     if (place.boundsOffset != kNone) {
@@ -231,9 +217,10 @@ std::vector<std::uint8_t> packParameters(const Signature &signature, const Layou
     assert((layer.residuals.empty() || place.residualCountOffset != kNone) && "only Int8Residual has residuals");
     if (place.residualCountOffset != kNone)
       storeU32(bytes + place.residualCountOffset, static_cast<std::uint32_t>(layer.residuals.size()));
-    for (const ResidualGroup &residual : layer.residuals) {
-      packResidual(place, residual, residuals);
-      residuals += residualBlockBytes(place.kPairs);
+    for (const ResidualRow &residual : layer.residuals) {
+      assert(residual.weights.size() == place.fanIn && "one weight per input");
+      packResidual(residual, residuals);
+      residuals += residualRowBytes(place.fanIn);
     }
     if (place.limitOffset == kNone)
       continue;
@@ -270,9 +257,9 @@ Result<ExpertParameters> unpackParameters(const Signature &signature, const Layo
   for (const LayerLayout &place : layout.layers) {
     LayerParameters layer;
     if (isFloat) {
-      unpackFloatLayer(place, bytes + place.blocksOffset, layer);
+      unpackFloatLayer(place, bytes, layer);
     } else {
-      unpackLayer(place, bytes + place.blocksOffset, layer);
+      unpackLayer(place, bytes, layer);
       layer.multiplier = loadF32s(bytes + place.multiplierOffset, place.outputs);
     }
     if (place.boundsOffset != kNone) {
@@ -284,7 +271,7 @@ Result<ExpertParameters> unpackParameters(const Signature &signature, const Layo
     std::uint32_t count = place.residualCountOffset == kNone ? 0 : loadU32(bytes + place.residualCountOffset);
     for (; count > 0; --count) {
       layer.residuals.push_back(unpackResidual(place, residuals));
-      residuals += residualBlockBytes(place.kPairs);
+      residuals += residualRowBytes(place.fanIn);
     }
     parameters.layers.push_back(std::move(layer));
   }
@@ -333,11 +320,9 @@ Result<void> proveNoOverflow(const Signature &signature, const ExpertParameters 
       if (sum > INT32_MAX)
         return makeError(ErrorId::AccumulatorOverflow, l, n, static_cast<std::uint64_t>(sum));
     }
-    for (const ResidualGroup &residual : layer.residuals)
-      for (std::size_t row = 0; row < residual.multiplier.size(); ++row)
-        if (std::int64_t sum = reachOf(residual.weights, row); sum > INT32_MAX)
-          return makeError(ErrorId::AccumulatorOverflow, l, residual.group * std::size_t{kResidualOutputs} + row,
-                           static_cast<std::uint64_t>(sum));
+    for (const ResidualRow &residual : layer.residuals)
+      if (std::int64_t sum = reachOf(residual.weights, 0); sum > INT32_MAX)
+        return makeError(ErrorId::AccumulatorOverflow, l, residual.output, static_cast<std::uint64_t>(sum));
     codes += layer.bias.size();
   }
   return {};

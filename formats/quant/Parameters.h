@@ -8,13 +8,13 @@
 
 namespace kimic::quant {
 
-/// The second weight plane of outputs 8 * group .. 8 * group + 7, as far as they exist ("rows").
-struct ResidualGroup {
-  std::uint32_t group = 0;
-  std::vector<std::int8_t> weights; ///< [rows][fanIn], row-major
-  std::vector<float> multiplier;    ///< [rows], finite: f32(sum of weights * codes) * multiplier is added to t
+/// The second weights of an output.
+struct ResidualRow {
+  std::uint32_t output = 0;
+  std::vector<std::int8_t> weights; ///< [fanIn]
+  float multiplier = 0;             ///< finite: f32(sum of weights * codes) * multiplier is added to t
 
-  friend bool operator==(const ResidualGroup &, const ResidualGroup &) = default;
+  friend bool operator==(const ResidualRow &, const ResidualRow &) = default;
 };
 
 struct LayerParameters {
@@ -23,7 +23,7 @@ struct LayerParameters {
   std::vector<float> multiplier;            ///< [outputs], finite: t = f32(accumulator) * multiplier
   std::vector<float> limit;                 ///< [outputs] if a group is clamped (0 for outputs of others), else empty
   float codeLow = -32768, codeHigh = 32767; ///< bounds of the codes of unbounded functions; the last layer has none
-  std::vector<ResidualGroup> residuals;     ///< Int8Residual: in ascending order of their groups; else empty
+  std::vector<ResidualRow> residuals;       ///< Int8Residual: in ascending order of their outputs; else empty
   /// Float32: [outputs][fanIn] and [outputs], finite; `weights`, `bias` and `multiplier` are empty then. Else empty.
   std::vector<float> floatWeights, floatBias;
 
@@ -40,7 +40,7 @@ struct ExpertParameters {
   friend bool operator==(const ExpertParameters &, const ExpertParameters &) = default;
 };
 
-/// The parameter block: layout.parameterBytes bytes and the residual blocks, padding included, a pure function of the
+/// The parameter block: layout.parameterBytes bytes and the residual rows, padding included, a pure function of the
 /// arguments.
 /// REQUIRES: layout == layoutOf(signature), every array of `parameters` has the length stated above.
 std::vector<std::uint8_t> packParameters(const Signature &signature, const Layout &layout,
@@ -51,8 +51,8 @@ std::vector<std::uint8_t> packParameters(const Signature &signature, const Layou
 Result<ExpertParameters> unpackParameters(const Signature &signature, const Layout &layout,
                                           std::span<const std::uint8_t> block);
 
-/// What a kernel of the signature relies on, checked before it may run: the size of the block, the numbers and groups
-/// of residual blocks, and that every f32 is finite. ParametersSize, ParametersTooLarge, ResidualCount, ResidualGroup,
+/// What a kernel of the signature relies on, checked before it may run: the size of the block, the numbers and outputs
+/// of residual rows, and that every f32 is finite. ParametersSize, ParametersTooLarge, ResidualCount, ResidualOutput,
 /// ParameterNotFinite. Allocates nothing. REQUIRES: layout == layoutOf(signature).
 Result<void> validateParameters(const Signature &signature, const Layout &layout, std::span<const std::uint8_t> block);
 

@@ -12,7 +12,7 @@ std::uint32_t loadU32(const std::uint8_t *at) {
   return value;
 }
 
-/// Looks for an f32 that is not finite in bytes [begin, end). What else lies there, counts, groups and padding, is too
+/// Looks for an f32 that is not finite in bytes [begin, end). What else lies there, counts, outputs and padding, is too
 /// small to look like one.
 Result<void> checkFinite(const std::uint8_t *bytes, std::uint32_t begin, std::uint32_t end) {
   for (std::uint32_t at = begin; at < end; at += 4)
@@ -31,10 +31,11 @@ Result<void> validateParameters(const Signature &signature, const Layout &layout
     for (std::size_t l = 0; l < layout.layers.size(); ++l) {
       const LayerLayout &layer = layout.layers[l];
       std::uint32_t count = loadU32(bytes + layer.residualCountOffset);
-      if (count > residualGroups(layer.outputs))
-        return makeError(ErrorId::ResidualCount, l, count, residualGroups(layer.outputs));
-      size += std::uint64_t{count} * residualBlockBytes(layer.kPairs);
+      if (count > layer.outputs)
+        return makeError(ErrorId::ResidualCount, l, count, layer.outputs);
+      size += std::uint64_t{count} * residualRowBytes(layer.fanIn);
     }
+  size = (size + 15) / 16 * 16;
   if (block.size() != size)
     return makeError(ErrorId::ParametersSize, block.size(), size);
   if (size > kMaxBlockBytes)
@@ -46,14 +47,14 @@ Result<void> validateParameters(const Signature &signature, const Layout &layout
     const LayerLayout &layer = layout.layers[l];
     if (signature.weights() != WeightFormat::Float32) {
       KIMIC_TRY(checkFinite(bytes, begin, layer.blocksOffset));
-      begin = layer.blocksOffset + blockBytes(layer.fullBlocks * kBlockOutputs + layer.tailOutputs, layer.kPairs);
+      begin = layer.boundsOffset == kNone ? layer.multiplierOffset : layer.boundsOffset;
     }
     std::uint32_t count = hasResiduals ? loadU32(bytes + layer.residualCountOffset) : 0, least = 0;
-    for (std::uint32_t i = 0; i < count; ++i, residual += residualBlockBytes(layer.kPairs)) {
-      std::uint32_t group = loadU32(bytes + residual);
-      if (group < least || group >= residualGroups(layer.outputs))
-        return makeError(ErrorId::ResidualGroup, l, i, group);
-      least = group + 1;
+    for (std::uint32_t i = 0; i < count; ++i, residual += residualRowBytes(layer.fanIn)) {
+      std::uint32_t output = loadU32(bytes + residual);
+      if (output < least || output >= layer.outputs)
+        return makeError(ErrorId::ResidualOutput, l, i, output);
+      least = output + 1;
       KIMIC_TRY(checkFinite(bytes, residual, residual + kResidualWeightsOffset));
     }
   }

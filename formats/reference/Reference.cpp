@@ -26,69 +26,79 @@ std::int16_t saturate(std::uint32_t bits) {
   return static_cast<std::int16_t>(value < -32768 ? -32768 : value > 32767 ? 32767 : value);
 }
 
-/// Adds sum_k q[n][k] * codes[k] mod 2^32 to the sums of a group of 8 outputs. `pairBytes` lie between the weights of
-/// one pair of k and those of the next.
-void addProducts(const std::uint8_t *weights, std::size_t pairBytes, std::uint32_t fanIn, const std::int16_t *codes,
-                 std::uint32_t *sums) {
-  for (std::size_t k = 0; k < fanIn; ++k) {
-    const std::uint8_t *words = weights + k / 2 * pairBytes + (k % 2) * 2;
-    std::int32_t code = codes[k];
-    for (std::size_t l = 0; l < 4; ++l) {
-      sums[l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l] ^ 0x80) * code);
-      sums[4 + l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l + 1]) * code);
-    }
-  }
+/// sum_k q[k] * codes[k] mod 2^32.
+std::uint32_t dot(const std::uint8_t *weights, const std::int16_t *codes, std::uint32_t fanIn) {
+  std::uint32_t sum = 0;
+  for (std::size_t k = 0; k < fanIn; ++k)
+    sum += static_cast<std::uint32_t>(static_cast<std::int8_t>(weights[k]) * std::int32_t{codes[k]});
+  return sum;
 }
 
-/// accumulators[n] = bias[n] + sum_k q[n][k] * codes[k] mod 2^32, for the outputs of all blocks, padding included.
-void accumulate(const LayerLayout &layer, const std::uint8_t *blocks, const std::int16_t *codes,
+/// accumulators[n] = bias[n] + sum_k q[n][k] * codes[k] mod 2^32.
+void accumulate(const LayerLayout &layer, const std::uint8_t *params, const std::int16_t *codes,
                 std::uint32_t *accumulators) {
-  std::uint32_t padded = layer.fullBlocks * kBlockOutputs + layer.tailOutputs;
-  for (std::uint32_t first = 0; first < padded; first += kBlockOutputs) {
-    std::size_t outputs = std::min(kBlockOutputs, padded - first);
-    for (std::size_t group = 0; group < outputs / 8; ++group) {
+  const std::uint8_t *block = params + layer.blocksOffset;
+  std::uint32_t blocked = layer.blockedOutputs();
+  for (std::uint32_t first = 0; first < blocked; first += kBlockOutputs) {
+    std::uint32_t outputs = std::min(kBlockOutputs, blocked - first);
+    for (std::size_t group = 0; group < outputs / kGroupOutputs; ++group) {
       // Four low outputs and four high ones share 16-bit words; the bias of a low one contains 256 times its partner's.
-      std::uint32_t sums[8];
+      std::uint32_t *sums = accumulators + first + group * kGroupOutputs;
       for (std::size_t l = 0; l < 4; ++l) {
-        std::uint32_t high = loadU32(blocks, group * 8 + 4 + l);
-        sums[l] = loadU32(blocks, group * 8 + l) - (high << 8);
+        std::uint32_t high = loadU32(block, group * 8 + 4 + l);
+        sums[l] = loadU32(block, group * 8 + l) - (high << 8);
         sums[4 + l] = high;
       }
-      addProducts(blocks + outputs * 4 + group * 16, outputs * 2, layer.fanIn, codes, sums);
-      std::copy(sums, sums + 8, accumulators + first + group * 8);
+      for (std::size_t k = 0; k < layer.fanIn; ++k) {
+        const std::uint8_t *words = block + outputs * (4 + k / 2 * 2) + group * 16 + (k % 2) * 2;
+        std::int32_t code = codes[k];
+        for (std::size_t l = 0; l < 4; ++l) {
+          sums[l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l] ^ 0x80) * code);
+          sums[4 + l] += static_cast<std::uint32_t>(static_cast<std::int8_t>(words[4 * l + 1]) * code);
+        }
+      }
     }
-    blocks += blockBytes(static_cast<std::uint32_t>(outputs), layer.kPairs);
+    block += blockBytes(outputs, layer.kPairs);
   }
+  const std::uint8_t *rows = params + layer.rowsOffset, *weights = rows + std::size_t{layer.rowOutputs} * 4;
+  for (std::size_t i = 0; i < layer.rowOutputs; ++i, weights += layer.fanIn)
+    accumulators[blocked + i] = loadU32(rows, i) + dot(weights, codes, layer.fanIn);
 }
 
-/// residuals[n] = f32(sum_k q2[n][k] * codes[k]) * multiplier2[n] for the outputs of the `count` residual blocks, 0 for
-/// all others. Returns the end of the blocks.
-const std::uint8_t *evaluateResiduals(const LayerLayout &layer, std::uint32_t count, const std::uint8_t *blocks,
+/// residuals[n] = f32(sum_k q2[n][k] * codes[k]) * multiplier2[n] for the outputs of the `count` residual rows, 0 for
+/// all others. Returns the end of the rows.
+const std::uint8_t *evaluateResiduals(const LayerLayout &layer, std::uint32_t count, const std::uint8_t *row,
                                       const std::int16_t *codes, float *residuals) {
-  std::fill(residuals, residuals + layer.vectorLength, 0.0f);
-  for (; count > 0; --count, blocks += residualBlockBytes(layer.kPairs)) {
-    std::uint32_t sums[kResidualOutputs] = {};
-    addProducts(blocks + kResidualWeightsOffset, 16, layer.fanIn, codes, sums);
-    float *group = residuals + std::size_t{loadU32(blocks, 0)} * kResidualOutputs;
-    for (std::size_t i = 0; i < kResidualOutputs; ++i)
-      group[i] =
-          static_cast<float>(static_cast<std::int32_t>(sums[i])) * loadF32(blocks + kResidualMultiplierOffset, i);
+  std::fill(residuals, residuals + layer.outputs, 0.0f);
+  for (; count > 0; --count, row += residualRowBytes(layer.fanIn)) {
+    std::uint32_t sum = dot(row + kResidualWeightsOffset, codes, layer.fanIn);
+    residuals[loadU32(row, 0)] =
+        static_cast<float>(static_cast<std::int32_t>(sum)) * loadF32(row + kResidualMultiplierOffset, 0);
   }
-  return blocks;
+  return row;
 }
 
-/// sums[n] = bias[n] + w[n][0] * values[0] + w[n][1] * values[1] ..., two roundings each, padding included.
-void accumulateFloats(const LayerLayout &layer, const std::uint8_t *blocks, const float *values, float *sums) {
-  std::uint32_t padded = layer.fullBlocks * kFloatBlockOutputs + layer.tailOutputs;
-  for (std::uint32_t first = 0; first < padded; first += kFloatBlockOutputs) {
-    std::size_t outputs = std::min(kFloatBlockOutputs, padded - first);
+/// In blocks: sums[n] = bias[n] + w[n][0] * values[0] + w[n][1] * values[1] ..., two roundings each. For rows, four
+/// interleaved sums, then their sum.
+void accumulateFloats(const LayerLayout &layer, const std::uint8_t *params, const float *values, float *sums) {
+  const std::uint8_t *block = params + layer.blocksOffset;
+  std::uint32_t blocked = layer.blockedOutputs();
+  for (std::uint32_t first = 0; first < blocked; first += kFloatBlockOutputs) {
+    std::uint32_t outputs = std::min(kFloatBlockOutputs, blocked - first);
     for (std::size_t i = 0; i < outputs; ++i) {
-      float sum = loadF32(blocks, i);
+      float sum = loadF32(block, i);
       for (std::size_t k = 0; k < layer.fanIn; ++k)
-        sum = sum + loadF32(blocks, (k + 1) * outputs + i) * values[k];
+        sum = sum + loadF32(block, (k + 1) * outputs + i) * values[k];
       sums[first + i] = sum;
     }
-    blocks += floatBlockBytes(static_cast<std::uint32_t>(outputs), layer.fanIn);
+    block += floatBlockBytes(outputs, layer.fanIn);
+  }
+  const std::uint8_t *rows = params + layer.rowsOffset, *weights = rows + std::size_t{layer.rowOutputs} * 4;
+  for (std::size_t i = 0; i < layer.rowOutputs; ++i, weights += std::size_t{layer.fanIn} * 4) {
+    float p[4] = {};
+    for (std::size_t k = 0; k < layer.fanIn; ++k)
+      p[k % 4] = p[k % 4] + loadF32(weights, k) * values[k];
+    sums[blocked + i] = loadF32(rows, i) + ((p[0] + p[2]) + (p[1] + p[3]));
   }
 }
 
@@ -108,18 +118,17 @@ public:
 
   void evaluate(const float *x, float *y) {
     readInputs(x);
-    const std::uint8_t *residualBlocks = params_ + layout_.parameterBytes;
+    const std::uint8_t *residualRow = params_ + layout_.parameterBytes;
     for (std::size_t l = 0; l < layout_.layers.size(); ++l) {
       const LayerLayout &layer = layout_.layers[l];
-      const std::uint8_t *blocks = params_ + layer.blocksOffset;
       std::uint32_t readBegin = signature_.layers[l].readBegin;
       if (isFloat())
-        accumulateFloats(layer, blocks, values_ + readBegin, sums_);
+        accumulateFloats(layer, params_, values_ + readBegin, sums_);
       else
-        accumulate(layer, blocks, codes_ + readBegin, accumulators_);
+        accumulate(layer, params_, codes_ + readBegin, accumulators_);
       if (residuals_)
-        residualBlocks = evaluateResiduals(layer, loadU32(params_ + layer.residualCountOffset, 0), residualBlocks,
-                                           codes_ + readBegin, residuals_);
+        residualRow = evaluateResiduals(layer, loadU32(params_ + layer.residualCountOffset, 0), residualRow,
+                                        codes_ + readBegin, residuals_);
       finishLayer(l, logits_ ? logits_ : y);
     }
     if (signature_.head == Head::Softmax)

@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   std::vector<std::uint8_t> block(bytes.begin() + encoded.size(), bytes.end());
   bool isValid = quant::validateParameters(*signature, *layout, block).ok();
   if (!isValid) {
-    // Not what a runtime would run, but what can be run without residual blocks.
+    // Not what a runtime would run, but what can be run without residual rows.
     block.resize(layout->parameterBytes);
     for (const quant::LayerLayout &layer : layout->layers)
       if (layer.residualCountOffset != quant::kNone)

@@ -5,7 +5,7 @@
 // vectors.bin holds, as little-endian u32 words: "KVEC", the number of groups; per group the number of kernels, then
 // the scalar and the simd128 module (byte length, bytes padded to 4); per kernel inputs, outputs, rows, bytes of the
 // parameters, bytes of scratch, the parameters, x and the y of the reference evaluator.
-// Kernels 0, 1 and 2 of group 0 are the same 64-128-64-16 in int8, with residual blocks for all outputs, and in f32.
+// Kernels 0, 1 and 2 of group 0 are the same 64-128-64-16 in int8, with residual rows for all outputs, and in f32.
 // The modules also lie beside it as group<i>.<variant>.wasm, for tools that take one module.
 #include "compiler/Target/KernelModule.h"
 #include "formats/abi/KernelVerifier.h"
@@ -82,7 +82,7 @@ void makeExtreme(ExpertGenerator &generator, quant::ExpertParameters &parameters
   for (quant::LayerParameters &layer : parameters.layers) {
     for (std::int8_t &weight : layer.weights)
       weight = extremeWeight(generator);
-    for (quant::ResidualGroup &residual : layer.residuals)
+    for (quant::ResidualRow &residual : layer.residuals)
       for (std::int8_t &weight : residual.weights)
         weight = extremeWeight(generator);
     for (std::int32_t &bias : layer.bias)
@@ -201,24 +201,20 @@ quant::Signature tanhLayers(quant::WeightFormat format, std::initializer_list<st
   return signature;
 }
 
-/// Residual blocks for `count` groups of outputs of layer `l`, any of them.
+/// Residual rows for `count` outputs of layer `l`, any of them.
 void listResiduals(ExpertGenerator &generator, RandomExpert &expert, std::size_t l, std::uint32_t count) {
   quant::LayerParameters &layer = expert.parameters.layers[l];
   std::uint32_t fanIn = expert.signature.fanIn(l), outputs = expert.signature.layers[l].outputs();
-  std::uint32_t groups = quant::residualGroups(outputs);
   layer.residuals.clear();
-  for (std::uint32_t group = 0; group < groups; ++group) {
-    bool isListed = count > 0 &&
-                    generator.integer(1, static_cast<std::int32_t>(groups - group)) <= static_cast<std::int32_t>(count);
+  for (std::uint32_t n = 0; n < outputs; ++n) {
+    bool isListed =
+        count > 0 && generator.integer(1, static_cast<std::int32_t>(outputs - n)) <= static_cast<std::int32_t>(count);
     if (!isListed)
       continue;
     --count;
-    quant::ResidualGroup residual{group, {}, {}};
-    for (std::uint32_t n = 8 * group; n < std::min(outputs, 8 * group + 8); ++n) {
-      residual.multiplier.push_back(layer.multiplier[n] * generator.real(-0.25f, 0.25f));
-      for (std::uint32_t k = 0; k < fanIn; ++k)
-        residual.weights.push_back(static_cast<std::int8_t>(generator.integer(-127, 127)));
-    }
+    quant::ResidualRow residual{n, {}, layer.multiplier[n] * generator.real(-0.25f, 0.25f)};
+    for (std::uint32_t k = 0; k < fanIn; ++k)
+      residual.weights.push_back(static_cast<std::int8_t>(generator.integer(-127, 127)));
     layer.residuals.push_back(std::move(residual));
   }
 }
@@ -228,24 +224,33 @@ RandomExpert standardExpert(ExpertGenerator &generator, quant::WeightFormat form
   expert.parameters = generator.parameters(expert.signature);
   if (format == quant::WeightFormat::Int8Residual)
     for (std::size_t l = 0; l < 3; ++l)
-      listResiduals(generator, expert, l, quant::residualGroups(expert.signature.layers[l].outputs()));
+      listResiduals(generator, expert, l, expert.signature.layers[l].outputs());
   return expert;
 }
 
-/// Every number of residual blocks, of layers with and without a rest of pairs, with an odd last input.
+/// Every number of residual rows, of layers with and without a rest of a vector.
 void addResidualCounts(Emitter &emitter, ExpertGenerator &generator) {
   for (std::uint32_t inputs : {1u, 5u, 8u, 11u})
-    for (std::uint32_t width : {3u, 16u, 37u}) {
+    for (std::uint32_t width : {3u, 4u, 9u}) {
       quant::Signature signature = tanhLayers(quant::WeightFormat::Int8Residual, {inputs, width, width});
-      std::uint32_t groups = quant::residualGroups(width);
-      for (std::uint32_t first = 0; first <= groups; ++first)
-        for (std::uint32_t second : {0u, first, groups}) {
+      for (std::uint32_t first = 0; first <= width; ++first)
+        for (std::uint32_t second : {0u, first, width}) {
           RandomExpert expert{signature, generator.parameters(signature)};
           listResiduals(generator, expert, 0, first);
           listResiduals(generator, expert, 1, second);
           emitter.add(std::move(expert), 2, generator);
         }
     }
+}
+
+/// Every number of outputs, in blocks and in rows, with every rest of a vector of inputs.
+void addWidths(Emitter &emitter, ExpertGenerator &generator) {
+  for (quant::WeightFormat format : {quant::WeightFormat::Int8, quant::WeightFormat::Float32})
+    for (std::uint32_t width = 1; width <= 17; ++width)
+      for (std::uint32_t inputs = 1; inputs <= 17; ++inputs) {
+        quant::Signature signature = tanhLayers(format, {inputs, width});
+        emitter.add({signature, generator.parameters(signature)}, 2, generator);
+      }
 }
 
 /// Each head over every number of logits up to three vectors, from each kind of weights.
@@ -303,6 +308,7 @@ int run(const std::string &directory) {
       expert.parameters = first.parameters(expert.signature);
       emitter.add(expert, 3, first);
     }
+  addWidths(emitter, first);
   addResidualCounts(emitter, first);
   addHeads(emitter, first);
   for (Batch batch : batches)

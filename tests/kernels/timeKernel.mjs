@@ -1,5 +1,5 @@
 // node timeKernel.mjs VECTORS: time of kernels 0 to 2, a call from JavaScript included. They are 64-128-64-16 with tanh
-// in int8, in int8 with residual blocks for all outputs, and in f32.
+// in int8, in int8 with residual rows for all outputs, and in f32.
 //
 // Prints the least and the median of many short samples: on a busy machine only the least means something, and the
 // distance between the two is the noise.

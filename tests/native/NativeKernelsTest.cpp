@@ -68,7 +68,7 @@ void makeExtreme(ExpertGenerator &generator, quant::ExpertParameters &parameters
   for (quant::LayerParameters &layer : parameters.layers) {
     for (std::int8_t &q : layer.weights)
       q = weight();
-    for (quant::ResidualGroup &residual : layer.residuals)
+    for (quant::ResidualRow &residual : layer.residuals)
       for (std::int8_t &q : residual.weights)
         q = weight();
     for (std::int32_t &bias : layer.bias)

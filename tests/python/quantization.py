@@ -97,7 +97,7 @@ class TanhExpert:
             weights, bias = self.blocks(inputs, outputs)
             if layer + 2 < len(sizes):
                 self.floats(2)  # code bounds, which tanh does not use
-            self.layers.append((weights, bias, self.floats(up(outputs, 8))[:outputs]))
+            self.layers.append((weights, bias, self.floats(up(outputs, 4))[:outputs]))
         assert self.at == len(self.block)
 
     def floats(self, count):
@@ -106,10 +106,11 @@ class TanhExpert:
         return values
 
     def blocks(self, inputs, outputs):
-        pairs = (inputs + 1) // 2
-        weights, biases = np.zeros((up(outputs, 8), 2 * pairs), np.int64), np.zeros(up(outputs, 8), np.int64)
-        for first in range(0, up(outputs, 8), 32):
-            size = min(32, up(outputs, 8) - first)
+        pairs, rows = (inputs + 1) // 2, outputs % 8
+        blocked = outputs - rows
+        weights, biases = np.zeros((outputs, 2 * pairs), np.int64), np.zeros(outputs, np.int64)
+        for first in range(0, blocked, 32):
+            size = min(32, blocked - first)
             bias = np.frombuffer(self.block, "<i4", size, self.at).astype(np.int64).reshape(-1, 2, 4)
             low = (bias[:, 0] - (bias[:, 1] << 8) + 2**31) % 2**32 - 2**31
             biases[first : first + size] = np.stack([low, bias[:, 1]], 1).reshape(-1)
@@ -120,8 +121,11 @@ class TanhExpert:
             q = q.view(np.int8).transpose(1, 4, 2, 0, 3)  # group, low or high, lane, pair, k
             weights[first : first + size] = q.reshape(size, 2 * pairs)
             self.at += pairs * size * 2
-        self.at = up(self.at, 16)
-        return weights[:outputs, :inputs], biases[:outputs]
+        biases[blocked:] = np.frombuffer(self.block, "<i4", rows, self.at)
+        self.at += 4 * rows
+        weights[blocked:, :inputs] = np.frombuffer(self.block, np.int8, rows * inputs, self.at).reshape(rows, inputs)
+        self.at = up(self.at + rows * inputs, 16)
+        return weights[:, :inputs], biases
 
     def run(self, x):
         v = x * self.input_scale

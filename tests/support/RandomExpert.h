@@ -134,21 +134,17 @@ private:
     return parameters;
   }
 
-  /// For none, some or all groups of outputs, as large as a quarter of the rest.
+  /// For none, some or all outputs, as large as a quarter of the rest.
   void addResiduals(quant::LayerParameters &layer, std::uint32_t fanIn, std::int32_t largest) {
     std::uint32_t outputs = static_cast<std::uint32_t>(layer.bias.size());
-    enum Listed { NoGroup, SomeGroups, EveryGroup };
+    enum Listed { NoRow, SomeRows, EveryRow };
     Listed listed = static_cast<Listed>(integer(0, 2));
-    for (std::uint32_t group = 0; group < quant::residualGroups(outputs); ++group) {
-      if (listed == NoGroup || (listed == SomeGroups && chance(2)))
+    for (std::uint32_t n = 0; n < outputs; ++n) {
+      if (listed == NoRow || (listed == SomeRows && chance(2)))
         continue;
-      quant::ResidualGroup residual;
-      residual.group = group;
-      for (std::uint32_t n = group * 8; n < std::min(outputs, group * 8 + 8); ++n) {
-        for (std::uint32_t k = 0; k < fanIn; ++k)
-          residual.weights.push_back(static_cast<std::int8_t>(chance(8) ? 0 : integer(-largest, largest)));
-        residual.multiplier.push_back(layer.multiplier[n] * real(0, 0.25f));
-      }
+      quant::ResidualRow residual{n, {}, layer.multiplier[n] * real(0, 0.25f)};
+      for (std::uint32_t k = 0; k < fanIn; ++k)
+        residual.weights.push_back(static_cast<std::int8_t>(chance(8) ? 0 : integer(-largest, largest)));
       layer.residuals.push_back(std::move(residual));
     }
   }

@@ -353,7 +353,7 @@ LogicalResult AffineOp::verify() {
   return verifyLength(*this, "offset", getOffset(), lengthOf(getResult()));
 }
 
-/// Checks a parameter block's size against the signature's layout. `mayExceed`: residual blocks may follow.
+/// Checks a parameter block's size against the signature's layout. `mayExceed`: residual rows may follow.
 static LogicalResult verifyLayout(Operation *op, SignatureAttr signature, uint64_t parameterBytes, bool mayExceed,
                                   std::optional<uint64_t> scratchBytes) {
   auto layout = quant::layoutOf(signature.toSignature());

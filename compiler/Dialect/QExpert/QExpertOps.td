@@ -186,8 +186,8 @@ def QExpert_ExpertOp : QExpert_Op<"expert", [Symbol]> {
     after it names a kernel.
 
     ```mlir
-    qexpert.expert @xor signature(<2 -> [0: linear x 1]>) parameters(dense<0> : tensor<128xi8>)
-    qexpert.expert @xor kernel(@"w8a14_2-1_linear") parameters(dense<0> : tensor<128xi8>)
+    qexpert.expert @xor signature(<2 -> [0: linear x 1]>) parameters(dense<0> : tensor<80xi8>)
+    qexpert.expert @xor kernel(@"w8a14_2-1_linear") parameters(dense<0> : tensor<80xi8>)
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<QExpert_Signature>:$signature,
@@ -201,10 +201,10 @@ def QExpert_ExpertOp : QExpert_Op<"expert", [Symbol]> {
 def QExpert_KernelOp : QExpert_Op<"kernel", [Symbol]> {
   let summary = "the code for a signature; holds no numbers";
   let description = [{
-    `parameters` (without residual blocks) and `scratch` are the bytes that quant::layoutOf gives the signature.
+    `parameters` (without residual rows) and `scratch` are the bytes that quant::layoutOf gives the signature.
 
     ```mlir
-    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 128 scratch 64
+    qexpert.kernel @"w8a14_2-1_linear" signature(<2 -> [0: linear x 1]>) parameters 80 scratch 256
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, QExpert_Signature:$signature, I32Attr:$parameter_bytes,

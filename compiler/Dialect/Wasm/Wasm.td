@@ -263,6 +263,7 @@ def Wasm_I32ReinterpretF32Op : Wasm_Unary<"i32.reinterpret_f32", 0xBC, Wasm_F32,
 def Wasm_F32ReinterpretI32Op : Wasm_Unary<"f32.reinterpret_i32", 0xBE, Wasm_I32, Wasm_F32>;
 
 def Wasm_V128LoadOp : Wasm_Load<"v128.load", 0xFD00, 4, Wasm_Vec>;
+def Wasm_V128Load8x8SOp : Wasm_Load<"v128.load8x8_s", 0xFD01, 3, Wasm_Vec>;
 def Wasm_V128Load32SplatOp : Wasm_Load<"v128.load32_splat", 0xFD09, 2, Wasm_Vec>;
 def Wasm_V128StoreOp : Wasm_Store<"v128.store", 0xFD0B, 4, Wasm_Vec>;
 def Wasm_V128Load32ZeroOp : Wasm_Load<"v128.load32_zero", 0xFD5C, 2, Wasm_Vec>;

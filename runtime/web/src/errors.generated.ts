@@ -93,8 +93,8 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cParametersMalformed parameter block has {1} at byte {0}, but {2} was expected
 1cParameterNotFinite parameter at byte {0} is not a finite number
 1aAccumulatorOverflow layer {0}, row {1}: the accumulator can reach {2}, but at most 2147483647 is allowed
-1cResidualCount layer {0} has {1} residual blocks, but only {2} groups of 8 outputs
-1cResidualGroup layer {0}: residual block {1} is for group {2}, which does not exist or is out of order
+1cResidualCount layer {0} has {1} residual rows, but only {2} outputs
+1cResidualOutput layer {0}: residual row {1} is for output {2}, which does not exist or is out of order
 75jKernelTruncated kernel module is cut short at byte {0}
 1jKernelHeader kernel module has {1:x} at byte {0} of its header, but {2:x} was expected
 1jKernelNumber kernel module: number at byte {0} is not in its shortest form of at most 32 bits

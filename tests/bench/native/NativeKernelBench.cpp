@@ -39,11 +39,8 @@ void run(benchmark::State &state, quant::Signature signature, Vectors vectors, s
     for (std::size_t l = 0; l < signature.layers.size(); ++l) {
       parameters.layers[l].residuals.clear();
       std::uint32_t outputs = signature.layers[l].outputs();
-      for (std::uint32_t group = 0; group < quant::residualGroups(outputs); ++group) {
-        std::uint32_t count = std::min(8u, outputs - 8 * group);
-        parameters.layers[l].residuals.push_back(
-            {group, std::vector<std::int8_t>(count * signature.fanIn(l), 3), std::vector<float>(count, 1e-6f)});
-      }
+      for (std::uint32_t n = 0; n < outputs; ++n)
+        parameters.layers[l].residuals.push_back({n, std::vector<std::int8_t>(signature.fanIn(l), 3), 1e-6f});
     }
   std::vector<std::uint8_t> block = packParameters(signature, layout, parameters);
   std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);

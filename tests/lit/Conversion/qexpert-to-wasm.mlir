@@ -8,29 +8,48 @@
 // SCALAR-NOT: v128
 
 // CHECK: wasm.func @two(%[[PARAMS:.*]]: i32, %[[X:.*]]: i32, %[[Y:.*]]: i32, %[[SCRATCH:.*]]: i32, %[[ROWS:.*]]: i32) attributes {exportName = "k0"}
-// The rows are the outermost loop.
-// CHECK: wasm.loop (%[[ROW:.*]] = %[[X]], %[[OUT:.*]] = %[[Y]]) : i32, i32
+// Tiles of up to four rows are the outermost loop. Inside, rows are read one by one.
+// CHECK: wasm.loop (%[[TILE:.*]] = %[[X]], %{{.*}} = %[[Y]], %{{.*}} = %[[ROWS]]) : i32, i32, i32
+// CHECK: wasm.loop (%[[ROW:.*]] = %[[TILE]], %{{.*}} = %[[SCRATCH]]) : i32, i32
 // Two inputs are read, no third.
 // CHECK: wasm.v128.load64_zero %[[ROW]] align 2
 // CHECK: wasm.f32x4.mul
 // CHECK: wasm.f32x4.pmax
 // CHECK: wasm.f32x4.pmin
 // CHECK: wasm.i16x8.narrow_i32x4_s
-// One pair of inputs: no loop. One group of eight outputs: two accumulators.
+// CHECK: wasm.continue
+// Four rows: one pair of inputs, so no loop; one group of eight outputs, so two sums of each row.
+// CHECK: wasm.loop if
 // CHECK-NOT: wasm.loop
-// CHECK: wasm.v128.load32_splat %[[SCRATCH]] align 1
+// CHECK-COUNT-1: wasm.i16x8.shr_s
+// CHECK-COUNT-4: wasm.v128.load32_splat %[[SCRATCH]]
+// CHECK-NOT: wasm.i16x8.shr_s
+// Three outputs have rows of weights of their own, here one by one.
+// CHECK: wasm.loop (
+// CHECK: wasm.v128.load8x8_s
+// CHECK-COUNT-4: wasm.v128.store32_lane
+// CHECK: wasm.continue
+// A single row.
+// CHECK: wasm.loop if
+// CHECK: wasm.loop (
+// CHECK: wasm.v128.load32_splat
 // CHECK: wasm.i32x4.dot_i16x8_s
 // CHECK: wasm.i16x8.shr_s
 // CHECK: wasm.i32x4.dot_i16x8_s
 // CHECK: wasm.i32x4.sub
-// Three outputs are written, no fourth.
-// CHECK: wasm.v128.store64_lane %[[OUT]], %{{.*}}[0] align 2
-// CHECK: wasm.v128.store32_lane %[[OUT]], %{{.*}}[2] offset 8
+// CHECK-COUNT-3: wasm.v128.load8x8_s %[[PARAMS]]
+// CHECK-NOT: wasm.v128.load8x8_s
+// Eleven outputs are written, no twelfth.
+// CHECK: wasm.loop (%[[OUT:.*]] = %{{.*}}, %{{.*}} = %[[SCRATCH]]) : i32, i32
+// CHECK: wasm.v128.store %[[OUT]], %{{.*}} align 2
+// CHECK: wasm.v128.store %[[OUT]], %{{.*}} offset 16 align 2
+// CHECK: wasm.v128.store64_lane %[[OUT]], %{{.*}}[0] offset 32 align 2
+// CHECK: wasm.v128.store32_lane %[[OUT]], %{{.*}}[2] offset 40
 // CHECK-NOT: wasm.v128.store
 // CHECK: wasm.continue
 // CHECK: wasm.func @wide({{.*}}) attributes {exportName = "k1"}
 // CHECK: wasm.custom "kimic.kernel" "\01"
 
-qexpert.kernel @two signature(<2 -> [0: linear x 3]>) parameters 128 scratch 64
+qexpert.kernel @two signature(<2 -> [0: linear x 11]>) parameters 176 scratch 384
 qexpert.kernel @wide signature(<64 -> [0: sigmoid_symmetric x 40] -> [64: linear x 1 clamped], affine>)
-  parameters 3696 scratch 384
+  parameters 3328 scratch 1600

@@ -23,12 +23,12 @@ qexpert.define @shortcut(%x: tensor<2xf32>) -> tensor<1xf32> {
   qexpert.yield %z : tensor<1xf32>
 }
 
-// CHECK: qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 208 scratch 112
-qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 208 scratch 112
+// CHECK: qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 128 scratch 384
+qexpert.kernel @float signature(<2 -> [0: linear x 1 clamped], float32, affine, softmax>) parameters 128 scratch 384
 
-// CHECK: qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 144 scratch 128
-qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 144 scratch 128
+// CHECK: qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 96 scratch 384
+qexpert.kernel @residual signature(<2 -> [0: linear x 1], residual, argmax>) parameters 96 scratch 384
 
-// Room for the residual blocks of the only group of outputs.
-// CHECK: qexpert.expert @blocks signature(<2 -> [0: linear x 1], residual>) parameters(dense<0> : tensor<208xi8>)
-qexpert.expert @blocks signature(<2 -> [0: linear x 1], residual>) parameters(dense<0> : tensor<208xi8>)
+// Room for the residual row of the only output.
+// CHECK: qexpert.expert @row signature(<2 -> [0: linear x 1], residual>) parameters(dense<0> : tensor<112xi8>)
+qexpert.expert @row signature(<2 -> [0: linear x 1], residual>) parameters(dense<0> : tensor<112xi8>)

@@ -128,6 +128,8 @@ wasm.module memory "env" "memory" min 2 {
     %45 = wasm.f32.reinterpret_i32 %i
     // CHECK: wasm.v128.load %{{.*}} offset 300 align 0
     %46 = wasm.v128.load %i offset 300 align 0
+    // CHECK: wasm.v128.load8x8_s %{{.*}} offset 300 align 0
+    %widened = wasm.v128.load8x8_s %i offset 300 align 0
     // CHECK: wasm.v128.load32_splat %{{.*}} offset 300 align 0
     %47 = wasm.v128.load32_splat %i offset 300 align 0
     // CHECK: wasm.v128.store %{{.*}}, %{{.*}} offset 300 align 0

@@ -70,6 +70,6 @@ qexpert.define @overflow(%x: tensor<1xf32>) -> tensor<1xf32> {
 }
 
 //--- packed.mlir
-qexpert.kernel @k signature(<1 -> [0: linear x 1]>) parameters 128 scratch 64
+qexpert.kernel @k signature(<1 -> [0: linear x 1]>) parameters 80 scratch 256
 // expected-error @+1 {{'qexpert.expert' op names the kernel @other, which does not exist}}
 qexpert.expert @e kernel(@other) parameters(dense<0> : tensor<16xi8>)

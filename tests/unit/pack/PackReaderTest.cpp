@@ -44,7 +44,7 @@ TEST_F(PackReader, ReadsTheHeader) {
   EXPECT_EQ(header_.experts, 4u);
   EXPECT_EQ(header_.kernels, 2u);
   EXPECT_EQ(header_.dataBlocks, 3u);
-  EXPECT_EQ(header_.dataRawLength, 384u + 384u + 128u);
+  EXPECT_EQ(header_.dataRawLength, 384u + 384u + 96u);
   EXPECT_TRUE(header_.hasVariant(abi::Variant::Scalar));
   EXPECT_TRUE(header_.hasVariant(abi::Variant::Simd128));
   EXPECT_FALSE(header_.hasVariant(abi::Variant::Relaxed));
@@ -82,7 +82,7 @@ TEST_F(PackReader, AlignsDataBlocks) {
 TEST_F(PackReader, DecodesParameters) {
   Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
   std::vector<std::uint8_t> expected = {0x00, 0x00, 0x00, 0xc7, 0x00, 0xfe, 0xff, 0x46};
-  expected.resize(120);
+  expected.resize(88);
   for (std::uint8_t byte = 0x09; byte <= 0x10; ++byte)
     expected.push_back(byte);
   EXPECT_EQ(raw(leaf[3].data), expected);
@@ -102,7 +102,7 @@ TEST_F(PackReader, FindsParametersOfTheWrongSize) {
     return checkParameters(0, leaf[0], signature, *quant::layoutOf(signature));
   };
   EXPECT_TRUE(check(signatures[0]).ok());
-  EXPECT_EQ(check(signatures[1]).error(), makeError(ErrorId::PackParameterBytes, 0, 384, 128));
+  EXPECT_EQ(check(signatures[1]).error(), makeError(ErrorId::PackParameterBytes, 0, 384, 96));
 }
 
 TEST_F(PackReader, VerifiesBeforeItDecodes) {

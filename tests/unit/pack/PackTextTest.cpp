@@ -77,16 +77,16 @@ TEST(PackText, ListsTheBlocksOfAPack) {
   std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, "routed", problem);
   ASSERT_TRUE(file) << problem;
   EXPECT_EQ(printLayout(*file).value(), R"(    offset    stored       raw codec  sha256           block
-         0       256       256 stored e353c4a08d937513 header
-       256       252       252 stored 86c0b99089749fe5 root
-       512       149       176 lz4    10d2e0ab5f6ae83c leaf 0
+         0       256       256 stored 88319a395b435730 header
+       256       252       252 stored ece0dcdb4344f58e root
+       512       149       176 lz4    f1bd35d3283317e3 leaf 0
        704        98       116 lz4    7b2c011923286e93 metadata
-       832        35        35 stored 8f68a80796ae1b79 signatures 0
+       832        35        35 stored 4e13df1622781a57 signatures 0
        896        75        75 stored c14c3e6192c53d79 module simd128 0
       1024        73        73 stored f79db5dc5039c1ad module scalar 0
       1152        23       384 lz4    0b1dbde90f797b16 data of expert 0 and 1 more
       1216       384       384 stored ebb8245c60e35a37 data of expert 2
-      1600        22       128 lz4    b3093a5c2c72d427 data of expert 3
+      1600        22        96 lz4    92f072eea7761997 data of expert 3
 )");
 }
 

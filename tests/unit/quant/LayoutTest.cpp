@@ -27,20 +27,32 @@ TEST(Layout, OfTheSpecificationsExample) {
   EXPECT_EQ(layout->constantsOffset(ConstantTable::Tanh), 0u);
   EXPECT_EQ(layout->inputBoundsOffset, 48u);
   EXPECT_EQ(layout->inputScaleOffset, 64u);
-  EXPECT_EQ(layout->layers[0].blocksOffset, 96u);
-  EXPECT_EQ(layout->layers[0].boundsOffset, 160u);
-  EXPECT_EQ(layout->layers[0].multiplierOffset, 176u);
+  EXPECT_EQ(layout->layers[0].rowOutputs, 2u);
+  EXPECT_EQ(layout->layers[0].rowsOffset, 96u);
+  EXPECT_EQ(layout->layers[0].boundsOffset, 112u);
+  EXPECT_EQ(layout->layers[0].multiplierOffset, 128u);
   EXPECT_EQ(layout->layers[0].limitOffset, kNone);
-  EXPECT_EQ(layout->layers[1].blocksOffset, 208u);
+  EXPECT_EQ(layout->layers[1].rowsOffset, 144u);
   EXPECT_EQ(layout->layers[1].boundsOffset, kNone);
-  EXPECT_EQ(layout->layers[1].multiplierOffset, 256u);
-  EXPECT_EQ(layout->layers[1].limitOffset, 288u);
-  EXPECT_EQ(layout->outputGainOffset, 320u);
-  EXPECT_EQ(layout->outputOffsetOffset, 352u);
-  EXPECT_EQ(layout->parameterBytes, 384u);
+  EXPECT_EQ(layout->layers[1].multiplierOffset, 160u);
+  EXPECT_EQ(layout->layers[1].limitOffset, 176u);
+  EXPECT_EQ(layout->outputGainOffset, 192u);
+  EXPECT_EQ(layout->outputOffsetOffset, 208u);
+  EXPECT_EQ(layout->parameterBytes, 224u);
   EXPECT_EQ(layout->codesOffset, 0u);
-  EXPECT_EQ(layout->accumulatorsOffset, 32u);
-  EXPECT_EQ(layout->scratchBytes, 64u);
+  EXPECT_EQ(layout->correctionOffset, 32u);
+  EXPECT_EQ(layout->accumulatorsOffset, 48u);
+  EXPECT_EQ(layout->scratchRowBytes, 64u);
+  EXPECT_EQ(layout->scratchBytes, 256u);
+}
+
+TEST(Layout, OfTheSpecificationsExampleOfABlock) {
+  Result<Layout> layout = layoutOf(oneLayer(3, {{Activation::Linear, false, 8}}));
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->layers[0].blocksOffset, 48u);
+  EXPECT_EQ(layout->layers[0].rowOutputs, 0u);
+  EXPECT_EQ(layout->layers[0].multiplierOffset, 112u);
+  EXPECT_EQ(layout->parameterBytes, 144u);
 }
 
 TEST(Layout, OfTheSpecificationsResidualExample) {
@@ -51,18 +63,19 @@ TEST(Layout, OfTheSpecificationsResidualExample) {
   EXPECT_EQ(layout->inputBoundsOffset, 0u);
   EXPECT_EQ(layout->inputScaleOffset, 16u);
   EXPECT_EQ(layout->layers[0].blocksOffset, 48u);
-  EXPECT_EQ(layout->layers[0].multiplierOffset, 176u);
-  EXPECT_EQ(layout->layers[0].residualCountOffset, 240u);
-  EXPECT_EQ(layout->parameterBytes, 256u);
-  EXPECT_EQ(residualBlockBytes(layout->layers[0].kPairs), 80u);
+  EXPECT_EQ(layout->layers[0].rowsOffset, 112u);
+  EXPECT_EQ(layout->layers[0].multiplierOffset, 128u);
+  EXPECT_EQ(layout->layers[0].residualCountOffset, 176u);
+  EXPECT_EQ(layout->parameterBytes, 192u);
+  EXPECT_EQ(residualRowBytes(3), 16u);
   EXPECT_EQ(layout->codesOffset, 0u);
-  EXPECT_EQ(layout->accumulatorsOffset, 32u);
+  EXPECT_EQ(layout->accumulatorsOffset, 48u);
   EXPECT_EQ(layout->residualsOffset, 96u);
-  EXPECT_EQ(layout->scratchBytes, 160u);
+  EXPECT_EQ(layout->scratchRowBytes, 144u);
 }
 
 TEST(Layout, OfTheSpecificationsFloatExample) {
-  Signature signature = oneLayer(2, {{Activation::Linear, true, 5}});
+  Signature signature = oneLayer(2, {{Activation::Linear, true, 6}});
   signature.layers[0].weights = WeightFormat::Float32;
   signature.head = Head::Softmax;
   Result<Layout> layout = layoutOf(signature);
@@ -72,21 +85,22 @@ TEST(Layout, OfTheSpecificationsFloatExample) {
   EXPECT_EQ(layout->inputScaleOffset, kNone);
   EXPECT_EQ(layout->layers[0].blocksOffset, 48u);
   EXPECT_EQ(layout->layers[0].fullBlocks, 0u);
-  EXPECT_EQ(layout->layers[0].tailOutputs, 8u);
+  EXPECT_EQ(layout->layers[0].tailOutputs, 4u);
+  EXPECT_EQ(layout->layers[0].rowsOffset, 96u);
   EXPECT_EQ(layout->layers[0].multiplierOffset, kNone);
-  EXPECT_EQ(layout->layers[0].limitOffset, 144u);
-  EXPECT_EQ(layout->headScaleOffset, 176u);
-  EXPECT_EQ(layout->parameterBytes, 192u);
-  EXPECT_EQ(layout->accumulatorsOffset, 48u);
+  EXPECT_EQ(layout->layers[0].limitOffset, 128u);
+  EXPECT_EQ(layout->headScaleOffset, 160u);
+  EXPECT_EQ(layout->parameterBytes, 176u);
+  EXPECT_EQ(layout->accumulatorsOffset, 64u);
   EXPECT_EQ(layout->residualsOffset, kNone);
-  EXPECT_EQ(layout->logitsOffset, 80u);
-  EXPECT_EQ(layout->scratchBytes, 112u);
+  EXPECT_EQ(layout->logitsOffset, 96u);
+  EXPECT_EQ(layout->scratchRowBytes, 128u);
 }
 
-TEST(Layout, SplitsFloatOutputsIntoBlocksOf16AndATail) {
+TEST(Layout, SplitsFloatOutputsIntoBlocksOf16ATailAndRows) {
   struct {
-    std::uint32_t outputs, fullBlocks, tail;
-  } cases[] = {{1, 0, 4}, {12, 0, 12}, {13, 1, 0}, {16, 1, 0}, {17, 1, 4}, {300, 18, 12}};
+    std::uint32_t outputs, fullBlocks, tail, rows;
+  } cases[] = {{1, 0, 0, 1}, {12, 0, 12, 0}, {15, 0, 12, 3}, {16, 1, 0, 0}, {17, 1, 0, 1}, {301, 18, 12, 1}};
   for (auto c : cases) {
     Signature signature = oneLayer(1, {{Activation::Linear, true, c.outputs}});
     signature.layers[0].weights = WeightFormat::Float32;
@@ -94,6 +108,7 @@ TEST(Layout, SplitsFloatOutputsIntoBlocksOf16AndATail) {
     ASSERT_TRUE(layout.ok());
     EXPECT_EQ(layout->layers[0].fullBlocks, c.fullBlocks) << c.outputs;
     EXPECT_EQ(layout->layers[0].tailOutputs, c.tail) << c.outputs;
+    EXPECT_EQ(layout->layers[0].rowOutputs, c.rows) << c.outputs;
   }
 }
 
@@ -106,15 +121,33 @@ TEST(Layout, HoldsOnlyTheTablesInUseInEnumOrder) {
   EXPECT_EQ(layout->constantsOffset(ConstantTable::Exp), kNone);
 }
 
-TEST(Layout, SplitsOutputsIntoBlocksOf32AndATail) {
+TEST(Layout, SplitsOutputsIntoBlocksOf32ATailAndRows) {
   struct {
-    std::uint32_t outputs, fullBlocks, tail;
-  } cases[] = {{1, 0, 8}, {8, 0, 8}, {9, 0, 16}, {24, 0, 24}, {25, 1, 0}, {32, 1, 0}, {33, 1, 8}, {300, 9, 16}};
+    std::uint32_t outputs, fullBlocks, tail, rows;
+  } cases[] = {{1, 0, 0, 1},   {7, 0, 0, 7},  {8, 0, 8, 0},  {9, 0, 8, 1},
+               {31, 0, 24, 7}, {32, 1, 0, 0}, {33, 1, 0, 1}, {300, 9, 8, 4}};
   for (auto c : cases) {
     Result<Layout> layout = layoutOf(oneLayer(1, {{Activation::Linear, false, c.outputs}}));
     ASSERT_TRUE(layout.ok());
     EXPECT_EQ(layout->layers[0].fullBlocks, c.fullBlocks) << c.outputs;
     EXPECT_EQ(layout->layers[0].tailOutputs, c.tail) << c.outputs;
+    EXPECT_EQ(layout->layers[0].rowOutputs, c.rows) << c.outputs;
+  }
+}
+
+TEST(Layout, PadsNoWeights) {
+  testing::ExpertGenerator generator(4, {300, 12, 300, 6, kWeightFormatCount, kHeadCount});
+  for (int i = 0; i < 100; ++i) {
+    Signature signature = generator.signature();
+    Result<Layout> layout = layoutOf(signature);
+    ASSERT_TRUE(layout.ok());
+    for (const LayerLayout &layer : layout->layers) {
+      std::uint64_t weights = std::uint64_t{layer.outputs} * layer.fanIn, biases = layer.outputs * 4u;
+      // An odd input of blocks of 8-bit weights is all there is.
+      std::uint64_t odd = layer.fanIn % 2 * layer.blockedOutputs();
+      bool isFloat = signature.weights() == WeightFormat::Float32;
+      ASSERT_EQ(weightBytes(signature.weights(), layer), isFloat ? weights * 4 + biases : weights + odd + biases);
+    }
   }
 }
 
@@ -122,7 +155,7 @@ TEST(Layout, PadsArraysForVectorsFromAnyGroup) {
   EXPECT_EQ(layoutOf(oneLayer(1, {{Activation::Linear, false, 16}}))->layers[0].vectorLength, 16u);
   EXPECT_EQ(
       layoutOf(oneLayer(1, {{Activation::Linear, false, 9}, {Activation::Cos, false, 7}}))->layers[0].vectorLength,
-      24u);
+      20u);
 }
 
 TEST(Layout, RefusesParametersPast16MiB) {
@@ -160,8 +193,10 @@ TEST(Layout, PartsFollowEachOtherAlignedAndDisjoint) {
     };
     push(layout.inputScaleOffset, (signature.inputs + 7) / 8 * 8 * 4);
     for (const LayerLayout &layer : layout.layers) {
-      push(layer.blocksOffset,
-           layer.fullBlocks * bytesOf(layer, isFloat ? 16 : 32) + bytesOf(layer, layer.tailOutputs));
+      std::uint32_t blocks = layer.fullBlocks * bytesOf(layer, isFloat ? 16 : 32) + bytesOf(layer, layer.tailOutputs);
+      std::uint32_t rows = layer.rowOutputs * (isFloat ? 4 * layer.fanIn + 4 : layer.fanIn + 4);
+      ASSERT_EQ(layer.rowsOffset, layer.blocksOffset + blocks);
+      push(layer.blocksOffset, blocks + rows);
       push(layer.boundsOffset, 8);
       push(layer.multiplierOffset, layer.vectorLength * 4);
       push(layer.limitOffset, layer.vectorLength * 4);

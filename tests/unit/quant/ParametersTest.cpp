@@ -44,20 +44,11 @@ ErrorId unpackError(const RandomExpert &expert, const std::vector<std::uint8_t> 
   return result.ok() ? ErrorId::None : result.error().id;
 }
 
-TEST(Parameters, BlocksInterleaveTwoOutputsAndTwoInputs) {
-  RandomExpert expert = smallExpert();
-  Layout layout = layoutOfValid(expert.signature);
-  std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-  const std::uint8_t *weights = block.data() + layout.layers[0].blocksOffset + 8 * 4;
-  // Inputs 0 and 1 of outputs 0 (and 4, padding), 1 (5), 2 (6), 3 (7); low bytes are stored xor 0x80.
-  std::vector<std::uint8_t> first(weights, weights + 16);
-  EXPECT_EQ(first, (std::vector<std::uint8_t>{0x81, 0, 0x7E, 0, 0x7C, 0, 0x85, 0, 0xFF, 0, 0x00, 0, 0x80, 0, 0x80, 0}));
-  // Input 2 and the padded input 3, whose bytes are zero.
-  std::vector<std::uint8_t> second(weights + 16, weights + 32);
-  EXPECT_EQ(second, (std::vector<std::uint8_t>{0x83, 0, 0, 0, 0x7A, 0, 0, 0, 0x80, 0, 0, 0, 0x80, 0, 0, 0}));
+std::vector<std::uint8_t> bytesAt(const std::vector<std::uint8_t> &block, std::uint32_t begin, std::uint32_t end) {
+  return {block.begin() + begin, block.begin() + end};
 }
 
-/// kernel-abi-v1, section 2, "Example": bytes 48 .. 56 and 96 .. 160.
+/// kernel-abi-v1, section 2, "Example": bytes 48 .. 56 and 96 .. 112.
 TEST(Parameters, HaveTheBytesOfTheSpecificationsExample) {
   RandomExpert expert = smallExpert();
   expert.signature.layers[0].groups = {{Activation::SigmoidSymmetric, false, 2}};
@@ -69,30 +60,31 @@ TEST(Parameters, HaveTheBytesOfTheSpecificationsExample) {
   expert.parameters.layers[1].weights = {1, 1};
   Layout layout = layoutOfValid(expert.signature);
   std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 48, block.begin() + 56),
-            (std::vector<std::uint8_t>{0, 0, 0, 0xC7, 0, 0xFE, 0xFF, 0x46}));
-  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 96, block.begin() + 160),
-            (std::vector<std::uint8_t>{0x0A, 0, 0,    0, 0xEC, 0xFF, 0xFF, 0xFF, 0,    0, 0,    0, 0,    0, 0,    0,
-                                       0,    0, 0,    0, 0,    0,    0,    0,    0,    0, 0,    0, 0,    0, 0,    0,
-                                       0x81, 0, 0x7E, 0, 0x7C, 0,    0x85, 0,    0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0,
-                                       0x83, 0, 0,    0, 0x7A, 0,    0,    0,    0x80, 0, 0,    0, 0x80, 0, 0,    0}));
+  EXPECT_EQ(bytesAt(block, 48, 56), (std::vector<std::uint8_t>{0, 0, 0, 0xC7, 0, 0xFE, 0xFF, 0x46}));
+  EXPECT_EQ(bytesAt(block, 96, 112), (std::vector<std::uint8_t>{0x0A, 0, 0, 0, 0xEC, 0xFF, 0xFF, 0xFF, 0x01, 0xFE, 0x03,
+                                                                0xFC, 0x05, 0xFA, 0, 0}));
 }
 
-TEST(Parameters, BiasOfALowOutputContains256TimesItsPartners) {
-  RandomExpert expert = smallExpert();
-  expert.signature.layers.erase(expert.signature.layers.begin());
-  expert.signature.layers[0].readBegin = 0;
-  expert.signature.layers[0].groups[0].count = 5;
+/// kernel-abi-v1, section 2, "Example of a block".
+TEST(Parameters, BlocksInterleaveTwoOutputsAndTwoInputs) {
+  RandomExpert expert;
+  expert.signature.inputs = 3;
+  expert.signature.layers = {{WeightFormat::Int8, 0, {{Activation::Linear, false, 8}}}};
+  expert.parameters.inputScale = {1, 1, 1};
   LayerParameters layer;
-  layer.weights.resize(15);
-  layer.bias = {1, 2, 3, 4, -5};
-  layer.multiplier.resize(5);
+  layer.weights.resize(24);
+  const std::int8_t first[] = {1, -2, 3, -4, 5, -6}, fourth[] = {7, 8, 9};
+  std::copy_n(first, 6, layer.weights.begin());
+  std::copy_n(fourth, 3, layer.weights.begin() + 12);
+  layer.bias = {10, -20, 0, 0, 3, 0, 0, 0};
+  layer.multiplier.resize(8);
   expert.parameters.layers = {layer};
   Layout layout = layoutOfValid(expert.signature);
-  std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-  std::vector<std::int32_t> bias(8);
-  std::memcpy(bias.data(), block.data() + layout.layers[0].blocksOffset, 32);
-  EXPECT_EQ(bias, (std::vector<std::int32_t>{1 - 5 * 256, 2, 3, 4, -5, 0, 0, 0}));
+  EXPECT_EQ(bytesAt(packParameters(expert.signature, layout, expert.parameters), 48, 112),
+            (std::vector<std::uint8_t>{0x0A, 3, 0,    0, 0xEC, 0xFF, 0xFF, 0xFF, 0,    0, 0,    0, 0,    0, 0,    0,
+                                       3,    0, 0,    0, 0,    0,    0,    0,    0,    0, 0,    0, 0,    0, 0,    0,
+                                       0x81, 7, 0x7E, 8, 0x7C, 0,    0x85, 0,    0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0,
+                                       0x83, 9, 0,    0, 0x7A, 0,    0,    0,    0x80, 0, 0,    0, 0x80, 0, 0,    0}));
 }
 
 TEST(Parameters, RandomOnesSurvivePacking) {
@@ -109,7 +101,7 @@ TEST(Parameters, RandomOnesSurvivePacking) {
   }
 }
 
-/// kernel-abi-v1, section 2, "Residual blocks": 3 inputs, 9 outputs, a residual block for output 8.
+/// kernel-abi-v1, section 2, "Example with residuals": 3 inputs, 9 outputs, a residual row for output 8.
 RandomExpert residualExpert() {
   RandomExpert expert;
   expert.signature.inputs = 3;
@@ -119,42 +111,36 @@ RandomExpert residualExpert() {
   layer.weights.resize(27);
   layer.bias.resize(9);
   layer.multiplier.assign(9, 1);
-  layer.residuals = {{1, {1, -2, 3}, {0.5f}}};
+  layer.residuals = {{8, {1, -2, 3}, 0.5f}};
   expert.parameters.layers = {layer};
   return expert;
 }
 
-TEST(Parameters, ResidualBlocksHaveTheBytesOfTheSpecificationsExample) {
+TEST(Parameters, ResidualRowsHaveTheBytesOfTheSpecificationsExample) {
   RandomExpert expert = residualExpert();
   Layout layout = layoutOfValid(expert.signature);
   std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-  EXPECT_EQ(block.size(), 336u);
-  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 240, block.begin() + 244),
-            (std::vector<std::uint8_t>{1, 0, 0, 0}));
-  EXPECT_EQ(std::vector<std::uint8_t>(block.begin() + 256, block.end()),
-            (std::vector<std::uint8_t>{1,    0, 0,    0,    0,    0, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0,
-                                       0,    0, 0,    0x3F, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0,
-                                       0,    0, 0,    0,    0,    0, 0,    0, 0,    0, 0,    0, 0,    0, 0,    0,
-                                       0x81, 0, 0x7E, 0,    0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0, 0x80, 0,
-                                       0x83, 0, 0,    0,    0x80, 0, 0,    0, 0x80, 0, 0,    0, 0x80, 0, 0,    0}));
+  EXPECT_EQ(block.size(), 208u);
+  EXPECT_EQ(bytesAt(block, 176, 180), (std::vector<std::uint8_t>{1, 0, 0, 0}));
+  EXPECT_EQ(bytesAt(block, 192, 208),
+            (std::vector<std::uint8_t>{8, 0, 0, 0, 0, 0, 0, 0x3F, 1, 0xFE, 3, 0, 0, 0, 0, 0}));
 }
 
-/// kernel-abi-v1, section 2, "Blocks of f32 weights": 2 inputs, 5 outputs.
-TEST(Parameters, FloatBlocksHoldBiasesThenTheWeightsOfEachInput) {
+/// kernel-abi-v1, section 2, "Blocks and rows of f32 weights": 2 inputs, 6 outputs.
+TEST(Parameters, FloatBlocksHoldBiasesThenTheWeightsOfEachInputAndRowsThoseOfAnOutput) {
   RandomExpert expert;
   expert.signature.inputs = 2;
-  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, 5}}}};
+  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, 6}}}};
   LayerParameters layer;
-  layer.floatWeights = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
-  layer.floatBias = {-1, -2, -3, -4, -5};
-  layer.limit.assign(5, 150);
+  layer.floatWeights = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  layer.floatBias = {-1, -2, -3, -4, -5, -6};
+  layer.limit.assign(6, 150);
   expert.parameters.layers = {layer};
   Layout layout = layoutOfValid(expert.signature);
   std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-  std::vector<float> numbers(24);
-  std::memcpy(numbers.data(), block.data() + layout.layers[0].blocksOffset, 96);
-  EXPECT_EQ(numbers,
-            (std::vector<float>{-1, -2, -3, -4, -5, 0, 0, 0, 1, 3, 5, 7, 9, 0, 0, 0, 2, 4, 6, 8, 10, 0, 0, 0}));
+  std::vector<float> numbers(18);
+  std::memcpy(numbers.data(), block.data() + layout.layers[0].blocksOffset, 72);
+  EXPECT_EQ(numbers, (std::vector<float>{-1, -2, -3, -4, 1, 3, 5, 7, 2, 4, 6, 8, -5, -6, 9, 10, 11, 12}));
 }
 
 /// The error of a residual expert's block whose u32 at `offset` is replaced.
@@ -167,48 +153,46 @@ Result<void> validateChanged(std::size_t offset, std::uint32_t value) {
   return validateParameters(expert.signature, layout, block);
 }
 
-TEST(ParameterValidation, AcceptsWhatIsPacked) { EXPECT_TRUE(validateChanged(256, 1).ok()); }
+TEST(ParameterValidation, AcceptsWhatIsPacked) { EXPECT_TRUE(validateChanged(192, 8).ok()); }
 
-TEST(ParameterValidation, AcceptsEveryGroupOfTheLayer) { EXPECT_TRUE(validateChanged(256, 0).ok()); }
+TEST(ParameterValidation, AcceptsEveryOutputOfTheLayer) { EXPECT_TRUE(validateChanged(192, 0).ok()); }
 
-TEST(ParameterValidation, RefusesAGroupPastTheLayer) {
-  EXPECT_EQ(validateChanged(256, 2).error(), makeError(ErrorId::ResidualGroup, 0, 0, 2));
-  EXPECT_EQ(validateChanged(256, 0xFFFFFFFF).error(), makeError(ErrorId::ResidualGroup, 0, 0, 0xFFFFFFFF));
+TEST(ParameterValidation, RefusesAnOutputPastTheLayer) {
+  EXPECT_EQ(validateChanged(192, 9).error(), makeError(ErrorId::ResidualOutput, 0, 0, 9));
+  EXPECT_EQ(validateChanged(192, 0xFFFFFFFF).error(), makeError(ErrorId::ResidualOutput, 0, 0, 0xFFFFFFFF));
 }
 
-TEST(ParameterValidation, RefusesMoreBlocksThanGroups) {
-  EXPECT_EQ(validateChanged(240, 3).error(), makeError(ErrorId::ResidualCount, 0, 3, 2));
+TEST(ParameterValidation, RefusesMoreRowsThanOutputs) {
+  EXPECT_EQ(validateChanged(176, 10).error(), makeError(ErrorId::ResidualCount, 0, 10, 9));
 }
 
 TEST(ParameterValidation, RefusesCountsThatTheSizeBelies) {
-  EXPECT_EQ(validateChanged(240, 2).error(), makeError(ErrorId::ParametersSize, 336, 416));
-  EXPECT_EQ(validateChanged(240, 0).error(), makeError(ErrorId::ParametersSize, 336, 256));
+  EXPECT_EQ(validateChanged(176, 2).error(), makeError(ErrorId::ParametersSize, 208, 224));
+  EXPECT_EQ(validateChanged(176, 0).error(), makeError(ErrorId::ParametersSize, 208, 192));
 }
 
-TEST(ParameterValidation, RefusesGroupsOutOfOrder) {
+TEST(ParameterValidation, RefusesOutputsOutOfOrder) {
   RandomExpert expert = residualExpert();
-  std::vector<ResidualGroup> &residuals = expert.parameters.layers[0].residuals;
-  residuals.push_back({0, std::vector<std::int8_t>(24), std::vector<float>(8)});
+  std::vector<ResidualRow> &residuals = expert.parameters.layers[0].residuals;
+  residuals.push_back({7, std::vector<std::int8_t>(3), 0});
   Layout layout = layoutOfValid(expert.signature);
   EXPECT_EQ(
       validateParameters(expert.signature, layout, packParameters(expert.signature, layout, expert.parameters)).error(),
-      makeError(ErrorId::ResidualGroup, 0, 1, 0));
-  residuals[1].group = 1;
-  residuals[1].weights.resize(3);
-  residuals[1].multiplier.resize(1);
+      makeError(ErrorId::ResidualOutput, 0, 1, 7));
+  residuals[1].output = 8;
   EXPECT_EQ(
       validateParameters(expert.signature, layout, packParameters(expert.signature, layout, expert.parameters)).error(),
-      makeError(ErrorId::ResidualGroup, 0, 1, 1));
+      makeError(ErrorId::ResidualOutput, 0, 1, 8));
 }
 
 TEST(ParameterValidation, RefusesResidualMultipliersThatAreNotFinite) {
-  EXPECT_EQ(validateChanged(272, 0x7F800000).error(), makeError(ErrorId::ParameterNotFinite, 272));
+  EXPECT_EQ(validateChanged(196, 0x7F800000).error(), makeError(ErrorId::ParameterNotFinite, 196));
 }
 
 TEST(ParameterValidation, NeedsNoFixedPartToRefuseAShortBlock) {
   RandomExpert expert = residualExpert();
   EXPECT_EQ(validateParameters(expert.signature, layoutOfValid(expert.signature), {}).error(),
-            makeError(ErrorId::ParametersSize, 0, 256));
+            makeError(ErrorId::ParametersSize, 0, 192));
 }
 
 TEST(ParameterValidation, FindsEveryNumberThatIsNotFinite) {
@@ -237,11 +221,11 @@ TEST(ParameterValidation, FindsEveryNumberThatIsNotFinite) {
   }
 }
 
-TEST(Parameters, UnpackingRefusesBytesInAResidualBlocksPadding) {
+TEST(Parameters, UnpackingRefusesBytesInAResidualRowsPadding) {
   RandomExpert expert = residualExpert();
   std::vector<std::uint8_t> block =
       packParameters(expert.signature, layoutOfValid(expert.signature), expert.parameters);
-  block[260] = 1;
+  block[204] = 1;
   EXPECT_EQ(unpackError(expert, block), ErrorId::ParametersMalformed);
 }
 
@@ -265,7 +249,7 @@ TEST(Parameters, UnpackingRefusesWeightsInPadding) {
   RandomExpert expert = smallExpert();
   Layout layout = layoutOfValid(expert.signature);
   std::vector<std::uint8_t> block = packParameters(expert.signature, layout, expert.parameters);
-  block[layout.layers[0].blocksOffset + 32 + 16 + 2] = 1;
+  block[layout.layers[0].rowsOffset + 3 * 4 + 3 * 3] = 1;
   EXPECT_EQ(unpackError(expert, block), ErrorId::ParametersMalformed);
 }
 

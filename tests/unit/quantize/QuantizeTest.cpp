@@ -161,14 +161,13 @@ TEST(Quantize, WeightsOnTheGridStayWhatTheyAre) {
     EXPECT_EQ(quantized.parameters.layers[0].weights[i], test.network.layers[0].weights[i] * 64);
 }
 
-TEST(Quantize, NeedyRowsShareGroups) {
+TEST(Quantize, OnlyNeedyRowsHaveResiduals) {
   Case test = randomCase(5, 10, {{{Activation::SigmoidSymmetric, 32}}, {{Activation::Linear, 2}}});
   Quantized quantized =
       quantize(test.network, test.rows, {quant::WeightFormat::Int8Residual, {{3, 11, 19, 27}}, false}).value();
-  ASSERT_EQ(quantized.parameters.layers[0].residuals.size(), 1u);
-  EXPECT_EQ(quantized.parameters.layers[0].residuals[0].group, 0u);
-  for (std::uint32_t row : {3, 11, 19, 27})
-    EXPECT_TRUE(quantized.rows[row].hasResidual);
+  EXPECT_EQ(quantized.parameters.layers[0].residuals.size(), 4u);
+  for (const RowError &row : quantized.rows)
+    EXPECT_EQ(row.hasResidual, row.layer == 0 && row.row % 8 == 3) << row.row;
 }
 
 TEST(Quantize, MoreRowsAreNamedForAHigherTarget) {

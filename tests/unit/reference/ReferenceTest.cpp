@@ -86,11 +86,15 @@ std::vector<float> runFloatsNaively(const RandomExpert &expert, const float *x) 
     std::size_t n = 0;
     for (const ActivationGroup &group : signature.layers[l].groups)
       for (std::uint32_t i = 0; i < group.count; ++i, ++n) {
-        float sum = layer.floatBias[n];
+        bool isRow = n >= layer.floatBias.size() / 4 * 4;
+        float sums[4] = {isRow ? 0 : layer.floatBias[n]};
         for (std::size_t k = 0; k < read.size(); ++k) {
           float product = layer.floatWeights[n * read.size() + k] * read[k];
-          sum = sum + product;
+          sums[isRow ? k % 4 : 0] += product;
         }
+        float sum = sums[0];
+        if (isRow)
+          sum = layer.floatBias[n] + ((sums[0] + sums[2]) + (sums[1] + sums[3]));
         std::optional<ConstantTable> table = constantTableOf(group.function, WeightFormat::Float32);
         FloatOps ops(table ? constantsOf(*table).data() : nullptr);
         values.push_back(evaluatePrecise(ops, group.function, bounded(-layer.limit[n], layer.limit[n], sum)));
@@ -105,15 +109,15 @@ std::vector<float> runFloatsNaively(const RandomExpert &expert, const float *x) 
   return applyHead(expert, std::move(y));
 }
 
-/// r of output `n`, summed in 64 bits; 0 if no residual group holds it.
+/// r of output `n`, summed in 64 bits; 0 if it has no residual row.
 float residualOf(const LayerParameters &layer, std::size_t n, const std::vector<std::int64_t> &read) {
-  for (const ResidualGroup &residual : layer.residuals)
-    if (residual.group == n / 8) {
+  for (const ResidualRow &residual : layer.residuals)
+    if (residual.output == n) {
       std::int64_t sum = 0;
       for (std::size_t k = 0; k < read.size(); ++k)
-        sum += residual.weights[n % 8 * read.size() + k] * read[k];
+        sum += residual.weights[k] * read[k];
       EXPECT_EQ(sum, static_cast<std::int32_t>(sum));
-      return static_cast<float>(sum) * residual.multiplier[n % 8];
+      return static_cast<float>(sum) * residual.multiplier;
     }
   return 0;
 }
@@ -376,18 +380,32 @@ TEST(Heads, ArgmaxYieldsOneNumberPerRow) {
   EXPECT_EQ(runReference(constantLogits({1, 2, 3, 2}, Head::Argmax), {0, 1, 2}), (std::vector<float>{2, 2, 2}));
 }
 
-TEST(Float32, SumsInOrderWithTwoRoundings) {
+/// `outputs` linear outputs that sum all of `inputs` inputs.
+RandomExpert sumOfInputs(std::uint32_t inputs, std::uint32_t outputs) {
   RandomExpert expert;
-  expert.signature.inputs = 3;
-  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, 1}}}};
+  expert.signature.inputs = inputs;
+  expert.signature.layers = {{WeightFormat::Float32, 0, {{Activation::Linear, true, outputs}}}};
   expert.parameters.layers.resize(1);
-  expert.parameters.layers[0].floatWeights = {1, 1, 1};
-  expert.parameters.layers[0].floatBias = {0};
-  expert.parameters.layers[0].limit = {3e38f};
+  expert.parameters.layers[0].floatWeights.assign(inputs * outputs, 1);
+  expert.parameters.layers[0].floatBias.assign(outputs, 0);
+  expert.parameters.layers[0].limit.assign(outputs, 3e38f);
   expert.parameters.inputLow = -1e30f;
   expert.parameters.inputHigh = 1e30f;
-  EXPECT_EQ(runReference(expert, {0x1p25f, 1, -0x1p25f}), std::vector<float>{0});
-  EXPECT_EQ(runReference(expert, {0x1p25f, -0x1p25f, 1}), std::vector<float>{1});
+  return expert;
+}
+
+TEST(Float32, SumsOfFourOutputsAreInOrderWithTwoRoundings) {
+  RandomExpert expert = sumOfInputs(3, 4);
+  EXPECT_EQ(runReference(expert, {0x1p25f, 1, -0x1p25f}), std::vector<float>(4, 0));
+  EXPECT_EQ(runReference(expert, {0x1p25f, -0x1p25f, 1}), std::vector<float>(4, 1));
+}
+
+TEST(Float32, SumsOfASingleOutputAreInterleaved) {
+  RandomExpert expert = sumOfInputs(5, 1);
+  // 0 + 4, then 2, then 1 and 3.
+  EXPECT_EQ(runReference(expert, {0x1p25f, 1, 0, 0, -0x1p25f}), std::vector<float>{1});
+  EXPECT_EQ(runReference(expert, {0x1p25f, 1, -0x1p25f, 0, 0}), std::vector<float>{1});
+  EXPECT_EQ(runReference(expert, {0x1p25f, -0x1p25f, 1, 0, 0}), std::vector<float>{0});
 }
 
 TEST(Float32, SumsThatAreNotNumbersBecomeTheLowerLimit) {

@@ -48,7 +48,7 @@ protected:
   Signature signature_;
   Layout layout_;
   alignas(16) std::uint8_t params_[1024];
-  alignas(16) std::uint8_t scratch_[256];
+  alignas(16) std::uint8_t scratch_[1024];
   float x_[2] = {0.5f, -1.25f};
   float y_ = 0;
 };
@@ -86,7 +86,7 @@ std::vector<std::uint32_t> outputBits(const Signature &signature, const ExpertPa
   Result<Layout> layout = layoutOf(signature);
   EXPECT_TRUE(layout.ok());
   std::vector<std::uint8_t> block = packParameters(signature, *layout, parameters);
-  alignas(16) std::uint8_t params[1024], scratch[256];
+  alignas(16) std::uint8_t params[1024], scratch[1024];
   EXPECT_LE(block.size(), sizeof params);
   EXPECT_LE(layout->scratchBytes, sizeof scratch);
   std::memcpy(params, block.data(), block.size());
@@ -109,7 +109,7 @@ TEST(WorkedResiduals, HaveTheOutput) {
   parameters.layers[0].weights = {100, -50};
   parameters.layers[0].bias = {0};
   parameters.layers[0].multiplier = {0x1p-18f};
-  parameters.layers[0].residuals = {{0, {3, -7}, {0x1p-26f}}};
+  parameters.layers[0].residuals = {{0, {3, -7}, 0x1p-26f}};
   EXPECT_EQ(outputBits(signature, parameters), (std::vector<std::uint32_t>{0x3FE11480}));
 }
 

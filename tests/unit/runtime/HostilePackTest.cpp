@@ -129,28 +129,26 @@ int loadChanged(TestPack pack, std::size_t offset, std::uint32_t value) {
   return error;
 }
 
-/// One layer of 20 outputs with residual blocks for groups 0 and 2.
+/// One layer of 20 outputs with residual rows for outputs 3 and 17.
 TestPack residualPack() {
   ExpertGenerator generator(17);
   RandomExpert expert;
   expert.signature.inputs = 30;
   expert.signature.layers = {{quant::WeightFormat::Int8Residual, 0, {{Activation::Linear, false, 20}}}};
   expert.parameters = generator.parameters(expert.signature);
-  std::vector<quant::ResidualGroup> &residuals = expert.parameters.layers[0].residuals;
-  residuals.clear();
-  for (std::uint32_t group : {0u, 2u})
-    residuals.push_back({group, std::vector<std::int8_t>((group ? 4 : 8) * 30, 5), std::vector<float>(group ? 4 : 8)});
+  expert.parameters.layers[0].residuals = {{3, std::vector<std::int8_t>(30, 5), 0},
+                                           {17, std::vector<std::int8_t>(30, 5), 0}};
   TestPack pack;
   pack.add(expert);
   return pack;
 }
 
-TEST(HostilePack, ResidualBlocksOutsideOfTheirLayerAreRefused) {
+TEST(HostilePack, ResidualRowsOutsideOfTheirLayerAreRefused) {
   TestPack pack = residualPack();
   quant::Layout layout = *quant::layoutOf(pack.signatures[0]);
-  std::uint32_t second = layout.parameterBytes + quant::residualBlockBytes(15);
-  EXPECT_EQ(loadChanged(pack, second, 3), static_cast<int>(ErrorId::ResidualGroup));
-  EXPECT_EQ(loadChanged(pack, second, 0xFFFFFFFF), static_cast<int>(ErrorId::ResidualGroup));
+  std::uint32_t second = layout.parameterBytes + quant::residualRowBytes(30);
+  EXPECT_EQ(loadChanged(pack, second, 20), static_cast<int>(ErrorId::ResidualOutput));
+  EXPECT_EQ(loadChanged(pack, second, 0xFFFFFFFF), static_cast<int>(ErrorId::ResidualOutput));
   EXPECT_EQ(loadChanged(pack, layout.layers[0].residualCountOffset, 3), static_cast<int>(ErrorId::ParametersSize));
   EXPECT_EQ(loadChanged(pack, layout.layers[0].residualCountOffset, 0x10000001),
             static_cast<int>(ErrorId::ResidualCount));
