@@ -242,23 +242,36 @@ private:
     ScalarOps ops(code, params, layout);
     std::uint32_t count = signature.logits();
     auto load = [&](Value pointer) { return code.load<F32LoadOp>(pointer, layout.logitsOffset); };
-    auto store = [&](Value pointer, Value value) { code.store<F32StoreOp>(pointer, layout.logitsOffset, value); };
-    auto walk = [&](ArrayRef<Value> initial, function_ref<void(Value, CodeBuilder::Carried)> body) {
-      return code.repeat(count, {{scratch, 4}}, initial,
-                         [&](ArrayRef<Value> at, CodeBuilder::Carried carried) { body(at[0], carried); });
+    // Replaces all logits by `map` of them and folds the results by `next`: every fourth, then the four, then the rest.
+    std::uint32_t full = count / 4, rest = count % 4;
+    auto pass = [&](Value initial, function_ref<Value(Value)> map, function_ref<Value(Value, Value)> next) {
+      Value result, end = scratch;
+      auto one = [&](Value pointer, std::uint32_t offset) {
+        Value v = map(code.load<F32LoadOp>(pointer, layout.logitsOffset + offset));
+        code.store<F32StoreOp>(pointer, layout.logitsOffset + offset, v);
+        return v;
+      };
+      if (full) {
+        auto lanes = code.repeat(full, {{scratch, 16}}, {initial, initial, initial, initial},
+                                 [&](ArrayRef<Value> at, CodeBuilder::Carried known) {
+                                   for (unsigned i = 0; i < 4; ++i)
+                                     known[i] = next(known[i], one(at[0], 4 * i));
+                                 });
+        result = next(next(lanes[0], lanes[1]), next(lanes[2], lanes[3]));
+        end = lanes[4];
+      }
+      for (unsigned i = 0; i < rest; ++i) {
+        Value v = one(end, 4 * i);
+        result = result ? next(result, v) : v;
+      }
+      return result;
     };
     Value scale = code.load<F32LoadOp>(params, layout.headScaleOffset);
-    Value first = ops.mul(load(scratch), scale);
-    Value largest = walk({first}, [&](Value at, CodeBuilder::Carried known) {
-      Value v = ops.mul(load(at), scale);
-      store(at, v);
-      known[0] = ops.pmax(known[0], v);
-    })[0];
-    Value sum = walk({ops.literal(0.0f)}, [&](Value at, CodeBuilder::Carried known) {
-      Value e = quant::evaluateExp(ops, ops.sub(load(at), largest));
-      store(at, e);
-      known[0] = ops.add(known[0], e);
-    })[0];
+    auto scaled = [&](Value v) { return ops.mul(v, scale); };
+    Value largest = pass(scaled(load(scratch)), scaled, [&](Value a, Value b) { return ops.pmax(a, b); });
+    Value sum = pass(
+        ops.literal(0.0f), [&](Value v) { return quant::evaluateExp(ops, ops.sub(v, largest)); },
+        [&](Value a, Value b) { return ops.add(a, b); });
     code.repeat(count, {{scratch, 4}, {y, 4}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
       code.store<F32StoreOp>(at[1], 0, ops.div(load(at[0]), sum));
     });

@@ -523,37 +523,54 @@ private:
 
   void writeSoftmax(Value y) override {
     VectorOps ops(code, params, layout);
-    std::uint32_t count = signature.logits(), vectors = (count + 3) / 4;
+    ScalarOps scalar(code, params, layout);
+    std::uint32_t count = signature.logits(), full = count / 4, rest = count % 4;
     auto load = [&](Value pointer) { return ops.load<VectorOps::V>(pointer, layout.logitsOffset); };
     auto store = [&](Value pointer, VectorOps::V v) {
       code.store<V128StoreOp>(pointer, layout.logitsOffset, v.vector);
     };
-    // Largest logit and sum are found one by one: the order is part of the result.
-    auto fold = [&](function_ref<Value(Value, Value)> next) -> VectorOps::V {
-      Value result = code.load<F32LoadOp>(scratch, layout.logitsOffset);
-      if (count > 1)
-        result = code.repeat(count - 1, {{scratch, 4}}, {result}, [&](ArrayRef<Value> at, CodeBuilder::Carried known) {
-          known[0] = next(known[0], code.load<F32LoadOp>(at[0], layout.logitsOffset + 4));
-        })[0];
+    Value behind = code.advance(scratch, 16 * full);
+    // Replaces all logits by `map` of them and folds the results by `next`: lane by lane, then the lanes, then the
+    // rest. The order is part of the result.
+    auto pass = [&](VectorOps::V initial, function_ref<VectorOps::V(VectorOps::V)> map,
+                    function_ref<VectorOps::V(VectorOps::V, VectorOps::V)> nextVector,
+                    function_ref<Value(Value, Value)> next) -> VectorOps::V {
+      Value result;
+      auto lane = [&](Value vector, std::uint32_t i) -> Value { return code.emit<F32x4ExtractLaneOp>(vector, i); };
+      if (full) {
+        Value lanes =
+            code.repeat(full, {{scratch, 16}}, {initial.vector}, [&](ArrayRef<Value> at, CodeBuilder::Carried known) {
+              VectorOps::V v = map(load(at[0]));
+              store(at[0], v);
+              known[0] = nextVector({known[0]}, v).vector;
+            })[0];
+        result = next(next(lane(lanes, 0), lane(lanes, 1)), next(lane(lanes, 2), lane(lanes, 3)));
+      }
+      if (rest) {
+        VectorOps::V v = map(load(behind));
+        store(behind, v);
+        for (unsigned i = 0; i < rest; ++i)
+          result = result ? next(result, lane(v.vector, i)) : lane(v.vector, i);
+      }
       return {code.emit<F32x4SplatOp>(result)};
     };
 
     VectorOps::V scale = ops.splatOf(layout.headScaleOffset);
-    code.repeat(vectors, {{scratch, 16}}, {},
-                [&](ArrayRef<Value> at, CodeBuilder::Carried) { store(at[0], ops.mul(load(at[0]), scale)); });
-    ScalarOps scalar(code, params, layout);
-    VectorOps::V largest = fold([&](Value a, Value b) { return scalar.pmax(a, b); });
-    code.repeat(vectors, {{scratch, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-      store(at[0], quant::evaluateExp(ops, ops.sub(load(at[0]), largest)));
-    });
-    VectorOps::V sum = fold([&](Value a, Value b) { return scalar.add(a, b); });
-    std::uint32_t full = count / 4, rest = count % 4;
+    auto scaled = [&](VectorOps::V v) { return ops.mul(v, scale); };
+    VectorOps::V largest = pass(
+        full ? scaled(load(scratch)) : VectorOps::V{}, scaled,
+        [&](VectorOps::V a, VectorOps::V b) { return ops.pmax(a, b); },
+        [&](Value a, Value b) { return scalar.pmax(a, b); });
+    VectorOps::V sum = pass(
+        ops.literal(0.0f), [&](VectorOps::V v) { return quant::evaluateExp(ops, ops.sub(v, largest)); },
+        [&](VectorOps::V a, VectorOps::V b) { return ops.add(a, b); },
+        [&](Value a, Value b) { return scalar.add(a, b); });
     if (full)
       code.repeat(full, {{scratch, 16}, {y, 16}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
         storePartial(at[1], 0, ops.div(load(at[0]), sum).vector, 4);
       });
     if (rest)
-      storePartial(y, 16 * full, ops.div(load(code.advance(scratch, 16 * full)), sum).vector, rest);
+      storePartial(y, 16 * full, ops.div(load(behind), sum).vector, rest);
   }
 
   /// The first `count` 1 to 4 lanes.

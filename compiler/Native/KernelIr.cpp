@@ -657,15 +657,32 @@ private:
     return codesOf(ops, v, lanes);
   }
 
-  /// next(... next(first, second) ..., last) over the logits, one by one: the order is part of the result.
+  /// Folds the logits by `next`: every fourth, then the four, then the rest. The order is part of the result.
   Value *foldLogits(const Rows &row, llvm::function_ref<Value *(Value *, Value *)> next) {
-    Value *first = code.load(code.getFloatTy(), row.scratch, layout.logitsOffset, 4);
-    if (signature.logits() == 1)
-      return first;
-    return code.repeat(signature.logits() - 1, {{row.scratch, 4}}, {first},
-                       [&](ArrayRef<Value *> at, IrBuilder::Carried known) {
-                         known[0] = next(known[0], code.load(code.getFloatTy(), at[0], layout.logitsOffset + 4, 4));
-                       })[0];
+    auto logit = [&](Value *pointer, std::uint32_t n) {
+      return code.load(code.getFloatTy(), pointer, layout.logitsOffset + 4 * n, 4);
+    };
+    std::uint32_t count = signature.logits(), full = count / 4;
+    SmallVector<Value *> known;
+    for (std::uint32_t n = 0; n < std::min(count, 4u); ++n)
+      known.push_back(logit(row.scratch, n));
+    if (full > 1) {
+      auto end = code.repeat(full - 1, {{row.scratch, 16}}, known, [&](ArrayRef<Value *> at, IrBuilder::Carried lanes) {
+        for (std::uint32_t n = 0; n < 4; ++n)
+          lanes[n] = next(lanes[n], logit(at[0], 4 + n));
+      });
+      std::copy_n(end.begin(), 4, known.begin());
+    }
+    if (full == 0) {
+      Value *result = known[0];
+      for (std::uint32_t n = 1; n < count; ++n)
+        result = next(result, known[n]);
+      return result;
+    }
+    Value *result = next(next(known[0], known[1]), next(known[2], known[3]));
+    for (std::uint32_t n = 4 * full; n < count; ++n)
+      result = next(result, logit(row.scratch, n));
+    return result;
   }
 
   void softmax(const Rows &row) {

@@ -82,9 +82,10 @@ template <class Ops> typename Ops::V gaussian(Ops &ops, typename Ops::V t) {
 /// PreciseSine.
 template <class Ops> typename Ops::V sine(Ops &ops, ConstantTable table, typename Ops::V t, bool isCosine) {
   using namespace sine_constant;
-  static_assert(static_cast<unsigned>(precise_sine_constant::PiC) == PiC,
-                "the tables differ in their polynomials only");
-  unsigned count = table == ConstantTable::Sine ? Count : static_cast<unsigned>(precise_sine_constant::Count);
+  static_assert(static_cast<unsigned>(precise_sine_constant::PiB) == PiB, "the tables begin alike");
+  bool isPrecise = table == ConstantTable::PreciseSine;
+  unsigned first = isPrecise ? static_cast<unsigned>(precise_sine_constant::C9) : C7;
+  unsigned count = isPrecise ? static_cast<unsigned>(precise_sine_constant::Count) : Count;
   auto c = [&](unsigned index) { return ops.constant(table, index); };
   t = clamp(ops, c(Low), c(High), t);
   auto z = ops.mul(t, c(InversePi));
@@ -95,11 +96,11 @@ template <class Ops> typename Ops::V sine(Ops &ops, ConstantTable table, typenam
   if (isCosine)
     k = ops.sub(k, ops.literal(0.5f));
   auto r = ops.sub(t, ops.mul(k, c(PiA)));
-  r = ops.sub(r, ops.mul(k, c(PiB)));
-  r = ops.sub(r, ops.mul(k, c(PiC)));
+  for (unsigned part = PiB; part < first; ++part)
+    r = ops.sub(r, ops.mul(k, c(part)));
   auto u = ops.mul(r, r);
-  auto p = ops.mul(u, c(PiC + 1));
-  for (unsigned index = PiC + 2; index < count; ++index) {
+  auto p = ops.mul(u, c(first));
+  for (unsigned index = first + 1; index < count; ++index) {
     p = ops.add(p, c(index));
     p = ops.mul(p, index + 1 < count ? u : r);
   }
@@ -113,18 +114,19 @@ template <class Ops> typename Ops::V elliot(Ops &ops, typename Ops::V t, bool as
   return ops.div(asCode ? ops.mul(t, ops.literal(8192.0f)) : t, d);
 }
 
+/// FANN's linear interpolation is convex below 0 and concave above, so between its outer knots, where it jumps, it is
+/// the least and largest of its lines. The clamp keeps infinity and NaN out.
 template <class Ops> typename Ops::V stepwise(Ops &ops, ConstantTable table, typename Ops::V t) {
   using namespace stepwise_constant;
   auto c = [&](unsigned index) { return ops.constant(table, index); };
+  auto line = [&](unsigned segment) { return ops.add(ops.mul(c(Slopes + segment), t), c(Intercepts + segment)); };
   t = clamp(ops, c(Low), c(High), t);
-  auto slope = c(Slopes);
-  auto intercept = c(Intercepts);
-  for (unsigned j = 0; j < kKnots; ++j) {
-    auto isPast = ops.ge(t, c(Knots + j));
-    slope = ops.select(isPast, c(Slopes + j + 1), slope);
-    intercept = ops.select(isPast, c(Intercepts + j + 1), intercept);
-  }
-  return ops.add(ops.mul(slope, t), intercept);
+  auto v = ops.pmax(line(2), line(3));
+  v = ops.pmax(line(1), v);
+  v = ops.pmin(line(4), v);
+  v = ops.pmin(line(5), v);
+  v = ops.select(ops.lt(t, c(Knots)), c(Intercepts), v);
+  return ops.select(ops.ge(t, c(Knots + kKnots - 1)), c(Intercepts + kKnots), v);
 }
 
 template <class Ops> typename Ops::V leaky(Ops &ops, typename Ops::V t) {

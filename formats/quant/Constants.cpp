@@ -14,8 +14,8 @@ constexpr float kTanh[] = {-5.8f, 5.8f, 8192 * kP2,         8192 * kP1,        8
 constexpr float kExp[] = {-0x1.715476p+0f, -125.0f, 0x1.3a02b6p-7f, 0x1.c9fc74p-5f, 0x1.ec0378p-3f, 0x1.62e12cp-1f};
 
 // sin(r) = C1 r + C3 r^3 + C5 r^5 + C7 r^7 for |r| <= pi/2, minimax: |error| <= 6.3e-7.
-constexpr float kSine[] = {-65536.0f,        65536.0f,        0x1.45f306p-2f, 0x1.92p+1f,     0x1.fcp-11f,
-                           -0x1.5777a6p-20f, -0x1.80ecep-13f, 0x1.102b88p-7f, -0x1.554b8p-3f, 0x1.ffff8cp-1f};
+constexpr float kSine[] = {-65536.0f,       65536.0f,       0x1.45f306p-2f, 0x1.92p+1f,    0x1.fb5444p-11f,
+                           -0x1.80ecep-13f, 0x1.102b88p-7f, -0x1.554b8p-3f, 0x1.ffff8cp-1f};
 
 // The same with more terms: relative error <= 1.2e-8 and |error| <= 2.2e-8.
 constexpr float kPreciseExp[] = {0x1.715476p+0f, -125.0f,        0x1.4855c4p-13f, 0x1.5fd0eep-10f,

@@ -88,8 +88,8 @@ enum Index : std::uint8_t { MinusLog2E, MinExponent, C4, C3, C2, C1, Count };
 } // namespace exp_constant
 
 namespace sine_constant {
-/// PiA + PiB + PiC = pi; PiA and PiB have 8 significant bits.
-enum Index : std::uint8_t { Low, High, InversePi, PiA, PiB, PiC, C7, C5, C3, C1, Count };
+/// PiA + PiB = pi; PiA has 8 significant bits.
+enum Index : std::uint8_t { Low, High, InversePi, PiA, PiB, C7, C5, C3, C1, Count };
 } // namespace sine_constant
 
 namespace precise_exp_constant {
@@ -97,7 +97,7 @@ enum Index : std::uint8_t { Log2E, MinExponent, C6, C5, C4, C3, C2, C1, Count };
 } // namespace precise_exp_constant
 
 namespace precise_sine_constant {
-/// Up to PiC as in sine_constant.
+/// PiA + PiB + PiC = pi; PiA and PiB have 8 significant bits.
 enum Index : std::uint8_t { Low, High, InversePi, PiA, PiB, PiC, C9, C7, C5, C3, C1, Count };
 } // namespace precise_sine_constant
 

@@ -203,17 +203,31 @@ private:
   void softmax(float *y) {
     FloatOps ops(params_ + layout_.constantsOffset(ConstantTable::PreciseExp));
     std::uint32_t count = signature_.logits();
-    float scale = loadF32(params_ + layout_.headScaleOffset, 0), largest = 0, sum = 0;
-    for (std::uint32_t n = 0; n < count; ++n) {
+    float scale = loadF32(params_ + layout_.headScaleOffset, 0);
+    for (std::uint32_t n = 0; n < count; ++n)
       logits_[n] = logits_[n] * scale;
-      largest = n == 0 ? logits_[n] : ops.pmax(largest, logits_[n]);
-    }
-    for (std::uint32_t n = 0; n < count; ++n) {
+    float largest = fold(logits_, count, [&](float a, float b) { return ops.pmax(a, b); });
+    for (std::uint32_t n = 0; n < count; ++n)
       y[n] = evaluateExp(ops, logits_[n] - largest);
-      sum = n == 0 ? y[n] : sum + y[n];
-    }
+    float sum = fold(y, count, [](float a, float b) { return a + b; });
     for (std::uint32_t n = 0; n < count; ++n)
       y[n] = y[n] / sum;
+  }
+
+  /// Every fourth value, then the four results, then the values that are left.
+  template <class Next> static float fold(const float *values, std::uint32_t count, Next next) {
+    std::uint32_t n = 0;
+    float result = values[n++];
+    if (count >= 4) {
+      float lanes[] = {values[0], values[1], values[2], values[3]};
+      for (n = 4; n + 4 <= count; n += 4)
+        for (unsigned i = 0; i < 4; ++i)
+          lanes[i] = next(lanes[i], values[n + i]);
+      result = next(next(lanes[0], lanes[1]), next(lanes[2], lanes[3]));
+    }
+    for (; n < count; ++n)
+      result = next(result, values[n]);
+    return result;
   }
 
   float argmax() const {

@@ -22,13 +22,17 @@ export async function create(env) {
     async openMixture(rows) {
       const pack = await packOf('work/mixture.kpk');
       await pack.load(Array.from({length: pack.info.experts}, (_, i) => i), {pin: true});
+      const first = await pack.ask(rows[0]);
+      const options = {out: new Float32Array(first.length)};
       return {
         async run(r) {
           const {choices, output} = await pack.runRouted(rows[r]);
+          const answer = pack.askSync(rows[r], options);
+          if (answer.some((y, n) => y !== output[n])) throw new Error('ask and runRouted differ');
           return {chosen: choices.map(choice => choice.expert), output};
         },
         async loop(calls) {
-          for (let i = 0; i < calls; i++) await pack.runRouted(rows[i % rows.length]);
+          for (let i = 0; i < calls; i++) pack.askSync(rows[i % rows.length], options);
         },
       };
     },

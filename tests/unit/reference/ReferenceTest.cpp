@@ -57,12 +57,18 @@ std::vector<float> applyHead(const RandomExpert &expert, std::vector<float> v) {
     return v;
   for (float &value : v)
     value *= expert.parameters.headScale;
-  float largest = *std::max_element(v.begin(), v.end()), sum = 0;
+  float largest = *std::max_element(v.begin(), v.end());
   FloatOps ops(constantsOf(ConstantTable::PreciseExp).data());
-  for (float &value : v) {
+  for (float &value : v)
     value = evaluateExp(ops, value - largest);
-    sum += value;
-  }
+  // Four sums of every fourth value, as far as there are four, then the values that are left.
+  float lane[4] = {}, sum = 0;
+  std::size_t whole = v.size() / 4 * 4;
+  for (std::size_t n = 0; n < whole; ++n)
+    lane[n % 4] += v[n];
+  sum = (lane[0] + lane[1]) + (lane[2] + lane[3]);
+  for (std::size_t n = whole; n < v.size(); ++n)
+    sum += v[n];
   for (float &value : v)
     value /= sum;
   return v;
