@@ -61,7 +61,7 @@ TEST_F(PackReader, ReadsTheRoutersEntryFromTheRoot) {
   EXPECT_EQ(root_.routerEntry.kernel, 1u);
   EXPECT_EQ(root_.routerEntry.domain, Domain::Planning);
   EXPECT_EQ(root_.routerEntry.confidenceThreshold, 0.125f);
-  EXPECT_EQ(root_.routerEntry.data.rawLength, 128u);
+  EXPECT_EQ(root_.routerEntry.data.rawLength, 96u);
 }
 
 TEST_F(PackReader, PlacesKernelsRouterAndLeafDirectlyBehindTheRoot) {
