@@ -23,7 +23,7 @@ struct SignOptions {
   bool overwrites = false;
 };
 
-void sign(const SignOptions &options, Context &context) {
+void signPack(const SignOptions &options, Context &context) {
   std::string bytes = take(readFile(options.pack, pack::kMaxFileBytes));
   std::span<const std::uint8_t> view(reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size());
   take(options.pack, pack::verifyPack(view)); // nobody wants to have signed a broken pack
@@ -100,7 +100,7 @@ void addSign(CLI::App &app, Context &context) {
   command->callback([options, &context] {
     if (options->key.empty() && options->removed.empty())
       throw CLI::RequiredError("--key FILE or --remove KEY");
-    context.run = [options, &context] { sign(*options, context); };
+    context.run = [options, &context] { signPack(*options, context); };
   });
 }
 
