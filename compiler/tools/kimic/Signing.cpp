@@ -110,13 +110,6 @@ PublicKey readPublicKey(const std::string &text) {
   return key;
 }
 
-std::string hexOf(const PublicKey &key) {
-  std::string out;
-  for (std::uint8_t byte : key)
-    out += fmt::format("{:02x}", byte);
-  return out;
-}
-
 pack::SignatureSlot sign(const Digest &packDigest, const std::string &path) {
   Key key = readPrivate(path);
   pack::SignatureSlot slot;
