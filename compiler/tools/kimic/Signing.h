@@ -18,7 +18,6 @@ PublicKey publicKeyOfPrivate(const std::string &path);
 /// A public key as 64 hexadecimal digits, or as the name of a file with them or with PEM.
 PublicKey readPublicKey(const std::string &text);
 
-
 /// The slot that signs the pack with this digest. `path`: a private key.
 pack::SignatureSlot sign(const Digest &packDigest, const std::string &path);
 
