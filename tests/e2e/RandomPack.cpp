@@ -35,9 +35,13 @@ int main(int argc, char **argv) {
   ExpertGenerator generator(2024, {60, 6, 70, 4});
   TestPack pack;
   constexpr std::uint32_t kRouted = 7, kExperts = 150, kInputs = 19;
+  std::vector<RandomExpert> routed;
   for (std::uint32_t i = 0; i < kRouted; ++i)
-    pack.add(shaped(generator, kInputs, 5));
+    routed.push_back(shaped(generator, kInputs, 5));
   RandomExpert router = shaped(generator, kInputs, kRouted);
+  pack.addKernel(router.signature); // the first group has the router's
+  for (const RandomExpert &expert : routed)
+    pack.add(expert);
   for (std::uint32_t i = kRouted; i < kExperts; ++i)
     pack.add(generator.expert());
   pack.addRouter(router, 3, pack::Merge::Weighted, 2);

@@ -73,15 +73,49 @@ def lz4_decoded(block):
             out.append(out[-offset])
 
 
+def sparse_decoded(block, raw_length):
+    """pack-v1, "Codecs": the differences from weights of zero."""
+    g, v, pairs = block[0] & 7, block[0] >> 3 & 15, block[0] >> 7
+    out = bytearray(0x80 if pairs and i % 2 == 0 else 0 for i in range(raw_length))
+    at = 8  # in bits
+
+    def bits(count):
+        nonlocal at
+        value = sum((block[(at + i) // 8] >> (at + i) % 8 & 1) << i for i in range(count))
+        at += count
+        return value
+
+    def rice(k):
+        quotient = 0
+        while bits(1):
+            quotient += 1
+        return (quotient << k) + bits(k)
+
+    i = 0
+    while i < raw_length:
+        i += rice(g)
+        if i == raw_length:
+            break
+        d = bits(8) if v == 8 else 1 + rice(v)
+        out[i] = (out[i] + (d if v == 8 else (d >> 1) ^ -(d & 1))) % 256
+        i += 1
+    return bytes(out)
+
+
 def parameter_block(pack):
-    """pack-v1: the only data block of a pack of one expert."""
-    (raw_length,) = struct.unpack_from("<Q", pack, 40)
-    root, leaves, meta, kernels, data = struct.unpack_from("<5Q", pack, 48)
-    at = 256
-    for section in (root, leaves, meta, kernels):
-        at = up(at + section, 64)
-    stored = pack[at : at + data]
-    return stored if data == raw_length else lz4_decoded(stored)
+    """pack-v1: the only data block of a pack of one expert, whose leaf is stored."""
+    (raw_length,) = struct.unpack_from("<Q", pack, 48)
+    root, first, leaves, data = struct.unpack_from("<4Q", pack, 56)
+    leaf = up(up(640 + root, 64) + first, 64)
+    begin = up(leaf + leaves, 64)
+    stored = pack[begin : begin + data]
+    at = leaf
+    for _ in range(4):  # kernel, place, stored, saved
+        while pack[at] & 0x80:
+            at += 1
+        at += 1
+    codec = pack[at]
+    return [lambda: stored, lambda: lz4_decoded(stored), lambda: sparse_decoded(stored, raw_length)][codec]()
 
 
 class TanhExpert:

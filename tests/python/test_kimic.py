@@ -344,7 +344,7 @@ def test_expert_that_overflows_is_refused_by_name():
 
 def test_corrupt_pack_is_refused():
     content = bytearray(kimic.compile([expert_of()]).to_bytes())
-    content[300] ^= 1
+    content[700] ^= 1  # the root, which starts at 640
     with pytest.raises(kimic.Error) as error:
         kimic.open(bytes(content))
     assert error.value.kind == "data loss"

@@ -73,16 +73,22 @@ inline RandomExpert constantExpert(std::uint32_t inputs, const std::vector<std::
 /// Collects experts; equal signatures share a kernel.
 class TestPack {
 public:
-  /// The number of the new expert.
-  std::uint32_t add(const RandomExpert &expert) {
-    std::vector<std::uint8_t> encoded = quant::encode(expert.signature);
+  /// The number of the signature's kernel, which is new if there was none.
+  std::uint32_t addKernel(const quant::Signature &signature) {
+    std::vector<std::uint8_t> encoded = quant::encode(signature);
     std::uint32_t kernel = 0;
     while (kernel < contents.signatures.size() && contents.signatures[kernel] != encoded)
       ++kernel;
     if (kernel == contents.signatures.size()) {
       contents.signatures.push_back(encoded);
-      signatures.push_back(expert.signature);
+      signatures.push_back(signature);
     }
+    return kernel;
+  }
+
+  /// The number of the new expert.
+  std::uint32_t add(const RandomExpert &expert) {
+    std::uint32_t kernel = addKernel(expert.signature);
     Result<quant::Layout> layout = quant::layoutOf(expert.signature);
     EXPECT_TRUE(layout.ok());
     pack::PackContents::Expert entry;
