@@ -106,3 +106,11 @@ expert.define @dynamic(%x: tensor<?xf32>) -> tensor<1xf32> {
          : tensor<?xf32> -> tensor<1xf32>
   expert.yield %s : tensor<1xf32>
 }
+
+// -----
+
+expert.define @choices(%x: tensor<3xf32>) -> tensor<2xf32> {
+  // expected-error @+1 {{'expert.argmax' op has 2 results, but needs one}}
+  %i = expert.argmax %x : tensor<3xf32> -> tensor<2xf32>
+  expert.yield %i : tensor<2xf32>
+}

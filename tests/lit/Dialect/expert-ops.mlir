@@ -25,3 +25,17 @@ expert.define @layered(%x: tensor<2xf32>) -> tensor<1xf32> {
 expert.define @calibrated(%x: tensor<1xf32>) -> tensor<1xf32> range(dense<[[-1.0, 1.0]]> : tensor<1x2xf32>) {
   expert.yield %x : tensor<1xf32>
 }
+
+// CHECK-LABEL: expert.define @probabilities
+expert.define @probabilities(%x: tensor<3xf32>) -> tensor<3xf32> {
+  // CHECK: expert.softmax %{{.*}} scale 5.000000e-01 : tensor<3xf32>
+  %p = expert.softmax %x scale 0.5 : tensor<3xf32>
+  expert.yield %p : tensor<3xf32>
+}
+
+// CHECK-LABEL: expert.define @choice
+expert.define @choice(%x: tensor<3xf32>) -> tensor<1xf32> {
+  // CHECK: expert.argmax %{{.*}} : tensor<3xf32> -> tensor<1xf32>
+  %i = expert.argmax %x : tensor<3xf32> -> tensor<1xf32>
+  expert.yield %i : tensor<1xf32>
+}
