@@ -1,14 +1,15 @@
 // The environment of measure.mjs and the peers in a page. With ?cold=PEER it starts that peer and tells how long after
 // the navigation its first outputs were there; with ?kernels it is that of kernelHost.mjs.
+const url = name => new URL(`/${name}`, location.href).href;
 const env = {
-  ...(location.search === '?kernels' ? {} : await (await fetch('/work/networks/networks.json')).json()),
+  ...(location.search === '?kernels' ? {} : await (await fetch(url('work/networks/networks.json'))).json()),
   isNode: false,
-  url: name => new URL(`/${name}`, location.href).href,
-  bytes: async name => (await fetch(`/${name}`)).arrayBuffer(),
+  url,
+  bytes: async name => (await fetch(url(name))).arrayBuffer(),
   script: name =>
     new Promise((resolve, reject) => {
       const script = document.createElement('script');
-      script.src = `/${name}`;
+      script.src = url(name);
       script.onload = resolve;
       script.onerror = () => reject(new Error(`${name} does not load`));
       document.body.append(script);
