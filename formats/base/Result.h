@@ -11,14 +11,21 @@
 
 namespace kimic {
 
-/// Either a T or an E. E is Error for binary data and the runtime, Diagnostic for text inputs.
+/// Either a T (void: success without a value) or an E. E is Error for binary data and the runtime, Diagnostic for text
+/// inputs.
 ///
 /// A union rather than two members: nothing is written for the half that is not there, which is most of the code of
 /// functions that mostly succeed.
 template <class T, class E = Error> class [[nodiscard]] Result {
+  struct Nothing {};
+  using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
+
 public:
-  Result(const T &value) : isOk_(true), value_(value) {}
-  Result(T &&value) : isOk_(true), value_(std::move(value)) {}
+  Result()
+    requires std::is_void_v<T>
+      : isOk_(true), value_() {}
+  Result(const Value &value) : isOk_(true), value_(value) {}
+  Result(Value &&value) : isOk_(true), value_(std::move(value)) {}
   [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
   [[gnu::noinline]] Result(E &&error)
     requires(!std::is_same_v<E, Error>)
@@ -29,13 +36,13 @@ public:
       : Result(error.id, error.args[0], error.args[1], error.args[2]) {}
   Result(const Result &other) : isOk_(other.isOk_) {
     if (isOk_)
-      new (&value_) T(other.value_);
+      new (&value_) Value(other.value_);
     else
       new (&error_) E(other.error_);
   }
   Result(Result &&other) noexcept : isOk_(other.isOk_) {
     if (isOk_)
-      new (&value_) T(std::move(other.value_));
+      new (&value_) Value(std::move(other.value_));
     else
       new (&error_) E(std::move(other.error_));
   }
@@ -49,7 +56,7 @@ public:
   }
   ~Result() {
     if (isOk_)
-      value_.~T();
+      value_.~Value();
     else
       error_.~E();
   }
@@ -58,22 +65,22 @@ public:
   explicit operator bool() const { return ok(); }
 
   /// REQUIRES: ok().
-  T &value() & {
+  Value &value() & {
     assert(ok() && "value() of a Result that holds an error");
     return value_;
   }
-  const T &value() const & {
+  const Value &value() const & {
     assert(ok() && "value() of a Result that holds an error");
     return value_;
   }
-  T &&value() && {
+  Value &&value() && {
     assert(ok() && "value() of a Result that holds an error");
     return std::move(value_);
   }
-  T *operator->() { return &value(); }
-  const T *operator->() const { return &value(); }
-  T &operator*() & { return value(); }
-  const T &operator*() const & { return value(); }
+  Value *operator->() { return &value(); }
+  const Value *operator->() const { return &value(); }
+  Value &operator*() & { return value(); }
+  const Value &operator*() const & { return value(); }
 
   /// REQUIRES: !ok().
   const E &error() const {
@@ -87,59 +94,7 @@ private:
 
   bool isOk_;
   union {
-    T value_;
-    E error_;
-  };
-};
-
-/// Success without a value, or an E.
-template <class E> class [[nodiscard]] Result<void, E> {
-public:
-  Result() : isOk_(true) {}
-  [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
-  [[gnu::noinline]] Result(E &&error)
-    requires(!std::is_same_v<E, Error>)
-      : isOk_(false), error_(std::move(error)) {}
-  /// An Error that was just made arrives as numbers, without being in memory before.
-  [[gnu::always_inline]] Result(Error &&error)
-    requires(std::is_same_v<E, Error>)
-      : Result(error.id, error.args[0], error.args[1], error.args[2]) {}
-  Result(const Result &other) : isOk_(other.isOk_) {
-    if (!isOk_)
-      new (&error_) E(other.error_);
-  }
-  Result(Result &&other) noexcept : isOk_(other.isOk_) {
-    if (!isOk_)
-      new (&error_) E(std::move(other.error_));
-  }
-  Result &operator=(const Result &other) { return *this = Result(other); }
-  Result &operator=(Result &&other) noexcept {
-    if (this != &other) {
-      this->~Result();
-      new (this) Result(std::move(other));
-    }
-    return *this;
-  }
-  ~Result() {
-    if (!isOk_)
-      error_.~E();
-  }
-
-  bool ok() const { return isOk_; }
-  explicit operator bool() const { return ok(); }
-
-  /// REQUIRES: !ok().
-  const E &error() const {
-    assert(!ok() && "error() of a Result that holds a value");
-    return error_;
-  }
-
-private:
-  [[gnu::noinline]] Result(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c)
-      : isOk_(false), error_{id, {a, b, c}} {}
-
-  bool isOk_;
-  union {
+    Value value_;
     E error_;
   };
 };
