@@ -36,14 +36,6 @@ std::string defaultCacheDirectory() {
   return std::string_view(chosen) == "off" ? "" : chosen;
 }
 
-static Diagnostic diagnose(std::string found) {
-  Diagnostic diagnostic;
-  diagnostic.id = ErrorId::KernelNotCompiled;
-  diagnostic.key = "native";
-  diagnostic.found = std::move(found);
-  return diagnostic;
-}
-
 class Kernels::Impl {
 public:
   explicit Impl(Options options) : target(hostTarget(options.vectors)), directory(std::move(options.cacheDirectory)) {}
