@@ -1,6 +1,5 @@
 #include "formats/pack/PackReader.h"
 
-#include "formats/base/Bytes.h"
 #include "formats/pack/Lz4Block.h"
 #include "formats/pack/SparseBlock.h"
 #include "formats/quant/Layout.h"
@@ -47,11 +46,10 @@ Result<void> checkBlock(const BlockRef &block, unsigned codecs, std::uint32_t li
   return {};
 }
 
-Digest readDigest(ByteReader &in) {
-  Digest digest{};
+/// The bytes at `in`, if they are there.
+void readDigest(ByteReader &in, Digest &digest) {
   std::span<const std::uint8_t> bytes = in.take(digest.size());
   std::copy(bytes.begin(), bytes.end(), digest.begin());
-  return digest;
 }
 
 bool isThreshold(float value) { return value >= 0 && value <= 1; }
@@ -65,7 +63,7 @@ public:
     begin_ = next_ = begin;
     end_ = end;
   }
-  void enter(const Section &section) { enter(section.offset, section.end()); }
+  [[gnu::noinline]] void enter(const Section &section) { enter(section.offset, section.end()); }
 
   Result<void> read(BlockRef &block, std::uint32_t limit = kMaxBlockBytes, unsigned codecs = kPlainCodecs) {
     block.offset = alignUp(next_);
@@ -74,7 +72,7 @@ public:
     block.codec = static_cast<Codec>(in_.u8());
     const std::size_t reservedAt = offsetInFile_ + in_.position();
     KIMIC_TRY(checkZero(in_.take(3), reservedAt));
-    block.sha256 = readDigest(in_);
+    readDigest(in_, block.sha256);
     KIMIC_TRY(checkBlock(block, codecs, limit));
     return follow(block.end());
   }
@@ -84,14 +82,14 @@ public:
     branch.block.offset = alignUp(next_);
     branch.block.storedLength = branch.block.rawLength = static_cast<std::uint32_t>(kBlockRowBytes * leaves);
     const std::uint64_t length = in_.u64();
-    branch.block.sha256 = readDigest(in_);
+    readDigest(in_, branch.block.sha256);
     if (length > end_ - std::min(end_, branch.block.offset) || length < branch.block.storedLength)
       return sectionError(length);
     branch.end = branch.block.offset + length;
     return follow(branch.end);
   }
 
-  Result<void> leave() const { return next_ == end_ ? Result<void>() : sectionError(next_ - begin_); }
+  [[gnu::noinline]] Result<void> leave() const { return next_ == end_ ? Result<void>() : sectionError(next_ - begin_); }
 
 private:
   // Checked per row, so that the sum cannot leave the file, let alone overflow.
@@ -112,6 +110,7 @@ private:
 
 Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> bytes, Root &root) {
   const std::size_t at = kRootOffset;
+  root.router.reset();
   if (!header.routers)
     return checkZero(bytes, at);
   ByteReader in(bytes);
@@ -156,7 +155,7 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
 
 } // namespace
 
-Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
+Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   // Magic and version first: they are what can be said about a file that is something else, or newer.
   for (std::size_t i = 0; i < std::min(bytes.size(), kMagic.size()); ++i)
     if (bytes[i] != kMagic[i])
@@ -164,7 +163,6 @@ Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
   if (bytes.size() < kHeaderBytes)
     return makeError(ErrorId::PackTruncated, bytes.size(), kHeaderBytes);
   ByteReader in(bytes.subspan(kMagic.size(), kHeaderBytes - kMagic.size()));
-  Header header;
   header.major = in.u16();
   header.minor = in.u16();
   if (header.major != kMajor)
@@ -249,18 +247,17 @@ Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
       KIMIC_TRY(checkZero(bytes.subspan(reserved.offset, reserved.length), reserved.offset));
   std::copy_n(bytes.begin() + kContentIdAt, header.contentId.size(), header.contentId.begin());
   std::copy_n(bytes.begin() + kRootHashAt, header.rootSha256.size(), header.rootSha256.begin());
-  return header;
+  return {};
 }
 
 Digest packDigest(std::span<const std::uint8_t> headerBytes) { return sha256(headerBytes.first(kHeaderBytes)); }
 
-Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes) {
+Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes, Root &root) {
   if (bytes.size() != header.root.length)
     return makeError(ErrorId::PackBlockSize, header.root.offset, header.root.length, bytes.size());
   if (sha256(bytes) != header.rootSha256)
     return makeError(ErrorId::PackRootHash, bytes.size());
   ByteReader in(bytes);
-  Root root;
   KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root));
 
   RowReader rows(in, kRootOffset);
@@ -279,6 +276,8 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.leaves);
+  root.branches.clear();
+  root.leaves.clear();
   if (header.branchLog2) {
     root.branches = std::vector<Branch>(header.branchCount());
     for (std::uint32_t i = 0; i < header.branchCount(); ++i)
@@ -304,8 +303,7 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   }
   rows.enter(header.meta);
   KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
-  KIMIC_TRY(rows.leave());
-  return root;
+  return rows.leave();
 }
 
 Section hotRange(const Header &header, const Root &root) {
@@ -314,19 +312,18 @@ Section hotRange(const Header &header, const Root &root) {
   return {header.first.offset, last.end() - header.first.offset};
 }
 
-Result<std::vector<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
-                                          std::span<const std::uint8_t> raw) {
+Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
+                         std::span<const std::uint8_t> raw, std::vector<BlockRef> &leaves) {
   const Branch &place = root.branches[branch];
   if (raw.size() != place.block.rawLength)
     return makeError(ErrorId::PackBlockSize, place.block.offset, place.block.rawLength, raw.size());
   ByteReader in(raw);
   RowReader rows(in, static_cast<std::size_t>(place.block.offset));
   rows.enter(place.block.end(), place.end);
-  std::vector<BlockRef> leaves(header.leavesIn(branch));
+  leaves = std::vector<BlockRef>(header.leavesIn(branch));
   for (BlockRef &leaf : leaves)
     KIMIC_TRY(rows.read(leaf));
-  KIMIC_TRY(rows.leave());
-  return leaves;
+  return rows.leave();
 }
 
 Result<std::vector<BlockRef>> leafRows(const Header &header, const Root &root, std::span<const std::uint8_t> file) {
@@ -414,11 +411,10 @@ static Result<void> readTransitions(const Header &header, std::uint32_t first, B
   return {};
 }
 
-Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const std::uint8_t> raw) {
+Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const std::uint8_t> raw, Leaf &result) {
   const std::uint32_t first = header.firstExpert(leaf), count = header.expertsIn(leaf);
   if (raw.size() / kMinEntryBytes < count)
     return makeError(ErrorId::PackLeafMalformed, leaf, raw.size());
-  Leaf result;
   result.entries = std::vector<LeafEntry>(count);
   std::span<LeafEntry> entries = result.entries;
   ByteReader in(raw);
@@ -474,7 +470,7 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
     }
   }
   for (LeafEntry &entry : entries)
-    entry.data.sha256 = readDigest(in);
+    readDigest(in, entry.data.sha256);
   if (header.transitions)
     KIMIC_TRY(readTransitions(header, first, in, result));
   if (!in.ok())
@@ -496,32 +492,13 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
     if (!isZero)
       next = (alignUp(block.end()) - header.data.offset) / kAlignment;
   }
-  return result;
+  return {};
 }
 
 Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafEntry &base) {
   if (base.data.codec == Codec::Delta || base.data.rawLength != entry.data.rawLength)
     return makeError(ErrorId::PackEntryBase, expert, entry.base);
   return {};
-}
-
-Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std::uint32_t group,
-                                                      std::span<const std::uint8_t> raw) {
-  ByteReader in(raw);
-  const std::uint32_t expected = header.kernelsIn(group), count = in.u32();
-  if (in.ok() && count != expected)
-    return makeError(ErrorId::PackSignatureCount, group, count, expected);
-  // Made in its final size, 256 at most: code that grows it weighs on the size of the runtime.
-  std::vector<quant::Signature> signatures(count);
-  for (quant::Signature &signature : signatures) {
-    std::span<const std::uint8_t> bytes = in.take(in.u32());
-    if (!in.ok())
-      break;
-    KIMIC_ASSIGN(signature, quant::decodeSignature(bytes));
-  }
-  if (!in.ok() || in.remaining())
-    return makeError(ErrorId::PackSignaturesMalformed, group, in.position());
-  return signatures;
 }
 
 Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, const quant::Signature &signature,
