@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace kimic::pack {
@@ -53,9 +54,15 @@ enum class Codec : std::uint8_t {
   Lz4 = 1, ///< one LZ4 block, smaller than the raw bytes
 };
 
-enum class Head : std::uint8_t { Softmax = 0 };
-enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1 };
-enum class Merge : std::uint8_t { Average = 0, Weighted = 1, Best = 2 };
+enum class Head : std::uint8_t { Softmax = 0, Sigmoid = 1, ProductKeys = 2 };
+enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1, Threshold = 2 };
+enum class Merge : std::uint8_t { Average = 0, Weighted = 1, Best = 2, Learned = 3, Vote = 4, Cascade = 5 };
+
+/// Bits of the router record's first byte.
+inline constexpr std::uint8_t kRouterPresent = 1, kRouterPlainWeights = 2, kRouterBias = 4, kRouterWeights = 8,
+                              kRouterThresholds = 16, kRouterAllFlags = 31;
+inline constexpr std::uint32_t kMaxTopK = 65535;
+inline constexpr std::uint32_t kNoFallback = 0xFFFFFFFF;
 
 constexpr std::uint64_t alignUp(std::uint64_t offset) {
   return (offset + (kAlignment - 1)) & ~std::uint64_t{kAlignment - 1};
@@ -125,7 +132,7 @@ inline std::uint32_t Header::kernelsIn(std::uint32_t group) const {
   return left < (1u << groupLog2) ? left : 1u << groupLog2;
 }
 
-/// pack-v1 §4.1. Output n of the router's network is the score of expert n.
+/// pack-v1 §4.1: what the numbers of the router's network mean.
 struct Router {
   std::uint32_t expert = 0; ///< the router's own network; always the last expert
   std::uint32_t routed = 0; ///< experts 0 .. routed-1 can be chosen
@@ -134,9 +141,37 @@ struct Router {
   Merge merge = Merge::Average;
   std::uint32_t topK = 1;
   float temperature = 1;
+  std::uint32_t minVotes = 0; ///< of Merge::Vote
+  float scale = 1;            ///< of the weights
+  float threshold = 0;        ///< of scores, where there is no column of them
+  std::uint32_t fallback = kNoFallback; ///< answers when the router abstains
+  bool isNormalised = true;             ///< weights are shares of the chosen experts
+  bool hasBias = false, hasWeights = false, hasThresholds = false; ///< columns behind the network's parameters
+
+  unsigned columns() const { return unsigned{hasBias} + unsigned{hasWeights} + unsigned{hasThresholds}; }
+  /// Bytes of the columns.
+  std::uint64_t columnBytes() const { return std::uint64_t{4} * columns() * routed; }
 
   friend bool operator==(const Router &, const Router &) = default;
 };
+
+/// The numbers for each routed expert behind the parameters of the router's network, pack-v1 §4.1; empty where the
+/// record has no such column.
+struct RouterColumns {
+  std::span<const float> bias;       ///< added to scores for choosing only
+  std::span<const float> weights;    ///< of Merge::Learned
+  std::span<const float> thresholds; ///< least scores
+};
+
+/// The rows of the grid of a product-key router whose network has that many outputs: rows <= columns, rows + columns =
+/// outputs, rows * columns = routed. 0 if there is no such grid, and for other heads.
+constexpr std::uint32_t productRows(const Router &router, std::uint64_t outputs) {
+  if (router.head == Head::ProductKeys)
+    for (std::uint32_t rows = 1; rows <= outputs / 2; ++rows)
+      if (rows * (outputs - rows) == router.routed)
+        return rows;
+  return 0;
+}
 
 struct KernelGroup {
   BlockRef signatures;

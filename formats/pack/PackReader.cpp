@@ -88,9 +88,9 @@ private:
 
 Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> bytes, std::optional<Router> &result) {
   const std::size_t at = kHeaderBytes;
-  if (bytes[0] > 1)
-    return makeError(ErrorId::PackRouterField, at, bytes[0], 1);
-  if (bytes[0] == 0)
+  if (bytes[0] > kRouterAllFlags)
+    return makeError(ErrorId::PackRouterField, at, bytes[0], kRouterAllFlags);
+  if (!(bytes[0] & kRouterPresent))
     return checkZero(bytes, at);
   ByteReader in(bytes.subspan(1));
   std::uint8_t head = in.u8(), strategy = in.u8(), merge = in.u8();
@@ -100,14 +100,26 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
   router.merge = static_cast<Merge>(merge);
   router.expert = in.u32();
   router.routed = in.u32();
-  router.topK = in.u32();
+  router.topK = in.u16();
+  router.minVotes = in.u16();
   router.temperature = in.f32();
-  if (router.head > Head::Softmax)
-    return makeError(ErrorId::PackRouterUnknown, at + 1, head, static_cast<unsigned>(Head::Softmax));
-  if (router.strategy > Strategy::TopK)
-    return makeError(ErrorId::PackRouterUnknown, at + 2, strategy, static_cast<unsigned>(Strategy::TopK));
-  if (router.merge > Merge::Best)
-    return makeError(ErrorId::PackRouterUnknown, at + 3, merge, static_cast<unsigned>(Merge::Best));
+  if (float scale = in.f32(); scale != 0)
+    router.scale = scale;
+  router.threshold = in.f32();
+  router.fallback = in.u32() - 1;
+  router.isNormalised = !(bytes[0] & kRouterPlainWeights);
+  router.hasBias = bytes[0] & kRouterBias;
+  router.hasWeights = bytes[0] & kRouterWeights;
+  router.hasThresholds = bytes[0] & kRouterThresholds;
+  if (router.head > Head::ProductKeys)
+    return makeError(ErrorId::PackRouterUnknown, at + 1, head, static_cast<unsigned>(Head::ProductKeys));
+  if (router.strategy > Strategy::Threshold)
+    return makeError(ErrorId::PackRouterUnknown, at + 2, strategy, static_cast<unsigned>(Strategy::Threshold));
+  if (router.merge > Merge::Cascade)
+    return makeError(ErrorId::PackRouterUnknown, at + 3, merge, static_cast<unsigned>(Merge::Cascade));
+  // The choice among product keys would not be exact with a bias; learned weights need their column.
+  if ((router.hasBias && router.head == Head::ProductKeys) || router.hasWeights != (router.merge == Merge::Learned))
+    return makeError(ErrorId::PackRouterField, at, bytes[0], kRouterAllFlags);
   if (router.expert != header.experts - 1)
     return makeError(ErrorId::PackRouterField, at + 4, router.expert, header.experts - 1);
   if (router.routed == 0 || router.routed > header.experts - 1)
@@ -115,11 +127,19 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
   std::uint32_t maxTopK = router.strategy == Strategy::Top1 ? 1 : router.routed;
   if (router.topK == 0 || router.topK > maxTopK)
     return makeError(ErrorId::PackRouterField, at + 12, router.topK, maxTopK);
-  constexpr std::uint32_t kInfinity = 0x7F800000;
-  std::uint32_t temperature = ByteReader(bytes.subspan(16)).u32();
-  if (temperature == 0 || temperature >= kInfinity) // negative numbers have the top bit set
-    return makeError(ErrorId::PackRouterField, at + 16, temperature, kInfinity - 1);
-  return checkZero(bytes.subspan(20), at + 20);
+  std::uint32_t maxVotes = router.merge == Merge::Vote ? router.topK : 0;
+  if (router.minVotes > maxVotes)
+    return makeError(ErrorId::PackRouterField, at + 14, router.minVotes, maxVotes);
+  constexpr std::uint32_t kInfinity = 0x7F800000, kOne = 0x3F800000;
+  for (std::size_t field : {16, 20, 24}) {
+    // As integers positive floats keep their order, and negative ones have the top bit set.
+    std::uint32_t number = ByteReader(bytes.subspan(field)).u32(), limit = field == 24 ? kOne : kInfinity - 1;
+    if (number > limit || (number == 0 && field == 16))
+      return makeError(ErrorId::PackRouterField, at + field, number, limit);
+  }
+  if (router.fallback != kNoFallback && router.fallback >= router.expert)
+    return makeError(ErrorId::PackRouterField, at + 28, router.fallback + 1, router.expert);
+  return {};
 }
 
 } // namespace
@@ -341,17 +361,48 @@ Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std:
 }
 
 Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature,
-                             const quant::Layout &layout) {
-  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes;
+                             const quant::Layout &layout, std::uint64_t columnBytes) {
+  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes + columnBytes;
   bool mayExceed = signature.weights() == quant::WeightFormat::Int8Residual;
   if (bytes < least || (bytes > least && !mayExceed))
-    return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, layout.parameterBytes);
+    return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, least);
   return {};
 }
 
-Result<void> checkRouter(const Router &router, const quant::Signature &signature) {
-  if (signature.outputs() != router.routed)
-    return makeError(ErrorId::PackRouterOutputs, signature.outputs(), router.routed);
+Result<void> checkRouter(const Router &router, std::uint32_t outputs) {
+  if (router.head == Head::ProductKeys ? productRows(router, outputs) == 0 : outputs != router.routed)
+    return makeError(ErrorId::PackRouterOutputs, outputs, router.routed);
+  return {};
+}
+
+RouterColumns columnsOf(const Router &router, std::span<const std::uint8_t> block) {
+  auto *next = reinterpret_cast<const float *>(block.data() + (block.size() - router.columnBytes()));
+  auto take = [&](bool isThere) {
+    std::span<const float> column(next, isThere ? router.routed : 0);
+    next += column.size();
+    return column;
+  };
+  RouterColumns columns;
+  columns.bias = take(router.hasBias);
+  columns.weights = take(router.hasWeights);
+  columns.thresholds = take(router.hasThresholds);
+  return columns;
+}
+
+Result<void> checkColumns(const RouterColumns &columns) {
+  constexpr float kLargest = 3.402823466e38f;
+  struct Range {
+    std::span<const float> column;
+    float low, high;
+  };
+  unsigned number = 0;
+  for (const Range &range : {Range{columns.bias, -kLargest, kLargest}, Range{columns.weights, 1e-30f, kLargest},
+                             Range{columns.thresholds, 0, 1}}) {
+    for (std::size_t i = 0; i < range.column.size(); ++i)
+      if (!(range.column[i] >= range.low && range.column[i] <= range.high))
+        return makeError(ErrorId::PackRouterColumn, number, i);
+    ++number;
+  }
   return {};
 }
 

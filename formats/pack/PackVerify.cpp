@@ -93,15 +93,17 @@ private:
     std::uint32_t expert = header_.firstExpert(number);
     for (const LeafEntry &entry : leaf) {
       const Kernel &kernel = kernels_[entry.kernel];
-      KIMIC_TRY(checkParameters(expert, entry, kernel.signature, kernel.layout));
-      if (root_.router && root_.router->expert == expert)
-        KIMIC_TRY(checkRouter(*root_.router, kernel.signature));
+      bool isRouter = root_.router && root_.router->expert == expert;
+      std::uint64_t columnBytes = isRouter ? root_.router->columnBytes() : 0;
+      KIMIC_TRY(checkParameters(expert, entry, kernel.signature, kernel.layout, columnBytes));
+      if (isRouter)
+        KIMIC_TRY(checkRouter(*root_.router, kernel.signature.outputs()));
       auto [known, isNew] = data_.emplace(entry.data.offset, entry.data);
       if (!isNew && known->second != entry.data)
         return makeError(ErrorId::PackDataConflict, expert, entry.data.offset);
       if (data_.size() > header_.dataBlocks)
         return makeError(ErrorId::PackDataTotals, kDataBlocksAt, header_.dataBlocks, data_.size());
-      readers_.emplace(entry.data.offset, entry.kernel);
+      readers_.insert({entry.data.offset, Reader{entry.kernel, columnBytes}});
       ++expert;
     }
     return {};
@@ -118,8 +120,11 @@ private:
       KIMIC_TRY(checkPadding(end, offset));
       KIMIC_ASSIGN(Bytes parameters, raw(block));
       for (; reader != readers_.end() && reader->first == offset; ++reader) {
-        const Kernel &kernel = kernels_[reader->second];
-        KIMIC_TRY(quant::validateParameters(kernel.signature, kernel.layout, parameters));
+        const Kernel &kernel = kernels_[reader->second.kernel];
+        std::span<const std::uint8_t> own = std::span(parameters).first(parameters.size() - reader->second.columnBytes);
+        KIMIC_TRY(quant::validateParameters(kernel.signature, kernel.layout, own));
+        if (reader->second.columnBytes)
+          KIMIC_TRY(checkColumns(columnsOf(*root_.router, parameters)));
       }
       end = block.end();
       rawLength += block.rawLength;
@@ -136,12 +141,19 @@ private:
     quant::Layout layout;
   };
 
+  struct Reader {
+    std::uint32_t kernel;
+    std::uint64_t columnBytes; ///< of the router's columns, behind what the kernel reads
+    friend auto operator<=>(const Reader &, const Reader &) = default;
+  };
+
   std::span<const std::uint8_t> file_;
   Header header_;
   Root root_;
   std::vector<Kernel> kernels_;
   std::map<std::uint64_t, BlockRef> data_; ///< distinct data blocks by offset; at most header_.dataBlocks + 1
-  std::set<std::pair<std::uint64_t, std::uint32_t>> readers_; ///< data blocks by offset, and kernels that read them
+  /// Data blocks by offset, and who reads them.
+  std::set<std::pair<std::uint64_t, Reader>> readers_;
 };
 
 } // namespace

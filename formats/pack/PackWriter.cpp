@@ -119,15 +119,20 @@ void writeRouter(ByteWriter &out, const std::optional<Router> &router) {
     out.zeros(kRootFixedBytes - kBlockRowBytes);
     return;
   }
-  out.u8(1);
+  out.u8(static_cast<std::uint8_t>(kRouterPresent | (router->isNormalised ? 0 : kRouterPlainWeights) |
+                                   (router->hasBias ? kRouterBias : 0) | (router->hasWeights ? kRouterWeights : 0) |
+                                   (router->hasThresholds ? kRouterThresholds : 0)));
   out.u8(static_cast<std::uint8_t>(router->head));
   out.u8(static_cast<std::uint8_t>(router->strategy));
   out.u8(static_cast<std::uint8_t>(router->merge));
   out.u32(router->expert);
   out.u32(router->routed);
-  out.u32(router->topK);
+  out.u16(static_cast<std::uint16_t>(router->topK));
+  out.u16(static_cast<std::uint16_t>(router->minVotes));
   out.f32(router->temperature);
-  out.zeros(12);
+  out.f32(router->scale == 1 ? 0 : router->scale);
+  out.f32(router->threshold);
+  out.u32(router->fallback + 1);
 }
 
 /// Whether header, root and leaves are what a reader accepts, and every expert has the parameters of its kernel.
@@ -146,11 +151,13 @@ Result<void> checkWritten(const PackContents &contents, const Header &header, co
     KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, i, leaves[i]));
     for (std::uint32_t j = 0; j < leaf.size(); ++j) {
       std::uint32_t kernel = leaf[j].kernel;
-      KIMIC_TRY(checkParameters(header.firstExpert(i) + j, leaf[j], signatures[kernel], layouts[kernel]));
+      std::uint32_t expert = header.firstExpert(i) + j;
+      std::uint64_t columnBytes = parsed.router && parsed.router->expert == expert ? parsed.router->columnBytes() : 0;
+      KIMIC_TRY(checkParameters(expert, leaf[j], signatures[kernel], layouts[kernel], columnBytes));
     }
   }
   if (parsed.router)
-    KIMIC_TRY(checkRouter(*parsed.router, signatures[contents.experts[parsed.router->expert].kernel]));
+    KIMIC_TRY(checkRouter(*parsed.router, signatures[contents.experts[parsed.router->expert].kernel].outputs()));
   return {};
 }
 
@@ -162,6 +169,9 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents) {
     return makeError(ErrorId::PackHeaderField, kExpertsAt, contents.experts.size(), kMaxExperts);
   if (contents.signatures.empty() || contents.signatures.size() > kMaxKernels)
     return makeError(ErrorId::PackHeaderField, kKernelsAt, contents.signatures.size(), kMaxKernels);
+  if (contents.router && (contents.router->topK > kMaxTopK || contents.router->minVotes > kMaxTopK))
+    return makeError(ErrorId::PackRouterField, kHeaderBytes + 12,
+                     std::max(contents.router->topK, contents.router->minVotes), kMaxTopK);
   if (contents.groupLog2 < kMinGroupLog2 || contents.groupLog2 > kMaxGroupLog2)
     return makeError(ErrorId::PackHeaderField, kGroupLog2At, contents.groupLog2, kMaxGroupLog2);
   Header header;

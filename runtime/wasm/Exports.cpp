@@ -19,9 +19,14 @@ using namespace kimic;
 using namespace kimic::runtime;
 
 struct KimicRuntime : Core {
-  KimicRuntime(Arena &arena, std::uint32_t variants)
-      : Core(arena), session(*this), linker(*this, session, variants), loader(*this, session, linker),
-        engine(*this, session) {}
+  KimicRuntime(Arena &arena, const KimicOptions &options)
+      : Core(arena), session(*this), linker(*this, session, options.variants), loader(*this, session, linker),
+        engine(*this, session, options.residentBonus) {}
+
+  /// Routes with at most `count` choices, or as many as the pack says. PackNotOpen, PackHasNoRouter, TooManyChoices and
+  /// the errors of Engine::route().
+  Status route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen,
+               Engine::Details details);
 
   /// PackNotOpen if it is not.
   Status requireOpen() { return session.isOpen() ? KIMIC_OK : fail(ErrorId::PackNotOpen); }
@@ -35,7 +40,8 @@ struct KimicRuntime : Core {
 KIMIC_EXPORT std::uint32_t kimic_abi_version(void) { return KIMIC_ABI_VERSION; }
 
 KIMIC_EXPORT KimicRuntime *kimic_create(const KimicOptions *options) {
-  if (options->arenaBytes < KIMIC_MINIMUM_ARENA || options->arenaBytes > KIMIC_MAXIMUM_ARENA)
+  if (options->arenaBytes < KIMIC_MINIMUM_ARENA || options->arenaBytes > KIMIC_MAXIMUM_ARENA ||
+      !(options->residentBonus >= 0 && options->residentBonus <= 1))
     return nullptr;
   Arena *arena = acquireArena(static_cast<std::size_t>(options->arenaBytes));
   if (!arena)
@@ -45,7 +51,7 @@ KIMIC_EXPORT KimicRuntime *kimic_create(const KimicOptions *options) {
     releaseArena(arena);
     return nullptr;
   }
-  return new (memory) KimicRuntime(*arena, options->variants);
+  return new (memory) KimicRuntime(*arena, *options);
 }
 
 KIMIC_EXPORT void kimic_destroy(KimicRuntime *runtime) {
@@ -76,7 +82,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   info->packBytes = header.fileBytes();
   info->experts = header.experts;
   info->kernels = header.kernels;
-  info->routerExpert = KIMIC_NO_EXPERT;
+  info->routerExpert = info->fallbackExpert = KIMIC_NO_EXPERT;
   info->metadataBytes = root.meta.rawLength;
   if (root.router) {
     info->routerExpert = root.router->expert;
@@ -84,6 +90,10 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
     info->topK = root.router->topK;
     info->merge = static_cast<std::uint32_t>(root.router->merge);
     info->temperature = root.router->temperature;
+    info->head = static_cast<std::uint32_t>(root.router->head);
+    info->strategy = static_cast<std::uint32_t>(root.router->strategy);
+    info->minVotes = root.router->minVotes;
+    info->fallbackExpert = root.router->fallback;
   }
   return KIMIC_OK;
 }
@@ -162,19 +172,30 @@ KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert,
   return runtime->engine.run(expert, x, rows, y);
 }
 
-KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
-                                      std::uint32_t *chosen, float *scores) {
-  KIMIC_STEP(runtime->requireOpen());
-  const std::optional<pack::Router> &router = runtime->session.root().router;
+Status KimicRuntime::route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen,
+                           Engine::Details details) {
+  KIMIC_STEP(requireOpen());
+  const std::optional<pack::Router> &router = session.root().router;
   if (!router)
-    return runtime->fail(ErrorId::PackHasNoRouter);
+    return fail(ErrorId::PackHasNoRouter);
   if (count == 0)
     count = router->topK;
   if (count > router->routed)
-    return runtime->fail(ErrorId::TooManyChoices, count, router->routed);
-  *chosen = count;
-  return runtime->engine.route(x, {choices, count}, scores);
+    return fail(ErrorId::TooManyChoices, count, router->routed);
+  return engine.route(x, {choices, count}, *chosen, details);
 }
+
+KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
+                                      std::uint32_t *chosen, float *scores) {
+  return runtime->route(x, count, choices, chosen, {scores, nullptr});
+}
+
+#ifndef __EMSCRIPTEN__
+KIMIC_EXPORT std::int32_t kimic_explain(KimicRuntime *runtime, const float *x, std::uint32_t count,
+                                        KimicChoice *choices, std::uint32_t *chosen, KimicExplanation *explanations) {
+  return runtime->route(x, count, choices, chosen, {nullptr, explanations});
+}
+#endif
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                            std::uint32_t merge, const float *x, float *y) {

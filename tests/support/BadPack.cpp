@@ -45,15 +45,18 @@ Places placesIn(std::span<const std::uint8_t> file) {
       {"header.data_length", {80, 8}},
       {"header.extensions_length", {88, 8}},
       {"header.reserved", {96, 8}},
-      {"router.present", {256, 1}},
+      {"router.flags", {256, 1}},
       {"router.head", {257, 1}},
       {"router.strategy", {258, 1}},
       {"router.merge", {259, 1}},
       {"router.expert", {260, 4}},
       {"router.routed", {264, 4}},
-      {"router.top_k", {268, 4}},
+      {"router.top_k", {268, 2}},
+      {"router.min_votes", {270, 2}},
       {"router.temperature", {272, 4}},
-      {"router.reserved", {276, 8}},
+      {"router.scale", {276, 4}},
+      {"router.threshold", {280, 4}},
+      {"router.fallback", {284, 4}},
   };
   Header header = parseHeader(file).value();
   Root root = parseRoot(header, file.subspan(header.root.offset, header.root.length)).value();
