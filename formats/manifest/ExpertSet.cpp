@@ -122,13 +122,26 @@ Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   return {};
 }
 
+/// Whether rows * columns = experts with rows + columns = outputs has a solution in whole numbers.
+bool isGridOf(std::size_t outputs, std::size_t experts) {
+  for (std::size_t rows = 1; rows <= outputs / 2; ++rows)
+    if (rows * (outputs - rows) == experts)
+      return true;
+  return false;
+}
+
 Status checkRouter(ExpertSet &set) {
   Router &router = *set.router;
   NetworkCheck check(set.file, "router", router, router);
   KIMIC_TRY(check.semantics());
   KIMIC_TRY(check.data());
   KIMIC_TRY(check.range(router.inputRange));
-  if (router.network.numOutputs != router.experts.size())
+  bool isGrid = router.head == RouterHead::ProductKeys;
+  if (isGrid && !isGridOf(router.network.numOutputs, router.experts.size()))
+    return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
+                       "as many as rows * columns, where rows + columns are the " +
+                           counted(router.network.numOutputs, "output") + " of the router's network");
+  if (!isGrid && router.network.numOutputs != router.experts.size())
     return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
                        counted(router.network.numOutputs, "output") + " of the router's network");
   const Expert &first = set.experts[router.experts.front()];
@@ -137,6 +150,19 @@ Status checkRouter(ExpertSet &set) {
     if (expert.network.numInputs != first.network.numInputs || expert.network.numOutputs != first.network.numOutputs)
       return check.error(ErrorId::ManifestCountMismatch, (".experts[" + std::to_string(i) + "]").c_str(),
                          expert.id + " with " + counted(expert.network.numInputs, "input") + " and " +
+                             counted(expert.network.numOutputs, "output"),
+                         counted(first.network.numInputs, "input") + " and " +
+                             counted(first.network.numOutputs, "output") + " like " + first.id);
+    bool needsClasses = router.merge == RouterMerge::Vote || router.merge == RouterMerge::Cascade;
+    if (needsClasses && expert.task == Task::Regression)
+      return check.error(ErrorId::ManifestConflict, ".merge", "the regression " + expert.id,
+                         "experts that classify: votes and confidences are those of classes");
+  }
+  if (router.fallback) {
+    const Expert &expert = set.experts[*router.fallback];
+    if (expert.network.numInputs != first.network.numInputs || expert.network.numOutputs != first.network.numOutputs)
+      return check.error(ErrorId::ManifestCountMismatch, ".fallback",
+                         counted(expert.network.numInputs, "input") + " and " +
                              counted(expert.network.numOutputs, "output"),
                          counted(first.network.numInputs, "input") + " and " +
                              counted(first.network.numOutputs, "output") + " like " + first.id);

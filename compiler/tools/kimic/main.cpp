@@ -25,6 +25,7 @@ static int runTool(int argc, char **argv) {
   addCompile(app, context);
   addInspect(app, context);
   addRun(app, context);
+  addRoute(app, context);
   addEval(app, context);
   addVerify(app, context);
   addDoctor(app, context);
