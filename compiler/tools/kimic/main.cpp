@@ -26,6 +26,7 @@ static int runTool(int argc, char **argv) {
   addInspect(app, context);
   addRun(app, context);
   addRoute(app, context);
+  addSimulate(app, context);
   addEval(app, context);
   addVerify(app, context);
   addDoctor(app, context);
