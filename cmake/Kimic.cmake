@@ -5,7 +5,8 @@ include_guard()
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
 include_directories(${PROJECT_SOURCE_DIR})
 if(KIMIC_SANITIZE)
-  add_compile_options(-fsanitize=${KIMIC_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  # vptr needs the RTTI that the core libraries do without.
+  add_compile_options(-fsanitize=${KIMIC_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=${KIMIC_SANITIZE})
 endif()
 

@@ -28,6 +28,13 @@ constexpr double kInputMargin = 1;
 /// An input whose range is that many times its root mean square is rare: data that is new may well leave its range.
 constexpr double kRarePeak = 6;
 constexpr double kRareMargin = 4;
+/// Balanced inputs: how far they may leave their calibrated range at least and at most, by how rarely they are near its
+/// end; the least code at its end; and the least importance of an input relative to the most important one.
+constexpr double kLeastMargin = 1.5, kMostMargin = 4;
+constexpr double kLeastInputCode = 2048;
+constexpr double kLeastImportance = 1e-6;
+/// Rows on which choices of input scales are compared.
+constexpr Eigen::Index kInputTestRows = 512;
 constexpr std::int64_t kMaxSum = 0x7FFFFFFF;
 /// A bias takes at most half of the accumulator's range, so that the weights keep the other half.
 constexpr double kMaxBias = 0x1p30;
@@ -251,8 +258,8 @@ private:
     return isWide ? kWideCode : kNarrowCode;
   }
 
-  /// Codes per unit of an input; sets the inputs' bounds.
-  std::vector<double> inputScales() {
+  /// Codes per unit of an input, by the ranges alone; sets the inputs' bounds.
+  std::vector<double> scalesOfRanges() {
     double largest = 0, smallest = std::numeric_limits<double>::infinity();
     for (const Range &range : network.inputRange) {
       double m = magnitude(range);
@@ -290,6 +297,140 @@ private:
       }
     }
     return scales;
+  }
+
+  /// As scalesOfRanges, but so that the largest weights of all inputs, per unit of a code, are alike: weights of inputs
+  /// that are small or rare then need no coarser a scale than the others. Where codes are finer than weights need
+  /// them, they leave more room beyond the calibrated range.
+  std::vector<double> balancedScales() const {
+    bool isFull = options.wideCodes && widestReader(0) <= kMaxFullFanIn;
+    double widest = isFull ? 32767 : widestReader(0) <= kMaxWideFanIn && options.wideCodes ? kWideCode : kNarrowCode;
+    std::vector<double> importance = columnImportance(), scales;
+    double fallback = 0;
+    for (const Range &range : network.inputRange)
+      fallback = std::max(fallback, magnitude(range));
+    if (fallback < kMinRange)
+      fallback = 1;
+    double common = std::numeric_limits<double>::infinity();
+    double least = kLeastImportance * *std::max_element(importance.begin(), importance.end());
+    std::vector<double> most;
+    for (std::uint32_t k = 0; k < network.inputs; ++k) {
+      double m = magnitude(network.inputRange[k]);
+      if (m < kMinRange)
+        m = fallback;
+      double code = isFull ? widest / marginOf(k) : std::min(widest, 2 * widest / marginOf(k));
+      most.push_back(code / m);
+      importance[k] = std::max({importance[k], least, std::numeric_limits<double>::min()});
+      common = std::min(common, most[k] / importance[k]);
+    }
+    for (std::uint32_t k = 0; k < network.inputs; ++k) {
+      double m = magnitude(network.inputRange[k]);
+      if (m < kMinRange)
+        m = fallback;
+      double scale = std::min(std::max(importance[k] * common, kLeastInputCode / m), most[k]);
+      // An integer, so that the range's end is exact.
+      scales.push_back(std::max(std::floor(scale * m), 1.0) / m);
+    }
+    return scales;
+  }
+
+  /// How far inputs may leave their calibrated range, as a factor: the more, the fewer rows reach its end.
+  double marginOf(std::uint32_t k) const {
+    std::vector<double> magnitudes;
+    for (std::size_t r = 0; r < distinctRows; ++r)
+      magnitudes.push_back(std::fabs(calibration.values(static_cast<Eigen::Index>(r), k)));
+    auto tail = magnitudes.begin() + static_cast<std::ptrdiff_t>(0.99 * static_cast<double>(magnitudes.size() - 1));
+    std::nth_element(magnitudes.begin(), tail, magnitudes.end());
+    double m = magnitude(network.inputRange[k]);
+    return *tail > 0 ? std::clamp(m / *tail, kLeastMargin, kMostMargin) : kMostMargin;
+  }
+
+  /// By input, the largest part of its weight in any row that reads it; a row's largest is 1, all per unit of the
+  /// inputs' standard deviations.
+  std::vector<double> columnImportance() const {
+    std::vector<double> deviation, out(network.inputs);
+    for (std::uint32_t k = 0; k < network.inputs; ++k) {
+      auto column = calibration.values.col(k).array();
+      deviation.push_back(std::sqrt((column - column.mean()).square().mean()));
+    }
+    for (const Layer &layer : network.layers)
+      for (std::uint32_t n = 0; layer.readBegin < network.inputs && n < layer.outputs(); ++n) {
+        const float *row = layer.weights.data() + n * std::size_t(layer.fanIn());
+        double largest = 0;
+        for (std::uint32_t k = layer.readBegin; k < network.inputs; ++k)
+          largest = std::max(largest, std::fabs(row[k - layer.readBegin]) * deviation[k]);
+        for (std::uint32_t k = layer.readBegin; largest > 0 && k < network.inputs; ++k)
+          out[k] = std::max(out[k], std::fabs(row[k - layer.readBegin]) / largest);
+      }
+    return out;
+  }
+
+  /// Codes per unit of an input; sets the inputs' bounds. Of two choices the one with the smaller error of the sums
+  /// that read inputs, if weights are rounded to nearest.
+  std::vector<double> inputScales() {
+    std::vector<double> scales = scalesOfRanges();
+    if (!options.balancedInputs)
+      return scales;
+    std::vector<double> balanced = balancedScales();
+    auto errorOf = [&](const std::vector<double> &candidate) {
+      auto [input, weights] = inputErrors(candidate);
+      return input + weights;
+    };
+    if (errorOf(balanced) < errorOf(scales))
+      scales = std::move(balanced);
+    return scales;
+  }
+
+  /// Weighted squared errors of the sums that read inputs: by rounding the inputs, and besides by rounding weights to
+  /// nearest. What is constant goes into the bias.
+  std::pair<double, double> inputErrors(const std::vector<double> &scales) const {
+    Eigen::Index step = std::max<Eigen::Index>(1, rowCount / kInputTestRows), count = (rowCount + step - 1) / step;
+    Eigen::MatrixXd exact(count, network.inputs), rounded(count, network.inputs);
+    for (Eigen::Index k = 0; k < network.inputs; ++k)
+      for (Eigen::Index r = 0; r < count; ++r) {
+        exact(r, k) = calibration.values(r * step, k);
+        rounded(r, k) =
+            std::clamp(std::nearbyint(exact(r, k) * scales[static_cast<std::size_t>(k)]), -32768.0, 32767.0) /
+            scales[static_cast<std::size_t>(k)];
+      }
+    double ofInputs = 0, ofWeights = 0;
+    Eigen::Index firstSum = 0;
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+      const Layer &layer = network.layers[l];
+      Eigen::Index outputs = layer.outputs(), used = static_cast<Eigen::Index>(network.inputs) - layer.readBegin;
+      if (used > 0) {
+        Eigen::MatrixXd weights(used, outputs), roundedWeights(used, outputs);
+        std::vector<bool> hasResidual = residualRows(l);
+        for (Eigen::Index n = 0; n < outputs; ++n) {
+          for (Eigen::Index k = 0; k < used; ++k)
+            weights(k, n) = layer.weights[static_cast<std::size_t>(n * layer.fanIn() + k)];
+          double largest = 0;
+          for (Eigen::Index k = 0; k < used; ++k)
+            largest =
+                std::max(largest, std::fabs(weights(k, n)) / scales[layer.readBegin + static_cast<std::size_t>(k)]);
+          double unit = largest / (hasResidual[static_cast<std::size_t>(n)] ? kMaxWeight * 2 * kMaxWeight : kMaxWeight);
+          for (Eigen::Index k = 0; k < used; ++k) {
+            double perCode = unit * scales[layer.readBegin + static_cast<std::size_t>(k)];
+            roundedWeights(k, n) = unit > 0 ? std::nearbyint(weights(k, n) / perCode) * perCode : 0;
+          }
+        }
+        Eigen::MatrixXd inputError = (rounded - exact).rightCols(used) * weights;
+        Eigen::MatrixXd weightError = rounded.rightCols(used) * (roundedWeights - weights);
+        auto add = [&](Eigen::MatrixXd &error, double &sum) {
+          error.rowwise() -= error.colwise().mean().eval();
+          for (Eigen::Index n = 0; n < outputs; ++n) {
+            auto sensitivity = calibration.sumSensitivity.col(firstSum + n);
+            double floor = kSensitivityFloor * sensitivity.mean();
+            for (Eigen::Index r = 0; r < count; ++r)
+              sum += error(r, n) * error(r, n) * (sensitivity[r * step] + floor);
+          }
+        };
+        add(inputError, ofInputs);
+        add(weightError, ofWeights);
+      }
+      firstSum += outputs;
+    }
+    return {ofInputs, ofWeights};
   }
 
   Result<void> quantizeInputs() {

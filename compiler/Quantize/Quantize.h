@@ -24,9 +24,10 @@ struct Options {
   bool biasCorrection = true;    ///< choose the bias after the weights
   bool sensitivity = true;       ///< weigh rows of data by what an error there does to the outputs
   bool wideCodes = true;         ///< inputs and unbounded layers: calibrated range at 16383 where sums allow, not 8191
-  float uniformInputRatio = 16;  ///< inputs whose ranges differ by more get a scale each
+  bool balancedInputs = true;    ///< inputs get scales that even out the largest weights of each, if that is better
+  float uniformInputRatio = 16;  ///< without that, inputs whose ranges differ by more get a scale each
 
-  static Options plain() { return {false, false, false, false, false, false, 16}; }
+  static Options plain() { return {false, false, false, false, false, false, false, 16}; }
 };
 
 /// The precision of an expert.

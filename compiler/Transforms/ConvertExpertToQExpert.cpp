@@ -169,7 +169,7 @@ struct ConvertExpertToQExpert : kimic::impl::ConvertExpertToQExpertBase<ConvertE
 
   LogicalResult convert(expert::DefineOp define, const Layers &layers) {
     quantize::Options options{sequential,  clipSearch, errorCompensation, biasCorrection,
-                              sensitivity, wideCodes,  uniformInputRatio};
+                              sensitivity, wideCodes,  balancedInputs,    uniformInputRatio};
     if (given)
       options = given->options;
     Matrix generated;

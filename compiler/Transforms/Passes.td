@@ -147,8 +147,10 @@ def ConvertExpertToQExpert : Pass<"convert-expert-to-qexpert", "mlir::ModuleOp">
     Option<"biasCorrection", "bias-correction", "bool", "true", "choose the bias after the weights">,
     Option<"sensitivity", "sensitivity", "bool", "true", "weigh data by what errors do to the outputs">,
     Option<"wideCodes", "wide-codes", "bool", "true", "calibrated ranges at 16383 where sums allow, not 8191">,
+    Option<"balancedInputs", "balanced-inputs", "bool", "true",
+           "scales of inputs that even out the largest weights of each, if that is better">,
     Option<"uniformInputRatio", "uniform-input-ratio", "float", "16.0f",
-           "inputs whose ranges differ by more get a scale each">
+           "without balanced-inputs, inputs whose ranges differ by more get a scale each">
   ];
 }
 

@@ -1,5 +1,5 @@
 // Prints what each part of the quantizer gains: one line per network of a manifest, the SQNR in dB on its test data (or
-// calibration data) by variant. Usage: quantize_ablation EXPERTS.json
+// calibration data) by variant. Usage: quantize_ablation EXPERTS.json [NETWORK ...]
 #include "compiler/Dialect/Expert/Expert.h"
 #include "compiler/Import/FannImport.h"
 #include "compiler/Transforms/Passes.h"
@@ -12,6 +12,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -32,17 +33,19 @@ struct Measured {
   std::size_t bytes = 0;
 };
 
-quantize::Options with(bool sequential, bool clip, bool compensation, bool bias, bool sensitivity, bool wide) {
-  return {sequential, clip, compensation, bias, sensitivity, wide, 16};
+quantize::Options with(bool sequential, bool clip, bool compensation, bool bias, bool sensitivity, bool wide,
+                       bool balanced) {
+  return {sequential, clip, compensation, bias, sensitivity, wide, balanced, 16};
 }
 
 const Variant kVariants[] = {
     {"nearest", quantize::Options::plain()},
-    {"+wide codes", with(false, false, false, false, false, true)},
-    {"+bias", with(false, false, false, true, false, true)},
-    {"+clip", with(false, true, false, true, false, true)},
-    {"+gptq", with(false, true, true, true, false, true)},
-    {"+sequential", with(true, true, true, true, false, true)},
+    {"+wide codes", with(false, false, false, false, false, true, false)},
+    {"+balanced", with(false, false, false, false, false, true, true)},
+    {"+bias", with(false, false, false, true, false, true, true)},
+    {"+clip", with(false, true, false, true, false, true, true)},
+    {"+gptq", with(false, true, true, true, false, true, true)},
+    {"+sequential", with(true, true, true, true, false, true, true)},
     {"all", {}},
     {"res 50 dB", {}, false, 50},
     {"16 bit", {}, true},
@@ -115,8 +118,8 @@ Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) 
 } // namespace
 
 int main(int argc, char **argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: quantize_ablation EXPERTS.json\n");
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: quantize_ablation EXPERTS.json [NETWORK ...]\n");
     return 2;
   }
   auto set = manifest::readManifest(argv[1]);
@@ -139,9 +142,12 @@ int main(int argc, char **argv) {
     names.push_back("router");
   }
   std::vector<double> sums(std::size(kVariants)), least(std::size(kVariants), 999);
+  std::size_t measured = 0;
   for (std::size_t i = 0; i < networks.size(); ++i) {
-    if (!networks[i]->calibration && !networks[i]->test)
+    bool isWanted = argc == 2 || std::find(argv + 2, argv + argc, names[i]) != argv + argc;
+    if (!isWanted || (!networks[i]->calibration && !networks[i]->test))
       continue;
+    ++measured;
     std::printf("%-20s", names[i].c_str());
     Measured all[std::size(kVariants)];
     for (std::size_t v = 0; v < std::size(kVariants); ++v) {
@@ -151,12 +157,12 @@ int main(int argc, char **argv) {
       std::printf(" %11.1f", all[v].sqnrDb);
       std::fflush(stdout);
     }
-    std::printf(" | %9.1f  %7.2f  %zu %zu %zu\n", all[6].predictedDb, all[6].seconds, all[6].bytes, all[7].bytes,
-                all[8].bytes);
+    std::printf(" | %9.1f  %7.2f  %zu %zu %zu\n", all[7].predictedDb, all[7].seconds, all[7].bytes, all[8].bytes,
+                all[9].bytes);
   }
   std::printf("%-20s", "mean");
   for (double sum : sums)
-    std::printf(" %11.1f", sum / double(networks.size()));
+    std::printf(" %11.1f", sum / double(measured));
   std::printf("\n%-20s", "least");
   for (double value : least)
     std::printf(" %11.1f", value);

@@ -1,5 +1,5 @@
 // Rounding to nearest, so that every number can be checked by hand; what the search adds is tested as properties.
-// RUN: kimic-opt %s --convert-expert-to-qexpert="sequential=false clip-search=false error-compensation=false bias-correction=false sensitivity=false wide-codes=false" | FileCheck %s
+// RUN: kimic-opt %s --convert-expert-to-qexpert="sequential=false clip-search=false error-compensation=false bias-correction=false sensitivity=false wide-codes=false balanced-inputs=false" | FileCheck %s
 
 // A row of weights 2 and -1 with inputs in [-1, 1]: 2 becomes 127, -1 becomes -63.5, to even. One unit of the sum is
 // 2 / (127 * 8191), so the bias 0.5 becomes 260064.25.
