@@ -61,7 +61,7 @@ Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, flo
 
 Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32_t &chosen, Details details) {
   const pack::Router &router = *session_.root().router;
-  Expert *record = resident(router.expert);
+  Expert *record = resident(session_.header().listed());
   if (!record)
     return core_.failure();
   std::uint32_t outputs = record->kernel->signature.outputs();

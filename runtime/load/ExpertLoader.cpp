@@ -22,49 +22,78 @@ std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert
   return *at;
 }
 
-Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
-  KIMIC_STEP(session_.fetchEntry(expert));
+Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving, const std::span<std::uint8_t> *base) {
   const pack::LeafEntry &entry = session_.entry(expert);
-  Status data = arriving.data.poll(core_, entry.data);
+  Status data = arriving.data.poll(core_, entry.data, base);
   if (data > 0)
     return data;
   KIMIC_STEP(linker_.fetch(entry.kernel));
   KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
   std::span<const std::uint8_t> bytes = arriving.data.bytes();
-  const std::optional<pack::Router> &router = session_.root().router;
-  std::uint64_t columnBytes = router && router->expert == expert ? router->columnBytes() : 0;
+  bool isRouter = expert == session_.header().listed();
+  std::uint64_t columnBytes = isRouter ? session_.root().router->columnBytes() : 0;
   KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout, columnBytes)));
   KIMIC_STEP(core_.statusOf(quant::validateParameters(
       kernel.signature, kernel.layout, bytes.first(bytes.size() - static_cast<std::size_t>(columnBytes)))));
-  if (columnBytes)
-    KIMIC_STEP(core_.statusOf(pack::checkColumns(pack::columnsOf(*router, bytes))));
+  if (isRouter)
+    KIMIC_STEP(core_.statusOf(pack::checkColumns(pack::columnsOf(*session_.root().router, bytes))));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
   core_.cache.insert(record, arriving.data.take());
   return KIMIC_OK;
 }
 
-Status ExpertLoader::load(std::uint32_t expert) {
-  if (expert >= session_.header().experts)
-    return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
-  if (Expert *record = session_.expert(expert); record && record->isResident()) {
-    core_.cache.touch(*record);
-    ++hits_;
+Status ExpertLoader::fetchBase(std::uint32_t expert, Expert *&base) {
+  const pack::LeafEntry &entry = session_.entry(expert);
+  if (entry.base == pack::kNoExpert)
     return KIMIC_OK;
-  }
+  KIMIC_STEP(session_.fetchEntry(entry.base));
+  KIMIC_STEP(core_.statusOf(pack::checkBase(expert, entry, session_.entry(entry.base))));
+  Expert *record = session_.expert(entry.base);
+  if (!record->isResident())
+    KIMIC_STEP(fetch(entry.base)); // which has no base itself
+  core_.cache.touch(*record);
+  base = record;
+  return KIMIC_OK;
+}
+
+Status ExpertLoader::fetch(std::uint32_t expert) {
+  Expert *base = nullptr;
+  Status based = fetchBase(expert, base);
   std::unique_ptr<Arriving> &arriving = find(expert);
+  if (based > 0) {
+    if (arriving)
+      arriving->hasFailed = true;
+    return based;
+  }
   if (!arriving) {
     KIMIC_STEP(core_.ensureRoom(sizeof(Arriving)));
     arriving.reset(new Arriving);
     arriving->expert = expert;
     ++misses_;
   }
-  Status status = advance(expert, *arriving);
+  if (base)
+    ++base->pins; // memory for the expert must not be that of its base
+  Status status = advance(expert, *arriving, base ? &base->parameters : nullptr);
+  if (base)
+    --base->pins;
   arriving->hasFailed = status > 0;
   if (status == KIMIC_OK || (status > 0 && !arriving->data.isWaiting()))
     drop(arriving);
   return status;
+}
+
+Status ExpertLoader::load(std::uint32_t expert) {
+  if (expert >= session_.header().experts)
+    return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
+  KIMIC_STEP(session_.fetchEntry(expert));
+  Expert &record = *session_.expert(expert);
+  if (!record.isResident())
+    return fetch(expert);
+  core_.cache.touch(record);
+  ++hits_;
+  return KIMIC_OK;
 }
 
 } // namespace kimic::runtime

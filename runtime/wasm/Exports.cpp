@@ -85,7 +85,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   info->routerExpert = info->fallbackExpert = KIMIC_NO_EXPERT;
   info->metadataBytes = root.meta.rawLength;
   if (root.router) {
-    info->routerExpert = root.router->expert;
+    info->routerExpert = header.listed();
     info->routedExperts = root.router->routed;
     info->topK = root.router->topK;
     info->merge = static_cast<std::uint32_t>(root.router->merge);

@@ -96,8 +96,7 @@ public:
   /// Adds the router's network; all experts before it can be chosen.
   void addRouter(const RandomExpert &network, std::uint32_t topK, pack::Merge merge, float temperature = 1) {
     pack::Router router;
-    router.expert = add(network);
-    router.routed = router.expert;
+    router.routed = add(network);
     router.strategy = topK == 1 ? pack::Strategy::Top1 : pack::Strategy::TopK;
     router.merge = merge;
     router.topK = topK;
@@ -109,7 +108,7 @@ public:
   void addColumn(bool pack::Router::*isThere, const std::vector<float> &numbers) {
     (*contents.router).*isThere = true;
     auto *bytes = reinterpret_cast<const std::uint8_t *>(numbers.data());
-    std::vector<std::uint8_t> &parameters = contents.experts[contents.router->expert].parameters;
+    std::vector<std::uint8_t> &parameters = contents.experts.back().parameters;
     parameters.insert(parameters.end(), bytes, bytes + numbers.size() * sizeof(float));
   }
 

@@ -29,13 +29,11 @@ const char *nameOf(pack::Merge merge) {
   return kNames[static_cast<unsigned>(merge)];
 }
 
-const char *nameOf(pack::Codec codec) { return codec == pack::Codec::Lz4 ? "lz4" : "stored"; }
-
 Json blockJson(const pack::BlockRef &block) {
   return {{"offset", block.offset},
           {"stored_bytes", block.storedLength},
           {"raw_bytes", block.rawLength},
-          {"codec", nameOf(block.codec)},
+          {"codec", pack::nameOf(block.codec)},
           {"sha256", hexOf(block.sha256)}};
 }
 
@@ -46,10 +44,11 @@ struct NamedSection {
 
 std::vector<NamedSection> sectionsOf(const pack::Header &header) {
   std::vector<NamedSection> sections = {{"header", {0, pack::kHeaderBytes}}, {"root", header.root},
-                                        {"leaves", header.leaves},           {"metadata", header.meta},
-                                        {"kernels", header.kernelBlocks},    {"data", header.data}};
-  if (header.extensions.length)
-    sections.push_back({"extensions", header.extensions});
+                                        {"first", header.first},             {"leaves", header.leaves},
+                                        {"data", header.data},               {"kernels", header.kernelBlocks},
+                                        {"scalar", header.scalar},           {"metadata", header.meta},
+                                        {"extensions", header.extensions}};
+  std::erase_if(sections, [](const NamedSection &named) { return named.section.length == 0; });
   return sections;
 }
 
@@ -106,7 +105,7 @@ Json inspectJson(const PackFile &pack) {
   result["router"] = nullptr;
   if (const auto &router = pack.root.router)
     result["router"] = {
-        {"expert", pack.names[router->expert].id},   {"routed", router->routed},       {"head", nameOf(router->head)},
+        {"expert", pack.names[header.listed()].id},   {"routed", router->routed},       {"head", nameOf(router->head)},
         {"strategy", nameOf(router->strategy)},      {"merge", nameOf(router->merge)}, {"top_k", router->topK},
         {"temperature", number(router->temperature)},
         {"scale", number(router->scale)},
@@ -179,8 +178,7 @@ void printText(const PackFile &pack) {
                      fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
     out += fmt::format("router      {} chooses {} of {} experts ({}, {}, temperature {}), merge {}\n",
-                       pack.names[router->expert].id, router->topK, router->routed, nameOf(router->strategy),
-                       nameOf(router->head),
+                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy), nameOf(router->head),
                        shortest(router->temperature), nameOf(router->merge));
   else
     out += "router      none\n";
@@ -198,7 +196,7 @@ void printText(const PackFile &pack) {
     lines.push_back({std::to_string(i), pack.names[i].id, kimic::nameOf(entry.domain),
                      shapeOf(pack.signatures[entry.kernel]), std::to_string(entry.kernel),
                      shortest(entry.confidenceThreshold), withCommas(entry.data.rawLength),
-                     withCommas(entry.data.storedLength), nameOf(entry.data.codec)});
+                     withCommas(entry.data.storedLength), pack::nameOf(entry.data.codec)});
   }
   out += table({">#", "expert", "domain", "shape", ">kernel", ">threshold", ">raw", ">stored", "codec"}, lines) + "\n";
 

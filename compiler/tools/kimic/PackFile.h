@@ -17,7 +17,8 @@ struct PackFile {
   std::string bytes;
   pack::Header header;
   pack::Root root;
-  std::vector<pack::LeafEntry> experts;
+  std::vector<pack::BlockRef> leaves;   ///< rows by leaf number
+  std::vector<pack::LeafEntry> experts; ///< by number; the router, if there is one, is the last
   std::vector<quant::Signature> signatures; ///< by kernel number
   Json metadata;                            ///< null if they are no object
   std::vector<ExpertNames> names;           ///< by expert number
@@ -36,8 +37,12 @@ PackFile openPackFile(const std::string &path);
 /// The raw bytes of a block, verified.
 std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block);
 
-/// What a browser reads before the first answer of an expert: the first 16 KiB, then whatever of leaf, kernels (with
-/// the most demanding variant) and data lies beyond them, each as one request. The worst expert.
+/// The raw parameter block of an expert, verified.
+std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t expert);
+
+/// What a browser reads before the first answer of an expert: the first 16 KiB, then the rest of the hot range, then
+/// whatever of leaf, kernels (with the most demanding variant) and data lies beyond them, each as one request. The worst
+/// expert, of those that the router chooses from if there is one.
 struct ColdStart {
   unsigned requests = 0;
   std::uint64_t bytes = 0;

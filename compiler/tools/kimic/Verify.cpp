@@ -102,7 +102,7 @@ std::string caseOf(const PackFile &pack, std::uint32_t expert) {
   const pack::LeafEntry &entry = pack.experts[expert];
   const quant::Signature &signature = pack.signatures[entry.kernel];
   quant::Layout layout = take(pack.path, quant::layoutOf(signature));
-  std::vector<std::uint8_t> raw = blockOf(pack, entry.data);
+  std::vector<std::uint8_t> raw = parametersOf(pack, expert);
   AlignedBytes params(raw.size()), scratch(layout.scratchBytes);
   std::memcpy(params.data(), raw.data(), raw.size());
   std::vector<float> x = inputsFor(layout, signature.inputs, raw.data(), expert);

@@ -1,4 +1,5 @@
 // Packs that are cut, changed or lie: an error every time, never a crash, never more memory than the cap.
+#include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
 #include "runtime/include/kimic/Runtime.h"
 #include "tests/support/FakeHost.h"
@@ -79,7 +80,7 @@ TEST(HostilePack, ParametersOfAnotherSizeAreRefused) {
   }
   std::vector<std::uint8_t> bytes = pack.bytes();
   // The leaf begins with the kernels of both experts, the second as a difference in zigzag: let both have kernel 0.
-  std::size_t leaf = pack::alignUp(pack::kHeaderBytes + bytes[48] + 256u * bytes[49]);
+  std::size_t leaf = pack::parseHeader(bytes)->leaves.offset;
   ASSERT_EQ(bytes[leaf], 0u);
   ASSERT_EQ(bytes[leaf + 1], 2u);
   bytes[leaf + 1] = 0;
@@ -92,7 +93,7 @@ TEST(HostilePack, ParametersOfAnotherSizeAreRefused) {
 
 TEST(HostilePack, ARouterThatDoesNotFitItsRecordIsRefused) {
   std::vector<std::uint8_t> bytes = somePack().bytes();
-  std::size_t routed = pack::kHeaderBytes + 8;
+  std::size_t routed = pack::kRootOffset + 4;
   ASSERT_EQ(bytes[routed], 5u);
   bytes[routed] = 4;
   test::rehashPack(bytes);
