@@ -252,14 +252,19 @@ private:
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes) {
   if (bytes.size() < kRootOffset)
     return makeError(ErrorId::PackTruncated, bytes.size(), kRootOffset);
+  auto isZero = [](std::span<const std::uint8_t> part) {
+    return std::all_of(part.begin(), part.end(), [](std::uint8_t byte) { return byte == 0; });
+  };
   std::vector<SignatureSlot> slots;
   for (std::size_t i = 0; i < kSignatureSlots; ++i) {
     std::span<const std::uint8_t> slot = bytes.subspan(kHeaderBytes + i * kSignatureSlotBytes, kSignatureSlotBytes);
-    if (std::all_of(slot.begin(), slot.end(), [](std::uint8_t byte) { return byte == 0; }))
+    if (isZero(slot))
       continue;
     SignatureSlot used;
     std::copy_n(slot.begin(), used.publicKey.size(), used.publicKey.begin());
     std::copy_n(slot.begin() + used.publicKey.size(), used.signature.size(), used.signature.begin());
+    if (isZero(used.publicKey) || isZero(used.signature))
+      return makeError(ErrorId::PackSignatureSlot, i, i);
     for (std::size_t j = 0; j < slots.size(); ++j)
       if (slots[j].publicKey == used.publicKey)
         return makeError(ErrorId::PackSignatureSlot, i, j);

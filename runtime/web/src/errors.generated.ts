@@ -29,7 +29,7 @@ export const errorTable: Readonly<Record<number, readonly [string, ErrorKind, st
   2011: ['PackRootLength', 'DataLoss', 'root is {0} bytes, but the header\'s counts need {1}'],
   2012: ['PackRootTooLarge', 'DataLoss', 'header and root are {0} bytes, but at most {1} are allowed'],
   2013: ['PackRootHash', 'DataLoss', 'root of {0} bytes does not have the hash that the header names'],
-  2014: ['PackSignatureSlot', 'DataLoss', 'signature slot {0} is used after an unused one or repeats the key of slot {1}'],
+  2014: ['PackSignatureSlot', 'DataLoss', 'signature slot {0} is half filled, follows an unused one or repeats the key of slot {1}'],
   2020: ['PackRouterUnknown', 'Unsupported', 'router record has {1} at byte {0}, this reader knows up to {2}'],
   2021: ['PackRouterField', 'DataLoss', 'router record has {1} at byte {0}, its limit is {2}'],
   2022: ['PackRouterOutputs', 'DataLoss', 'router\'s network has {0} outputs for {1} routed experts'],

@@ -95,7 +95,7 @@ TEST_F(PackReader, ReadsTheEntriesOfALeaf) {
   EXPECT_EQ(entries.at(1).domain, Domain::Coding);
   EXPECT_EQ(entries.at(2).confidenceThreshold, 0.9f);
   EXPECT_EQ(entries.at(0).data, entries.at(1).data);
-  EXPECT_EQ(entries.at(0).data.codec, Codec::Lz4);
+  EXPECT_EQ(entries.at(0).data.codec, Codec::Sparse);
   EXPECT_EQ(entries.at(2).data.codec, Codec::Stored);
 }
 

@@ -97,6 +97,8 @@ TEST(PackWriter, WritesTheSameBytesEveryTime) {
 
 TEST(PackWriter, WritesEqualParametersOnce) {
   PackContents contents = makeContents(3, 1);
+  contents.experts[0].parameters.back() = 1;
+  contents.experts[1].parameters.back() = 2;
   contents.experts[2].parameters = contents.experts[0].parameters;
   const Bytes file = writePack(contents).value();
   EXPECT_EQ(headerOf(file).dataBlocks, 2u);
@@ -157,15 +159,17 @@ Bytes weightsWith(double nonZero, std::uint32_t seed) {
   quant::Signature signature{64, {{quant::WeightFormat::Int8, 0, {{Activation::Linear, false, 64}}}}, false};
   const quant::Layout layout = quant::layoutOf(signature).value();
   quant::ExpertParameters parameters;
-  parameters.inputScale.assign(64, 1.0f);
   quant::LayerParameters layer;
   std::normal_distribution<double> normal(0, 40);
+  for (int i = 0; i < 64; ++i) {
+    parameters.inputScale.push_back(static_cast<float>(normal(random)));
+    layer.multiplier.push_back(static_cast<float>(normal(random)));
+    layer.bias.push_back(static_cast<std::int32_t>(random()));
+  }
   for (int i = 0; i < 64 * 64; ++i)
     layer.weights.push_back(std::uniform_real_distribution<double>()(random) < nonZero
                                 ? static_cast<std::int8_t>(std::clamp(std::lround(normal(random)), -127l, 127l))
                                 : std::int8_t{0});
-  layer.bias.assign(64, 0);
-  layer.multiplier.assign(64, 0.5f);
   parameters.layers.push_back(layer);
   return quant::packParameters(signature, layout, parameters);
 }
@@ -213,7 +217,9 @@ TEST(PackWriter, ChoosesTheSmallestCodec) {
 }
 
 TEST(PackWriter, WritesDataInTheOrderThatItIsGiven) {
-  const PackContents contents = makeContents(5, 1);
+  PackContents contents = makeContents(5, 1);
+  for (std::uint8_t i = 0; i < 5; ++i)
+    contents.experts[i].parameters.back() = i + 1; // no two are equal, and none is zero
   const std::uint32_t order[] = {3, 1, 4, 0, 2};
   const Bytes file = writePack(contents, order).value();
   ASSERT_TRUE(verifyPack(file).ok());

