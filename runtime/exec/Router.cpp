@@ -56,19 +56,18 @@ namespace {
 // product of two softmaxes; a plain head is a grid without rows.
 class Scores {
 public:
-  Scores(const pack::Router &record, std::span<const float> outputs)
-      : outputs_(outputs), temperature_(static_cast<double>(record.temperature)),
-        isSigmoid_(record.head == pack::Head::Sigmoid), rows_(pack::productRows(record, outputs.size())),
-        columns_(static_cast<std::uint32_t>(outputs.size()) - rows_) {
+  Scores(const pack::Router &record, std::span<const double> logits)
+      : logits_(logits), temperature_(static_cast<double>(record.temperature)),
+        isSigmoid_(record.head == pack::Head::Sigmoid), rows_(pack::productRows(record, logits.size())),
+        columns_(static_cast<std::uint32_t>(logits.size()) - rows_) {
     if (isSigmoid_)
       return;
     all_ = 1;
     for (std::uint32_t begin : {0u, rows_}) {
       std::uint32_t end = begin ? begin + columns_ : rows_ ? rows_ : columns_;
-      double highest = finite(outputs[begin]), sum = 0;
+      double highest = logits[begin], sum = 0;
       for (std::uint32_t i = begin; i < end; ++i)
-        if (finite(outputs[i]) > highest)
-          highest = finite(outputs[i]);
+        highest = highest < logits[i] ? logits[i] : highest;
       highest_[begin ? 1 : 0] = highest;
       for (std::uint32_t i = begin; i < end; ++i)
         sum += part(i, highest);
@@ -80,13 +79,12 @@ public:
 
   /// Of the expert's outputs: the number itself, or the sum of its row's and its column's.
   double logit(std::uint32_t expert) const {
-    return rows_ ? finite(outputs_[expert / columns_]) + finite(outputs_[rows_ + expert % columns_])
-                 : finite(outputs_[expert]);
+    return rows_ ? logits_[expert / columns_] + logits_[rows_ + expert % columns_] : logits_[expert];
   }
   /// The score, not divided by sum() yet.
   double share(std::uint32_t expert) const {
     if (isSigmoid_) {
-      double x = finite(outputs_[expert]) / temperature_, e = expNonPositive(x < 0 ? x : -x);
+      double x = logits_[expert] / temperature_, e = expNonPositive(x < 0 ? x : -x);
       return (x < 0 ? e : 1) / (1 + e);
     }
     return rows_ ? part(expert / columns_, highest_[0]) * part(rows_ + expert % columns_, highest_[1])
@@ -99,10 +97,10 @@ public:
 
 private:
   double part(std::uint32_t output, double highest) const {
-    return expNonPositive((finite(outputs_[output]) - highest) / temperature_);
+    return expNonPositive((logits_[output] - highest) / temperature_);
   }
 
-  std::span<const float> outputs_;
+  std::span<const double> logits_;
   double temperature_;
   bool isSigmoid_;
   std::uint32_t rows_, columns_;
@@ -163,17 +161,24 @@ static void chooseOnGrid(const Scores &scores, std::span<const double> keys, std
   }
 }
 
-// The experts in order, without regard to thresholds.
-static void rank(const Routing &routing, const Scores &scores, std::span<const float> outputs,
-                 std::span<double> workspace, std::span<KimicChoice> choices) {
-  std::span<double> keys = workspace.first(outputs.size());
-  auto *lists = reinterpret_cast<std::uint32_t *>(workspace.data() + outputs.size());
+// The outputs as finite numbers, at the start of the workspace.
+static std::span<const double> logitsOf(std::span<const float> outputs, std::span<double> workspace) {
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    keys[i] = finite(outputs[i]);
+    workspace[i] = finite(outputs[i]);
+  return workspace.first(outputs.size());
+}
+
+// The experts in order, without regard to thresholds.
+static void rank(const Routing &routing, const Scores &scores, std::span<double> workspace,
+                 std::span<KimicChoice> choices) {
+  std::size_t outputs = workspace.size() / 3;
+  auto *lists = reinterpret_cast<std::uint32_t *>(workspace.data() + outputs);
   if (scores.rows())
-    return chooseOnGrid(scores, keys, lists, choices);
+    return chooseOnGrid(scores, workspace.first(outputs), lists, choices);
   // Logits tell apart experts whose scores are too small for it.
+  std::span<double> keys = workspace.first(outputs);
   auto setKeys = [&](bool mayHelp) {
+    keys = workspace.last(outputs);
     for (std::uint32_t i = 0; i < keys.size(); ++i)
       keys[i] = selectionKey(routing, scores, i, mayHelp);
   };
@@ -223,8 +228,8 @@ static void weigh(const Routing &routing, const Scores &scores, std::span<KimicC
 
 std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
                      std::span<KimicChoice> choices, std::span<float> scores) {
-  Scores all(routing.record, outputs);
-  rank(routing, all, outputs, workspace, choices);
+  Scores all(routing.record, logitsOf(outputs, workspace));
+  rank(routing, all, workspace, choices);
   std::uint32_t count = select(routing, all, choices);
   weigh(routing, all, choices.first(count));
   for (std::uint32_t i = 0; i < scores.size(); ++i)
@@ -234,8 +239,8 @@ std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std
 
 std::uint32_t explain(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
                       std::span<KimicChoice> choices, std::span<KimicExplanation> explanations) {
-  Scores scores(routing.record, outputs);
-  rank(routing, scores, outputs, workspace, choices);
+  Scores scores(routing.record, logitsOf(outputs, workspace));
+  rank(routing, scores, workspace, choices);
   for (std::uint32_t expert = 0; expert < explanations.size(); ++expert) {
     KimicExplanation &out = explanations[expert];
     out.logit = static_cast<float>(scores.logit(expert));

@@ -27,7 +27,7 @@ struct Routing {
 };
 
 /// Room that choose() needs: numbers for a network of that many outputs.
-constexpr std::size_t workspaceSize(std::size_t outputs) { return 2 * outputs; }
+constexpr std::size_t workspaceSize(std::size_t outputs) { return 3 * outputs; }
 
 /// Writes the experts that answer, best first, and returns how many: at most choices.size(), 0 if the router abstains.
 /// `scores`, if not empty, gets the score of every expert. Time is outputs.size() * (choices.size() + 1), and for
