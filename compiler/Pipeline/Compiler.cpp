@@ -1,6 +1,7 @@
 // The facade: experts in parallel, then kernels, then the pack.
 #include "kimic/Compiler.h"
 
+#include "compiler/Pipeline/ExpertRecord.h"
 #include "compiler/Pipeline/Gate.h"
 #include "compiler/Pipeline/Measure.h"
 #include "compiler/Pipeline/Pipeline.h"
@@ -13,6 +14,7 @@
 #include "formats/pack/PackWriter.h"
 #include "formats/quant/KernelName.h"
 #include "formats/quant/Layout.h"
+#include "kimic/ExpertStore.h"
 
 #include <algorithm>
 #include <cmath>
@@ -152,8 +154,7 @@ Rows split(const Matrix &inputs, const Matrix *targets, ExpertReport &report) {
 }
 
 /// The rows of an expert; calibration sees none of those that are measured.
-Rows chooseRows(const Job &job, ExpertReport &report) {
-  const manifest::LoadedNetwork &loaded = *job.loaded;
+Rows chooseRows(const Job &job, const manifest::LoadedNetwork &loaded, ExpertReport &report) {
   std::uint32_t inputs = loaded.network.numInputs;
   const Matrix *calibration = loaded.calibration && loaded.calibration->rows > 0 ? loaded.calibration.get() : nullptr;
   const FannData *test = loaded.test && loaded.test->inputs.rows > 0 ? loaded.test.get() : nullptr;
@@ -209,8 +210,23 @@ public:
     jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
   }
 
+  Result<CompileOutput, Diagnostic> runShard() {
+    isShard = true;
+    listJobs();
+    KIMIC_TRY(compileExperts());
+    output.report.name = set.name;
+    output.report.warnings = set.warnings;
+    if (std::size_t count = options.experts->notStored()) {
+      Diagnostic diagnostic = errorOf(ErrorId::ShardNotStored);
+      diagnostic.found = std::to_string(count) + " of " + std::to_string(work.size());
+      return diagnostic;
+    }
+    return std::move(output);
+  }
+
   Result<CompileOutput, Diagnostic> run() {
     listJobs();
+    KIMIC_TRY(refuseMissing());
     KIMIC_TRY(compileExperts());
     output.report.name = set.name;
     output.report.hasRouter = set.router.has_value();
@@ -241,6 +257,8 @@ private:
   const manifest::ExpertSet &set;
   const CompileOptions &options;
   unsigned jobs = 1;
+  bool isShard = false; ///< only what is not left out
+  std::atomic<std::size_t> reused{0};
   std::mutex progressLock;
   std::vector<Job> work;            ///< by expert id
   std::vector<std::uint32_t> order; ///< index into set.experts by expert id, without the router
@@ -284,9 +302,11 @@ private:
         order.push_back(index);
     for (std::uint32_t index : order) {
       const manifest::Expert &expert = set.experts[index];
+      if (expert.isLeftOut && isShard)
+        continue;
       work.push_back({expert.id, &expert, &expert, &expert, "experts[" + std::to_string(index) + "]"});
     }
-    if (set.router)
+    if (set.router && !(set.router->isLeftOut && isShard))
       work.push_back({std::string(manifest::kRouterId), &*set.router, &*set.router, nullptr, "router"});
   }
 
@@ -304,12 +324,37 @@ private:
       // All experts before a failed one have been started and are finished: the first error is always the same one.
       return !errors[id];
     });
+    output.reused = reused;
     if (isCancelled())
       return errorOf(ErrorId::CompilationCancelled);
     for (const std::optional<Diagnostic> &error : errors)
       if (error)
         return *error;
     return {};
+  }
+
+  /// What a merge finds out first: experts that nobody has compiled yet.
+  Result<void, Diagnostic> refuseMissing() {
+    std::size_t missing = 0;
+    std::string names;
+    for (const Job &job : work) {
+      if (!job.loaded->isLeftOut)
+        continue;
+      constexpr std::size_t kShown = 20;
+      if (++missing > kShown)
+        continue;
+      names += (missing > 1 ? ", " : ": ") + job.id;
+      if (options.shards)
+        names += " (shard " + std::to_string(shardOf(job.id, options.shards)) + "/" + std::to_string(options.shards) + ")";
+      else if (missing == kShown)
+        names += " ...";
+    }
+    if (!missing)
+      return {};
+    Diagnostic diagnostic = errorOf(ErrorId::StoreIncomplete);
+    diagnostic.found = std::to_string(missing) + " of " + std::to_string(work.size()) + " missing" + names;
+    diagnostic.expected = "those of every shard, compiled from the same files with the same options and compiler";
+    return diagnostic;
   }
 
   MeasureOptions measureOptions(const Job &job) const {
@@ -343,13 +388,14 @@ private:
 
   /// One try: compiles with `plan` and measures. Writes what it found into `report`, which is as if there had been no
   /// other try. Returns nothing if the precision cannot hold the expert's numbers at all.
-  Result<std::optional<CompiledExpert>, Diagnostic> attempt(const Job &job, const Rows &rows,
-                                                            const Yardstick &yardstick, Precision precision,
-                                                            const quantize::Plan &plan, ExpertReport &report) {
+  Result<std::optional<CompiledExpert>, Diagnostic> attempt(const Job &job, const fann::Network &network,
+                                                            const Rows &rows, const Yardstick &yardstick,
+                                                            Precision precision, const quantize::Plan &plan,
+                                                            ExpertReport &report) {
     report.precision = precision;
     TryReport &entry = report.tries.emplace_back();
     entry.precision = precision;
-    auto expert = compileExpert(job.id, job.loaded->network, rows.calibration, options, plan, headOf(job));
+    auto expert = compileExpert(job.id, network, rows.calibration, options, plan, headOf(job));
     if (!expert) {
       if (expert.error().id != ErrorId::ExpertNotCompilable || precision == Precision::Float32)
         return expert.error();
@@ -368,9 +414,9 @@ private:
   }
 
   /// The cheapest precision that holds the budget, or the last one.
-  Result<CompiledExpert, Diagnostic> escalate(const Job &job, const Rows &rows, const Yardstick &yardstick,
+  Result<CompiledExpert, Diagnostic> escalate(const Job &job, const fann::Network &network, const Rows &rows, const Yardstick &yardstick,
                                               ExpertReport &report) {
-    KIMIC_ASSIGN(auto expert, attempt(job, rows, yardstick, Precision::Int8, {}, report));
+    KIMIC_ASSIGN(auto expert, attempt(job, network, rows, yardstick, Precision::Int8, {}, report));
     if (expert && report.tries.back().missed.empty())
       return std::move(*expert);
     if (expert) {
@@ -386,19 +432,19 @@ private:
           continue;
         count = countOf(needy);
         quantize::Plan plan{quant::WeightFormat::Int8Residual, std::move(needy), false};
-        KIMIC_ASSIGN(expert, attempt(job, rows, yardstick, Precision::Int8Residual, plan, report));
+        KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Int8Residual, plan, report));
         if (expert && report.tries.back().missed.empty())
           return std::move(*expert);
         if (isCancelled())
           return errorOf(ErrorId::CompilationCancelled);
       }
-      KIMIC_ASSIGN(expert, attempt(job, rows, yardstick, Precision::Int16,
+      KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Int16,
                                    {quant::WeightFormat::Int8Residual, {}, true}, report));
       if (expert && report.tries.back().missed.empty())
         return std::move(*expert);
     }
-    KIMIC_ASSIGN(expert,
-                 attempt(job, rows, yardstick, Precision::Float32, {quant::WeightFormat::Float32, {}, false}, report));
+    KIMIC_ASSIGN(expert, attempt(job, network, rows, yardstick, Precision::Float32,
+                                 {quant::WeightFormat::Float32, {}, false}, report));
     return std::move(*expert);
   }
 
@@ -434,28 +480,66 @@ private:
   }
 
   Result<CompiledExpert, Diagnostic> compileOne(const Job &job, ExpertReport &report) {
-    auto result = compileMeasured(job, report);
-    if (result || result.error().id != ErrorId::ExpertNotCompilable)
-      return result;
-    Diagnostic diagnostic = result.error();
-    diagnostic.file = set.file;
-    diagnostic.line = job.entry->line;
-    return diagnostic;
+    auto result = findOrCompile(job, report);
+    report.id = job.id;
+    if (!result && result.error().id == ErrorId::ExpertNotCompilable) {
+      Diagnostic diagnostic = result.error();
+      diagnostic.file = set.file;
+      diagnostic.line = job.entry->line;
+      return diagnostic;
+    }
+    if (result && !report.tries.empty() && !report.tries.back().missed.empty()) {
+      Diagnostic missed = budgetError(job, report);
+      if (options.enforceBudgets)
+        return missed;
+      report.warnings.push_back(missed.message());
+    }
+    return result;
   }
 
-  Result<CompiledExpert, Diagnostic> compileMeasured(const Job &job, ExpertReport &report) {
-    const fann::Network &network = job.loaded->network;
-    report.id = job.id;
+  /// Out of the store, or into it.
+  Result<CompiledExpert, Diagnostic> findOrCompile(const Job &job, ExpertReport &report) {
+    // Whoever wants to see the IR wants to see it made.
+    bool usesStore = options.experts && !options.stopAfter && options.irTreeDir.empty();
+    const std::optional<Digest> key = usesStore ? job.loaded->key : std::nullopt;
+    if (key)
+      if (auto record = options.experts->record(*key))
+        if (auto parameters = options.experts->parameters(*key)) {
+          report = record->report;
+          ++reused;
+          CompiledExpert expert;
+          expert.signature = record->signature;
+          expert.parameters = std::move(*parameters);
+          return expert;
+        }
+    manifest::LoadedNetwork read;
+    if (!job.loaded->isInMemory) {
+      KIMIC_ASSIGN(read, manifest::loadNetwork(set, job.path, *job.entry));
+      if (!job.entry->inputRange.empty() && job.entry->inputRange.size() != read.network.numInputs)
+        return errorOf(ErrorId::ManifestCountMismatch); // the file has changed since it was checked
+    }
+    const manifest::LoadedNetwork &loaded = job.loaded->isInMemory ? *job.loaded : read;
+    KIMIC_ASSIGN(CompiledExpert expert, compileMeasured(job, loaded, report));
+    if (key && loaded.facts)
+      options.experts->put(*key, {*loaded.facts, expert.signature, report}, expert.parameters);
+    expert.layers = nullptr;
+    expert.quantized = {};
+    return expert;
+  }
+
+  Result<CompiledExpert, Diagnostic> compileMeasured(const Job &job, const manifest::LoadedNetwork &loaded,
+                                                     ExpertReport &report) {
+    const fann::Network &network = loaded.network;
     report.warnings = network.warnings;
     report.parameters = manifest::parameterCount(network);
     report.floatBytes = 4 * report.parameters;
-    Rows rows = chooseRows(job, report);
+    Rows rows = chooseRows(job, loaded, report);
     if (options.stopAfter && *options.stopAfter <= Phase::Outline)
       return compileExpert(job.id, network, rows.calibration, options, {}, headOf(job));
 
     Yardstick yardstick =
         makeYardstick(network, std::move(rows.measured), std::move(rows.targets), rows.measuredOn, measureOptions(job));
-    KIMIC_ASSIGN(CompiledExpert expert, escalate(job, rows, yardstick, report));
+    KIMIC_ASSIGN(CompiledExpert expert, escalate(job, network, rows, yardstick, report));
     measureInDetail(expert, yardstick, report);
     report.reason = reasonFor(report);
     report.inputs = expert.signature.inputs;
@@ -463,12 +547,6 @@ private:
     report.layers = static_cast<std::uint32_t>(expert.signature.layers.size());
     report.kernel = quant::kernelName(expert.signature);
     report.blockBytes = static_cast<std::uint32_t>(expert.parameters.size());
-    if (!report.tries.back().missed.empty()) {
-      Diagnostic missed = budgetError(job, report);
-      if (options.enforceBudgets)
-        return missed;
-      report.warnings.push_back(missed.message());
-    }
     return expert;
   }
 
@@ -639,6 +717,10 @@ private:
 
 Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options) {
   return Compilation(set, options).run();
+}
+
+Result<CompileOutput, Diagnostic> compileShard(const manifest::ExpertSet &set, const CompileOptions &options) {
+  return Compilation(set, options).runShard();
 }
 
 } // namespace kimic

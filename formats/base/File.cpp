@@ -58,6 +58,31 @@ Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t 
   }
 }
 
+Result<Digest, Diagnostic> digestOfFile(const std::string &path) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; // an open pipe would wait for a writer
+  if (file.fd < 0) {
+    ErrorId id = errno == ENOENT || errno == ENOTDIR ? ErrorId::FileNotFound : ErrorId::FileUnreadable;
+    return fileError(id, path, id == ErrorId::FileNotFound ? "" : std::strerror(errno));
+  }
+  struct stat info;
+  if (::fstat(file.fd, &info) != 0)
+    return fileError(ErrorId::FileUnreadable, path, std::strerror(errno));
+  if (!S_ISREG(info.st_mode))
+    return fileError(ErrorId::FileUnreadable, path, "something else", "a file");
+  Sha256 hash;
+  std::uint8_t chunk[1 << 16];
+  for (;;) {
+    ssize_t got = ::read(file.fd, chunk, sizeof chunk);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return fileError(ErrorId::FileUnreadable, path, std::strerror(errno));
+    if (got == 0)
+      return hash.finish();
+    hash.add({chunk, static_cast<std::size_t>(got)});
+  }
+}
+
 Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite) {
   // Beside the target, so that the rename stays inside one file system.
   std::string temporary;

@@ -3,6 +3,7 @@
 
 #include "formats/base/Diagnostic.h"
 #include "formats/base/Result.h"
+#include "formats/base/Sha256.h"
 
 #include <cstdint>
 #include <string>
@@ -13,6 +14,9 @@ namespace kimic {
 /// The bytes of a regular file (or pipe) of at most `maxBytes`.
 /// FileNotFound, FileUnreadable (a directory, no permission, I/O error), FileTooLarge.
 Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t maxBytes);
+
+/// SHA-256 of a file's bytes, which it never holds all at once. FileNotFound, FileUnreadable.
+Result<Digest, Diagnostic> digestOfFile(const std::string &path);
 
 /// Writes `bytes` under a temporary name beside `path`, then renames: readers see the old file or the whole new one.
 /// FileExists if there is a file and `overwrite` is false; FileNotWritten on any other failure, nothing left behind.

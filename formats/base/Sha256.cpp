@@ -2,11 +2,19 @@
 
 #include <algorithm>
 
+// Processors with instructions for SHA-256 do it five times as fast. Other compilers and the runtime's wasm have only
+// the portable code.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__EMSCRIPTEN__)
+#define KIMIC_SHA_INSTRUCTIONS
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 namespace kimic {
 namespace {
 
 // The first 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4, 4.2.2).
-constexpr std::uint32_t kRound[64] = {
+alignas(16) constexpr std::uint32_t kRound[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -35,9 +43,7 @@ KIMIC_INLINE void round(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::
   h = t1 + sum0 + ((a & b) | (c & (a | b)));
 }
 
-} // namespace
-
-void Sha256::compress(const std::uint8_t *block) {
+void compressPortably(std::array<std::uint32_t, 8> &state, const std::uint8_t *block) {
   std::uint32_t schedule[64];
   for (unsigned i = 0; i < 16; ++i)
     schedule[i] = std::uint32_t{block[4 * i]} << 24 | std::uint32_t{block[4 * i + 1]} << 16 |
@@ -48,8 +54,8 @@ void Sha256::compress(const std::uint8_t *block) {
     std::uint32_t sigma1 = rotateRight(b, 17) ^ rotateRight(b, 19) ^ (b >> 10);
     schedule[i] = schedule[i - 16] + sigma0 + schedule[i - 7] + sigma1;
   }
-  std::uint32_t a = state_[0], b = state_[1], c = state_[2], d = state_[3];
-  std::uint32_t e = state_[4], f = state_[5], g = state_[6], h = state_[7];
+  std::uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+  std::uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
   for (unsigned i = 0; i < 64; i += 8) {
     const std::uint32_t *k = kRound + i, *w = schedule + i;
     round(a, b, c, d, e, f, g, h, k[0] + w[0]);
@@ -63,7 +69,58 @@ void Sha256::compress(const std::uint8_t *block) {
   }
   const std::uint32_t working[8] = {a, b, c, d, e, f, g, h};
   for (unsigned i = 0; i < 8; ++i)
-    state_[i] += working[i];
+    state[i] += working[i];
+}
+
+#ifdef KIMIC_SHA_INSTRUCTIONS
+bool hasShaInstructions() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  bool hasSsse3AndSse41 = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSSE3) && (c & bit_SSE4_1);
+  return hasSsse3AndSse41 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & (1u << 29));
+}
+
+/// The instructions keep the state as ABEF and CDGH, and do two rounds each; the schedule of four rounds is one vector.
+__attribute__((target("sha,sse4.1,ssse3"))) void compressByInstructions(std::array<std::uint32_t, 8> &state,
+                                                                        const std::uint8_t *blocks, std::size_t count) {
+  const __m128i bigEndian = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
+  auto load = [](const void *at) { return _mm_loadu_si128(static_cast<const __m128i *>(at)); };
+  __m128i cdab = _mm_shuffle_epi32(load(state.data()), 0xB1), efgh = _mm_shuffle_epi32(load(state.data() + 4), 0x1B);
+  __m128i abef = _mm_alignr_epi8(cdab, efgh, 8), cdgh = _mm_blend_epi16(efgh, cdab, 0xF0);
+  for (; count; --count, blocks += 64) {
+    const __m128i abefBefore = abef, cdghBefore = cdgh;
+    __m128i words[4];
+    for (unsigned i = 0; i < 4; ++i)
+      words[i] = _mm_shuffle_epi8(load(blocks + 16 * i), bigEndian);
+    for (unsigned i = 0; i < 16; ++i) {
+      __m128i &w = words[i % 4];
+      if (i >= 4) {
+        const __m128i &last = words[(i + 3) % 4], &second = words[(i + 2) % 4];
+        w = _mm_add_epi32(_mm_sha256msg1_epu32(w, words[(i + 1) % 4]), _mm_alignr_epi8(last, second, 4));
+        w = _mm_sha256msg2_epu32(w, last);
+      }
+      __m128i input = _mm_add_epi32(w, load(kRound + 4 * i));
+      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, input);
+      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(input, 0x0E));
+    }
+    abef = _mm_add_epi32(abef, abefBefore);
+    cdgh = _mm_add_epi32(cdgh, cdghBefore);
+  }
+  __m128i feba = _mm_shuffle_epi32(abef, 0x1B), dchg = _mm_shuffle_epi32(cdgh, 0xB1);
+  _mm_storeu_si128(reinterpret_cast<__m128i *>(state.data()), _mm_blend_epi16(feba, dchg, 0xF0));
+  _mm_storeu_si128(reinterpret_cast<__m128i *>(state.data() + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+#endif
+
+} // namespace
+
+void Sha256::compress(const std::uint8_t *blocks, std::size_t count) {
+#ifdef KIMIC_SHA_INSTRUCTIONS
+  static const bool hasInstructions = hasShaInstructions();
+  if (hasInstructions)
+    return compressByInstructions(state_, blocks, count);
+#endif
+  for (; count; --count, blocks += 64)
+    compressPortably(state_, blocks);
 }
 
 void Sha256::add(std::span<const std::uint8_t> bytes) {
@@ -75,10 +132,10 @@ void Sha256::add(std::span<const std::uint8_t> bytes) {
     bytes = bytes.subspan(count);
     if (pending + count < 64)
       return;
-    compress(pending_.data());
+    compress(pending_.data(), 1);
   }
-  for (; bytes.size() >= 64; bytes = bytes.subspan(64))
-    compress(bytes.data());
+  compress(bytes.data(), bytes.size() / 64);
+  bytes = bytes.subspan(bytes.size() / 64 * 64);
   std::copy(bytes.begin(), bytes.end(), pending_.begin());
 }
 
@@ -88,13 +145,13 @@ Digest Sha256::finish() {
   pending_[pending++] = 0x80;
   if (pending > 56) {
     std::fill(pending_.begin() + pending, pending_.end(), std::uint8_t{0});
-    compress(pending_.data());
+    compress(pending_.data(), 1);
     pending = 0;
   }
   std::fill(pending_.begin() + pending, pending_.begin() + 56, std::uint8_t{0});
   for (unsigned i = 0; i < 8; ++i)
     pending_[56 + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
-  compress(pending_.data());
+  compress(pending_.data(), 1);
   Digest digest;
   for (unsigned i = 0; i < 32; ++i)
     digest[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));

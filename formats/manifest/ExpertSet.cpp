@@ -9,6 +9,7 @@
 #include <atomic>
 #include <map>
 #include <optional>
+#include <set>
 #include <sys/stat.h>
 #include <thread>
 #include <utility>
@@ -29,11 +30,11 @@ std::string counted(std::size_t count, const char *noun) {
 class NetworkCheck {
 public:
   NetworkCheck(const std::string &file, std::string path, const NetworkEntry &entry, const LoadedNetwork &loaded)
-      : file_(file), path_(std::move(path)), entry_(entry), loaded_(loaded), inputs_(loaded.network.numInputs),
-        outputs_(loaded.network.numOutputs) {}
+      : file_(file), path_(std::move(path)), entry_(entry), loaded_(loaded), inputs_(loaded.numInputs()),
+        outputs_(loaded.numOutputs()) {}
 
   Status semantics() const {
-    bool isRuvFann = loaded_.network.semantics == fann::Semantics::RuvFann;
+    bool isRuvFann = loaded_.semantics() == fann::Semantics::RuvFann;
     const char *found = isRuvFann ? "\"ruv-fann\"" : "\"fann\"";
     if (entry_.semantics == SemanticsTag::Fann && isRuvFann)
       return error(ErrorId::ManifestSemanticsMismatch, ".semantics", found, "\"fann\"");
@@ -92,18 +93,19 @@ private:
 
 Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   Expert &expert = set.experts[i];
-  const fann::Network &network = expert.network;
+  if (expert.isLeftOut)
+    return {};
   NetworkCheck check(set.file, expertPath(i), expert, expert);
   KIMIC_TRY(check.semantics());
   KIMIC_TRY(check.data());
   KIMIC_TRY(check.range(expert.inputRange));
-  KIMIC_TRY(check.listed(".inputs", "name", expert.inputNames.size(), network.numInputs, "input"));
-  KIMIC_TRY(check.listed(".outputs", "name", expert.outputNames.size(), network.numOutputs, "output"));
-  bool isBinary = network.numOutputs == 1 && expert.labels.size() == 2;
+  KIMIC_TRY(check.listed(".inputs", "name", expert.inputNames.size(), expert.numInputs(), "input"));
+  KIMIC_TRY(check.listed(".outputs", "name", expert.outputNames.size(), expert.numOutputs(), "output"));
+  bool isBinary = expert.numOutputs() == 1 && expert.labels.size() == 2;
   if (!isBinary)
-    KIMIC_TRY(check.listed(".labels", "label", expert.labels.size(), network.numOutputs, "output"));
+    KIMIC_TRY(check.listed(".labels", "label", expert.labels.size(), expert.numOutputs(), "output"));
 
-  std::uint64_t parameters = parameterCount(network);
+  std::uint64_t parameters = expert.parameters();
   if (parameters < kMinParameters || parameters > kMaxParameters) {
     Diagnostic unusual = check.error(ErrorId::ManifestParameterCount, ".network", std::to_string(parameters),
                                      std::to_string(kMinParameters) + " to " + std::to_string(kMaxParameters));
@@ -112,11 +114,11 @@ Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
     set.warnings.push_back(unusual.message());
   }
   if (expert.fallback) {
-    const fann::Network &other = set.experts[*expert.fallback].network;
-    if (other.numInputs != network.numInputs || other.numOutputs != network.numOutputs)
+    const Expert &other = set.experts[*expert.fallback];
+    if (!other.isLeftOut && (other.numInputs() != expert.numInputs() || other.numOutputs() != expert.numOutputs()))
       return check.error(ErrorId::ManifestCountMismatch, ".fallback",
-                         counted(other.numInputs, "input") + " and " + counted(other.numOutputs, "output"),
-                         counted(network.numInputs, "input") + " and " + counted(network.numOutputs, "output") +
+                         counted(other.numInputs(), "input") + " and " + counted(other.numOutputs(), "output"),
+                         counted(expert.numInputs(), "input") + " and " + counted(expert.numOutputs(), "output") +
                              ", the shape of the expert that it stands in for");
   }
   return {};
@@ -132,44 +134,49 @@ bool isGridOf(std::size_t outputs, std::size_t experts) {
 
 Status checkRouter(ExpertSet &set) {
   Router &router = *set.router;
+  if (router.isLeftOut)
+    return {};
   NetworkCheck check(set.file, "router", router, router);
   KIMIC_TRY(check.semantics());
   KIMIC_TRY(check.data());
   KIMIC_TRY(check.range(router.inputRange));
   bool isGrid = router.head == RouterHead::ProductKeys;
-  if (isGrid && !isGridOf(router.network.numOutputs, router.experts.size()))
+  if (isGrid && !isGridOf(router.numOutputs(), router.experts.size()))
     return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
                        "as many as rows * columns, where rows + columns are the " +
-                           counted(router.network.numOutputs, "output") + " of the router's network");
-  if (!isGrid && router.network.numOutputs != router.experts.size())
+                           counted(router.numOutputs(), "output") + " of the router's network");
+  if (!isGrid && router.numOutputs() != router.experts.size())
     return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
-                       counted(router.network.numOutputs, "output") + " of the router's network");
-  const Expert &first = set.experts[router.experts.front()];
+                       counted(router.numOutputs(), "output") + " of the router's network");
+  const Expert *first = nullptr;
   for (std::size_t i = 0; i < router.experts.size(); ++i) {
     const Expert &expert = set.experts[router.experts[i]];
-    if (expert.network.numInputs != first.network.numInputs || expert.network.numOutputs != first.network.numOutputs)
+    if (expert.isLeftOut)
+      continue;
+    if (!first)
+      first = &expert;
+    if (expert.numInputs() != first->numInputs() || expert.numOutputs() != first->numOutputs())
       return check.error(ErrorId::ManifestCountMismatch, (".experts[" + std::to_string(i) + "]").c_str(),
-                         expert.id + " with " + counted(expert.network.numInputs, "input") + " and " +
-                             counted(expert.network.numOutputs, "output"),
-                         counted(first.network.numInputs, "input") + " and " +
-                             counted(first.network.numOutputs, "output") + " like " + first.id);
+                         expert.id + " with " + counted(expert.numInputs(), "input") + " and " +
+                             counted(expert.numOutputs(), "output"),
+                         counted(first->numInputs(), "input") + " and " + counted(first->numOutputs(), "output") +
+                             " like " + first->id);
     bool needsClasses = router.merge == RouterMerge::Vote || router.merge == RouterMerge::Cascade;
     if (needsClasses && expert.task == Task::Regression)
       return check.error(ErrorId::ManifestConflict, ".merge", "the regression " + expert.id,
                          "experts that classify: votes and confidences are those of classes");
   }
-  if (router.fallback) {
+  if (router.fallback && first && !set.experts[*router.fallback].isLeftOut) {
     const Expert &expert = set.experts[*router.fallback];
-    if (expert.network.numInputs != first.network.numInputs || expert.network.numOutputs != first.network.numOutputs)
+    if (expert.numInputs() != first->numInputs() || expert.numOutputs() != first->numOutputs())
       return check.error(ErrorId::ManifestCountMismatch, ".fallback",
-                         counted(expert.network.numInputs, "input") + " and " +
-                             counted(expert.network.numOutputs, "output"),
-                         counted(first.network.numInputs, "input") + " and " +
-                             counted(first.network.numOutputs, "output") + " like " + first.id);
+                         counted(expert.numInputs(), "input") + " and " + counted(expert.numOutputs(), "output"),
+                         counted(first->numInputs(), "input") + " and " + counted(first->numOutputs(), "output") +
+                             " like " + first->id);
   }
-  if (router.network.numInputs != first.network.numInputs)
-    return check.error(ErrorId::ManifestCountMismatch, ".network", counted(router.network.numInputs, "input"),
-                       counted(first.network.numInputs, "input") + ", the same row that the routed experts read");
+  if (first && router.numInputs() != first->numInputs())
+    return check.error(ErrorId::ManifestCountMismatch, ".network", counted(router.numInputs(), "input"),
+                       counted(first->numInputs(), "input") + ", the same row that the routed experts read");
   return {};
 }
 
@@ -178,26 +185,20 @@ std::string folderOf(const std::string &file) { return file.substr(0, file.rfind
 
 using NetworkResult = Result<fann::Network, Diagnostic>;
 
-/// Reads files in parallel; results in the order of `paths`, so that nothing depends on the threads.
-std::vector<NetworkResult> readNetworks(const std::vector<std::string> &paths, unsigned jobs) {
-  std::vector<std::optional<NetworkResult>> read(paths.size());
+/// Calls work(i) for i < count on `jobs` threads.
+template <class Work> void inParallel(unsigned jobs, std::size_t count, Work work) {
   std::atomic<std::size_t> next{0};
-  auto work = [&] {
-    for (std::size_t i; (i = next++) < paths.size();)
-      read[i].emplace(fann::readNetworkFile(paths[i]));
+  auto run = [&] {
+    for (std::size_t i; (i = next++) < count;)
+      work(i);
   };
   std::size_t threadCount = jobs ? jobs : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> threads;
-  for (std::size_t i = 1; i < std::min(threadCount, paths.size()); ++i)
-    threads.emplace_back(work);
-  work();
+  for (std::size_t i = 1; i < std::min(threadCount, count); ++i)
+    threads.emplace_back(run);
+  run();
   for (std::thread &thread : threads)
     thread.join();
-
-  std::vector<NetworkResult> results;
-  for (auto &result : read)
-    results.push_back(std::move(*result));
-  return results;
 }
 
 /// Takes the networks of a manifest and reads its data files, each once.
@@ -206,12 +207,18 @@ public:
   FileReader(const std::string &manifestFile, std::vector<std::string> &warnings)
       : manifestFile_(manifestFile), folder_(folderOf(manifestFile)), warnings_(warnings) {}
 
+  std::string pathOf(const FileReference &reference) const { return folder_ + reference.path; }
+
   Status read(const std::string &path, const NetworkEntry &entry, NetworkResult network, LoadedNetwork &out) {
     if (!network)
       return relate(network.error(), path + ".network", entry.networkFile);
     out.network = std::move(*network);
-    for (const std::string &warning : out.network.warnings)
-      warnings_.push_back(folder_ + entry.networkFile.path + ": " + warning);
+    NetworkFacts &facts = out.facts.emplace();
+    facts.semantics = out.network.semantics;
+    facts.numInputs = out.network.numInputs;
+    facts.numOutputs = out.network.numOutputs;
+    facts.parameters = parameterCount(out.network);
+    facts.networkWarnings = out.network.warnings;
 
     if (entry.calibrationFile.isPresent()) {
       KIMIC_ASSIGN(auto data, readData(path + ".calibration", entry.calibrationFile));
@@ -223,17 +230,41 @@ public:
                           path + ".calibration",
                           counted(data->outputs.cols, "output column"),
                           counted(out.network.numOutputs, "output") + " of the network"};
+      facts.calibrationWarnings = data->warnings;
       out.calibration = std::shared_ptr<const Matrix>(data, &data->inputs);
     }
     if (entry.testFile.isPresent()) {
       KIMIC_ASSIGN(auto data, readData(path + ".test", entry.testFile));
+      facts.testWarnings = data->warnings;
       if (entry.targetsFile.isPresent()) {
         KIMIC_ASSIGN(auto targets, readData(path + ".test_targets", entry.targetsFile));
         data = std::make_shared<const FannData>(FannData{data->inputs, targets->inputs, {}});
       }
       out.test = std::move(data);
     }
+    warn(entry, facts);
     return {};
+  }
+
+  /// What reading the files says, or would say. Of a data file once.
+  void warn(const NetworkEntry &entry, const NetworkFacts &facts) {
+    auto add = [&](const FileReference &reference, const std::vector<std::string> &texts) {
+      for (const std::string &text : texts)
+        warnings_.push_back(pathOf(reference) + ": " + text);
+    };
+    add(entry.networkFile, facts.networkWarnings);
+    if (!facts.calibrationWarnings.empty() && hasWarned_.insert(entry.calibrationFile.path).second)
+      add(entry.calibrationFile, facts.calibrationWarnings);
+    if (!facts.testWarnings.empty() && hasWarned_.insert(entry.testFile.path).second)
+      add(entry.testFile, facts.testWarnings);
+  }
+
+  /// Numbers of all data that are in memory.
+  std::uint64_t values() const { return values_; }
+  /// Forgets data files: each is read again where it is needed.
+  void forget() {
+    files_.clear();
+    values_ = 0;
   }
 
 private:
@@ -257,9 +288,8 @@ private:
       if (!read)
         return relate(read.error(), path, reference);
       data = std::move(*read);
-      for (const std::string &warning : data.warnings)
-        warnings_.push_back(file + ": " + warning);
     }
+    values_ += data.inputs.values.size() + data.outputs.values.size();
     at->second = std::make_shared<const FannData>(std::move(data));
     return at->second;
   }
@@ -276,13 +306,103 @@ private:
   std::string folder_;
   std::vector<std::string> &warnings_;
   std::map<std::string, std::shared_ptr<const FannData>> files_;
+  std::uint64_t values_ = 0;
+  std::set<std::string> hasWarned_;
 };
+
+/// An expert or the router, to be read.
+struct Item {
+  std::string path; ///< in the manifest
+  std::string_view id;
+  const NetworkEntry *entry = nullptr;
+  const ExpertEntry *expert = nullptr; ///< null for the router
+  LoadedNetwork loaded = {};
+};
+
+/// Asks options.find about every item, which takes the digests of all their files.
+void findKnown(const Manifest &manifest, std::vector<Item> &items, const FileReader &reader,
+               const ReadOptions &options) {
+  std::map<std::string, std::optional<Digest>> files; // by path in the manifest
+  for (const Item &item : items)
+    if (!item.loaded.isLeftOut)
+      for (const FileReference *file :
+           {&item.entry->networkFile, &item.entry->calibrationFile, &item.entry->testFile, &item.entry->targetsFile})
+        if (file->isPresent())
+          files.try_emplace(file->path);
+  std::vector<std::pair<const std::string, std::optional<Digest>> *> list;
+  for (auto &file : files)
+    list.push_back(&file);
+  inParallel(options.jobs, list.size(), [&](std::size_t i) {
+    // A file that cannot be read is found out again where its error belongs.
+    if (auto digest = digestOfFile(reader.pathOf({list[i]->first})))
+      list[i]->second = *digest;
+  });
+  inParallel(options.jobs, items.size(), [&](std::size_t i) {
+    Item &item = items[i];
+    FileDigests digests;
+    bool isComplete = !item.loaded.isLeftOut;
+    auto take = [&](const FileReference &file, std::optional<Digest> &out) {
+      if (file.isPresent() && isComplete) {
+        out = files.find(file.path)->second;
+        isComplete = out.has_value();
+      }
+    };
+    std::optional<Digest> network;
+    take(item.entry->networkFile, network);
+    take(item.entry->calibrationFile, digests.calibration);
+    take(item.entry->testFile, digests.test);
+    take(item.entry->targetsFile, digests.targets);
+    if (!isComplete)
+      return;
+    digests.network = *network;
+    ReadOptions::Found found = options.find(manifest, item.expert, digests);
+    item.loaded.key = found.key;
+    item.loaded.facts = std::move(found.facts);
+    item.loaded.isInMemory = !item.loaded.facts;
+  });
+}
+
+/// Reads the files of all items that are still unknown, a batch after the other. Results come in order, so that nothing
+/// depends on the threads.
+Status readFiles(const std::string &file, std::vector<Item> &items, FileReader &reader, const ReadOptions &options) {
+  constexpr std::size_t kBatch = 64;
+  std::uint64_t kept = 0;
+  for (std::size_t begin = 0; begin < items.size(); begin += kBatch) {
+    std::vector<std::optional<NetworkResult>> networks(std::min(kBatch, items.size() - begin));
+    auto isUnknown = [](const Item &item) { return !item.loaded.isLeftOut && item.loaded.isInMemory; };
+    inParallel(options.jobs, networks.size(), [&](std::size_t i) {
+      if (const Item &item = items[begin + i]; isUnknown(item))
+        networks[i].emplace(fann::readNetworkFile(reader.pathOf(item.entry->networkFile)));
+    });
+    for (std::size_t i = 0; i < networks.size(); ++i) {
+      Item &item = items[begin + i];
+      if (!isUnknown(item)) {
+        if (item.loaded.facts)
+          reader.warn(*item.entry, *item.loaded.facts);
+        continue;
+      }
+      KIMIC_TRY(reader.read(item.path, *item.entry, std::move(*networks[i]), item.loaded));
+      kept += item.loaded.network.connections.size();
+      if (kept + reader.values() <= options.maxInMemory)
+        continue;
+      KIMIC_TRY(NetworkCheck(file, item.path, *item.entry, item.loaded).data());
+      kept -= item.loaded.network.connections.size();
+      item.loaded.network = {};
+      item.loaded.calibration = nullptr;
+      item.loaded.test = nullptr;
+      item.loaded.isInMemory = false;
+      if (reader.values() > options.maxInMemory / 2)
+        reader.forget();
+    }
+  }
+  return {};
+}
 
 } // namespace
 
 std::uint64_t parameterCount(const fann::Network &network) { return network.connections.size(); }
 
-Result<void, Diagnostic> check(ExpertSet &set, ReadOptions options) {
+Result<void, Diagnostic> check(ExpertSet &set, const ReadOptions &options) {
   for (std::size_t i = 0; i < set.experts.size(); ++i)
     KIMIC_TRY(checkExpert(set, i, options.strict));
   if (set.router)
@@ -290,38 +410,58 @@ Result<void, Diagnostic> check(ExpertSet &set, ReadOptions options) {
   return {};
 }
 
-Result<ExpertSet, Diagnostic> readManifest(const std::string &path, ReadOptions options) {
+Result<ExpertSet, Diagnostic> readManifest(const std::string &path, const ReadOptions &options) {
   std::string file = path;
   if (struct stat info; ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
     file += path.ends_with('/') ? "experts.json" : "/experts.json";
   KIMIC_ASSIGN(std::string text, readFile(file, kMaxTextBytes));
   KIMIC_ASSIGN(Manifest manifest, parseManifest(text, file));
 
+  std::vector<Item> items;
+  for (std::size_t i = 0; i < manifest.experts.size(); ++i)
+    items.push_back({expertPath(i), manifest.experts[i].id, &manifest.experts[i], &manifest.experts[i]});
+  if (manifest.router)
+    items.push_back({"router", kRouterId, &*manifest.router});
+  for (Item &item : items)
+    item.loaded.isLeftOut = options.wants && !options.wants(item.id);
+
   ExpertSet set;
+  FileReader reader(file, set.warnings);
+  if (options.find)
+    findKnown(manifest, items, reader, options);
+  if (options.onlyFound)
+    for (Item &item : items)
+      item.loaded.isLeftOut |= !item.loaded.facts;
+  KIMIC_TRY(readFiles(file, items, reader, options));
+
   set.name = std::move(manifest.name);
   set.file = file;
   set.accuracy = manifest.accuracy;
   set.metadata = std::move(manifest.metadata);
-  std::vector<std::string> networkFiles;
-  for (const ExpertEntry &expert : manifest.experts)
-    networkFiles.push_back(folderOf(file) + expert.networkFile.path);
-  if (manifest.router)
-    networkFiles.push_back(folderOf(file) + manifest.router->networkFile.path);
-  std::vector<NetworkResult> networks = readNetworks(networkFiles, options.jobs);
-
-  FileReader reader(file, set.warnings);
+  set.experts.reserve(manifest.experts.size());
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {
     Expert &expert = set.experts.emplace_back();
     static_cast<ExpertEntry &>(expert) = std::move(manifest.experts[i]);
-    KIMIC_TRY(reader.read(expertPath(i), expert, std::move(networks[i]), expert));
+    static_cast<LoadedNetwork &>(expert) = std::move(items[i].loaded);
   }
   if (manifest.router) {
     Router &router = set.router.emplace();
     static_cast<RouterEntry &>(router) = std::move(*manifest.router);
-    KIMIC_TRY(reader.read("router", router, std::move(networks.back()), router));
+    static_cast<LoadedNetwork &>(router) = std::move(items.back().loaded);
   }
   KIMIC_TRY(check(set, options));
   return set;
+}
+
+Result<LoadedNetwork, Diagnostic> loadNetwork(const ExpertSet &set, const std::string &path,
+                                              const NetworkEntry &entry) {
+  LoadedNetwork out;
+  std::vector<std::string> warnings; // readManifest() has told them
+  FileReader reader(set.file, warnings);
+  KIMIC_TRY(reader.read(path, entry, fann::readNetworkFile(reader.pathOf(entry.networkFile)), out));
+  // The files may have changed since they were checked.
+  KIMIC_TRY(NetworkCheck(set.file, path, entry, out).data());
+  return out;
 }
 
 } // namespace kimic::manifest

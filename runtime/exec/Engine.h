@@ -16,10 +16,11 @@ public:
   /// The resident expert with this id; or null, and noted is PackNotOpen, UnknownExpert or ExpertNotResident.
   Expert *resident(std::uint32_t expert);
 
-  /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted.
+  /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted; then experts count as not resident
+  /// whose buffers are lost.
   Status reserve(const Kernel &kernel);
 
-  /// y[rows][outputs] = expert(x[rows][inputs]). REQUIRES: reserved. NothingToRun and the errors of resident().
+  /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
   Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
 
   /// What the router makes of every routed expert, beside the choice. Either may be null.
@@ -28,15 +29,16 @@ public:
     KimicExplanation *explanations = nullptr;
   };
   /// Runs the router's network on one row and chooses at most choices.size() experts; how many goes to `chosen`.
-  /// REQUIRES: the pack has a router, reserved, at least one choice and at most as many as routed experts.
+  /// REQUIRES: the pack has a router, at least one choice and at most as many as routed experts.
   /// RouterOutputs and the errors of resident().
   Status route(const float *x, std::span<KimicChoice> choices, std::uint32_t &chosen, Details details);
 
-  /// Runs the chosen experts on one row and merges their outputs. REQUIRES: reserved.
+  /// Runs the chosen experts on one row and merges their outputs.
   /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer, VoteUndecided and the errors of resident().
   Status runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
 
 private:
+  Expert *runnable(std::uint32_t expert);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
   Status vote(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y);
   Status cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y);

@@ -14,7 +14,7 @@ void ExpertLoader::drop(std::unique_ptr<Arriving> &arriving) {
 std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert) {
   std::unique_ptr<Arriving> *at = &arriving_;
   while (*at && (*at)->expert != expert) {
-    if (((*at)->hasFailed && !(*at)->data.isWaiting()) || (*at)->data.isCancelled())
+    if (((*at)->isAbandoned && !(*at)->data.isWaiting()) || (*at)->data.isCancelled())
       drop(*at);
     else
       at = &(*at)->next;
@@ -40,8 +40,19 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving, const std
     KIMIC_STEP(core_.statusOf(pack::checkColumns(pack::columnsOf(*session_.root().router, bytes))));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
-  core_.cache.insert(record, arriving.data.take());
+  prefetched_ += !arriving.isDemanded;
+  core_.cache.insert(record, arriving.data.take(), arriving.isDemanded ? KIMIC_DEMANDED : KIMIC_PREFETCH);
   return KIMIC_OK;
+}
+
+void ExpertLoader::cancel(std::uint32_t expert) {
+  std::unique_ptr<Arriving> &arriving = find(expert);
+  if (!arriving)
+    return;
+  arriving->isAbandoned = true;
+  arriving->data.withdraw(core_);
+  if (!arriving->data.isWaiting())
+    drop(arriving);
 }
 
 Status ExpertLoader::fetchBase(std::uint32_t expert, Expert *&base) {
@@ -64,21 +75,23 @@ Status ExpertLoader::fetch(std::uint32_t expert) {
   std::unique_ptr<Arriving> &arriving = find(expert);
   if (based > 0) {
     if (arriving)
-      arriving->hasFailed = true;
+      arriving->isAbandoned = true;
     return based;
   }
   if (!arriving) {
     KIMIC_STEP(core_.ensureRoom(sizeof(Arriving)));
     arriving.reset(new Arriving);
     arriving->expert = expert;
-    ++misses_;
   }
+  bool isDemanded = core_.priority == KIMIC_DEMANDED;
+  misses_ += isDemanded && !arriving->isDemanded;
+  arriving->isDemanded |= isDemanded;
   if (base)
     ++base->pins; // memory for the expert must not be that of its base
   Status status = advance(expert, *arriving, base ? &base->parameters : nullptr);
   if (base)
     --base->pins;
-  arriving->hasFailed = status > 0;
+  arriving->isAbandoned = status > 0;
   if (status == KIMIC_OK || (status > 0 && !arriving->data.isWaiting()))
     drop(arriving);
   return status;
@@ -91,8 +104,11 @@ Status ExpertLoader::load(std::uint32_t expert) {
   Expert &record = *session_.expert(expert);
   if (!record.isResident())
     return fetch(expert);
-  core_.cache.touch(record);
-  ++hits_;
+  if (core_.priority == KIMIC_DEMANDED) {
+    prefetchedUsed_ += record.list == KIMIC_PREFETCH;
+    core_.cache.touch(record);
+    ++hits_;
+  }
   return KIMIC_OK;
 }
 

@@ -6,7 +6,7 @@
 namespace kimic::runtime {
 
 bool Exchange::next(KimicRequest &request, Milliseconds now) {
-  if (!kimic_next_request(runtime_, &request))
+  if (!kimic_next_request(runtime_, KIMIC_PREFETCH, &request))
     return false;
   waiting_.emplace(request.id, Waiting{request, now + patience_});
   return true;
@@ -37,7 +37,7 @@ bool Exchange::fail(std::uint32_t request, ErrorId error) { return complete(requ
 std::uint32_t Exchange::expire(Milliseconds now) {
   std::uint32_t count = 0;
   while (!waiting_.empty() && waiting_.begin()->second.deadline <= now) {
-    complete(waiting_.begin()->first, ErrorId::ReplyTimedOut, static_cast<std::uintptr_t>(patience_));
+    complete(waiting_.begin()->first, ErrorId::ReadStalled, static_cast<std::uintptr_t>(patience_));
     ++count;
   }
   return count;

@@ -2,7 +2,7 @@
 //
 // The runtime owns the memory of a read until its request is completed, and a host that writes there afterwards would
 // damage what lies there by then. So replies are handed over here with their bytes: they are copied if somebody still
-// waits for them, and dropped if not. A request that is not answered in time is completed with ReplyTimedOut, and
+// waits for them, and dropped if not. A request that is not answered in time is completed with ReadStalled, and
 // whoever needed it asks again. No I/O, no clock of its own.
 #pragma once
 

@@ -18,6 +18,8 @@
 
 namespace kimic {
 
+class ExpertStore;
+
 enum class Phase : std::uint8_t {
 #define KIMIC_PHASE(enumerator, name, description) enumerator,
 #include "compiler/include/kimic/Phases.def"
@@ -49,6 +51,10 @@ struct CompileOptions {
   manifest::AccuracyBudget budget = {}; ///< goes before what the manifest says
   bool enforceBudgets = true;     ///< an expert that misses its accuracy budget in every precision is an error, else a
                                   ///< warning
+  /// If not null: experts that the set's reader has found there (manifest::ReadOptions::find) are not compiled, others
+  /// are put there. Experts that it has left out are an error, StoreIncomplete.
+  ExpertStore *experts = nullptr;
+  std::uint32_t shards = 0; ///< for that error: how many there are, so that it can tell which one owes an expert
   std::function<void(const Progress &)> progress = {};
   const std::atomic<bool> *cancelled = nullptr; ///< polled between experts and phases
 };
@@ -209,10 +215,16 @@ struct CompileOutput {
   std::vector<std::uint8_t> pack; ///< empty if stopped earlier
   std::string ir;                 ///< with stopAfter: modules of all experts by id, separated by `// -----`
   Report report;                  ///< of all experts, as far as the phases have gone
+  std::size_t reused = 0;         ///< experts that came out of options.experts
 };
 
 /// Compiles `set`, which manifest::check() accepts: every expert in the cheapest precision that holds its budget. Errors:
-/// ExpertNotCompilable and AccuracyBudgetMissed (key: the expert; the first by id), KernelRefused, CompilationCancelled, IrTreeNotWritable, and those of writing the pack.
+/// ExpertNotCompilable and AccuracyBudgetMissed (key: the expert; the first by id), StoreIncomplete, KernelRefused, CompilationCancelled, IrTreeNotWritable, and those of writing the pack.
 Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {});
+
+/// Compiles those experts of the set that are not left out (manifest::ReadOptions::wants) into options.experts, which
+/// must not be null. There is no pack; the report has those experts only. Besides the errors of compile():
+/// ShardNotStored.
+Result<CompileOutput, Diagnostic> compileShard(const manifest::ExpertSet &set, const CompileOptions &options);
 
 } // namespace kimic

@@ -74,6 +74,7 @@ struct Context {
 };
 
 void addCompile(CLI::App &app, Context &context);
+void addMerge(CLI::App &app, Context &context);
 void addInspect(CLI::App &app, Context &context);
 void addRun(CLI::App &app, Context &context);
 void addRoute(CLI::App &app, Context &context);

@@ -1,6 +1,8 @@
-// kimic compile: an expert set into a pack.
+// kimic compile: an expert set into a pack, or a shard of it into a store. kimic merge: a pack out of a store.
 #include "compiler/include/kimic/Compiler.h"
 
+#include "compiler/Store/HttpStore.h"
+#include "compiler/include/kimic/ExpertStore.h"
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/PackFile.h"
 #include "formats/base/File.h"
@@ -23,8 +25,10 @@ namespace kimic::tool {
 namespace {
 
 struct CompileArguments {
-  std::string manifest, output, stopAfter, report, emit = "mlir";
+  std::string manifest, output, stopAfter, report, emit = "mlir", store;
   bool overwrites = false, isStrict = false, ignoresScaling = false, allowsLoss = false;
+  bool isMerge = false;
+  std::optional<std::uint32_t> shard; ///< of options.shards
   CompileOptions options;
 };
 
@@ -138,15 +142,38 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
   return out;
 }
 
-Json resultJson(const Report &report, const PackFile &pack, double seconds) {
+/// "store: 12 experts reused, 3 compiled".
+std::string storeLine(const Report &report, std::size_t reused) {
+  return fmt::format("store: {} reused, {} compiled\n", counted(reused, "expert"),
+                     withCommas(report.experts.size() - reused));
+}
+
+Json storeJson(const Report &report, std::size_t reused) {
+  return {{"reused", reused}, {"compiled", report.experts.size() - reused}};
+}
+
+Json resultJson(const CompileOutput &output, const PackFile &pack, double seconds, bool hasStore) {
+  const Report &report = output.report;
   ColdStart start = coldStartOf(pack);
-  return {{"schema", "kimic-compile/1"},
-          {"pack", pack.path},
-          {"bytes", pack.bytes.size()},
-          {"digest", hexOf(pack::packDigest(pack.view()))},
-          {"seconds", seconds},
-          {"cold_start", {{"requests", start.requests}, {"bytes", start.bytes}}},
-          {"report", Json::parse(toJson(report, -1))}};
+  Json result = {{"schema", "kimic-compile/1"}, {"pack", pack.path},
+                 {"bytes", pack.bytes.size()},  {"digest", hexOf(pack::packDigest(pack.view()))},
+                 {"seconds", seconds},          {"cold_start", {{"requests", start.requests}, {"bytes", start.bytes}}}};
+  if (hasStore)
+    result["store"] = storeJson(report, output.reused);
+  result["report"] = Json::parse(toJson(report, -1));
+  return result;
+}
+
+Json shardJson(const CompileArguments &arguments, const CompileOutput &output, double seconds) {
+  Json ids = Json::array();
+  for (const ExpertReport &expert : output.report.experts)
+    ids.push_back(expert.id);
+  return {{"schema", "kimic-shard/1"},
+          {"shard", *arguments.shard},
+          {"shards", arguments.options.shards},
+          {"store", storeJson(output.report, output.reused)},
+          {"experts", ids},
+          {"seconds", seconds}};
 }
 
 void showProgress(Console &console, const Progress &progress) {
@@ -167,14 +194,29 @@ void emitIr(const CompileArguments &arguments, const CompileOutput &output) {
     take(writeFileAtomically(arguments.output, output.ir, arguments.overwrites));
 }
 
+/// Reads the set; of what the store has, only the manifest's words.
+manifest::ExpertSet readSet(const CompileArguments &arguments, ExpertStore *experts) {
+  manifest::ReadOptions options;
+  options.strict = arguments.isStrict;
+  options.jobs = arguments.options.jobs;
+  options.onlyFound = arguments.isMerge;
+  if (experts && arguments.stopAfter.empty() && arguments.options.irTreeDir.empty())
+    options.find = [experts](const manifest::Manifest &manifest, const manifest::ExpertEntry *expert,
+                             const manifest::FileDigests &files) { return experts->find(manifest, expert, files); };
+  if (arguments.shard)
+    options.wants = [&arguments](std::string_view id) {
+      return shardOf(id, arguments.options.shards) == *arguments.shard;
+    };
+  return take(manifest::readManifest(arguments.manifest, options));
+}
+
 void compile(CompileArguments arguments, Context &context) {
   auto begin = std::chrono::steady_clock::now();
+  auto secondsSince = [begin] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
   if (!arguments.output.empty())
     checkOutput(arguments);
-  manifest::ExpertSet set =
-      take(manifest::readManifest(arguments.manifest, {.strict = arguments.isStrict, .jobs = arguments.options.jobs}));
-  context.console.detail(set.file + ": " + counted(set.experts.size(), "expert") + (set.router ? " and a router" : ""));
-
   CompileOptions &options = arguments.options;
   options.applyScaling = !arguments.ignoresScaling;
   options.enforceBudgets = !arguments.allowsLoss;
@@ -182,8 +224,24 @@ void compile(CompileArguments arguments, Context &context) {
   options.progress = [&context](const Progress &progress) { showProgress(context.console, progress); };
   if (!arguments.stopAfter.empty())
     options.stopAfter = phaseNamed(arguments.stopAfter);
-  CompileOutput output = take(kimic::compile(set, options));
+
+  std::unique_ptr<store::Store> store;
+  std::optional<ExpertStore> experts;
+  if (!arguments.store.empty()) {
+    store = take(store::openStore(arguments.store));
+    options.experts = &experts.emplace(*store, options);
+  }
+  auto printStoreWarnings = [&] {
+    for (const std::string &warning : store ? store->takeWarnings() : std::vector<std::string>{})
+      context.console.warning(printable(warning));
+  };
+
+  manifest::ExpertSet set = readSet(arguments, options.experts);
+  context.console.detail(set.file + ": " + counted(set.experts.size(), "expert") + (set.router ? " and a router" : ""));
+  auto compiled = arguments.shard ? compileShard(set, options) : kimic::compile(set, options);
   context.console.clearProgress();
+  printStoreWarnings();
+  CompileOutput output = take(std::move(compiled));
   for (const std::string &warning : output.report.warnings)
     context.console.warning(warning);
   for (const ExpertReport &expert : output.report.experts)
@@ -193,14 +251,41 @@ void compile(CompileArguments arguments, Context &context) {
     return emitIr(arguments, output);
   if (!arguments.report.empty())
     writeReport(arguments.report, output.report);
+  if (arguments.shard) {
+    std::string text =
+        context.isJson ? pretty(shardJson(arguments, output, secondsSince()))
+                       : fmt::format("shard {}/{}: {} in the store, {} of them compiled now, {:.2f} s\n",
+                                     *arguments.shard, options.shards, counted(output.report.experts.size(), "expert"),
+                                     withCommas(output.report.experts.size() - output.reused), secondsSince());
+    std::fputs(text.c_str(), stdout);
+    return;
+  }
 
   // The pack is whole; from here on it is written even if Ctrl-C arrives, so that no half of it can remain.
   take(writeFileAtomically(arguments.output, textOf(output.pack), arguments.overwrites));
   PackFile pack = decodePack(arguments.output, std::string(textOf(output.pack)));
-  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::string text = context.isJson ? pretty(resultJson(output.report, pack, seconds))
-                                    : printable(summary(output.report, pack, seconds, context.console.isVerbose));
+  std::string text;
+  if (context.isJson)
+    text = pretty(resultJson(output, pack, secondsSince(), store != nullptr));
+  else {
+    text = printable(summary(output.report, pack, secondsSince(), context.console.isVerbose));
+    if (store)
+      text += storeLine(output.report, output.reused);
+  }
   std::fputs(text.c_str(), stdout);
+}
+
+/// "2/16": the third of sixteen shards.
+void readShard(const std::string &text, CompileArguments &arguments) {
+  constexpr std::uint32_t kMaxShards = 1u << 20;
+  std::size_t slash = text.find('/');
+  std::uint32_t shard = 0, shards = 0;
+  bool isRight = slash != text.npos && CLI::detail::lexical_cast(text.substr(0, slash), shard) &&
+                 CLI::detail::lexical_cast(text.substr(slash + 1), shards) && text[0] != '-' && text[slash + 1] != '-';
+  if (!isRight || shards == 0 || shards > kMaxShards || shard >= shards)
+    throw CLI::ValidationError("--shard", "\"" + text + "\" is not I/N with 0 <= I < N, such as 0/16 .. 15/16");
+  arguments.shard = shard;
+  arguments.options.shards = shards;
 }
 
 /// The phases after which there is IR to print.
@@ -218,7 +303,8 @@ std::string phaseHelp() {
     if (phase < Phase::Encode)
       out += fmt::format("  {:<14}{}\n", kimic::nameOf(phase), descriptionOf(phase));
   return out +
-         "\nWarnings go to stderr. The closing table lists the experts nearest to their limits first: bytes as f32, as\n"
+         "\nWarnings go to stderr. The closing table lists the experts nearest to their limits first: bytes as f32, "
+         "as\n"
          "parameter block and as stored, then the errors against the float original on rows that were not calibrated\n"
          "with. Each expert gets the cheapest precision that holds its accuracy budget; limits go before those of the\n"
          "manifest.";
@@ -226,8 +312,13 @@ std::string phaseHelp() {
 
 } // namespace
 
-void addCompile(CLI::App &app, Context &context) {
-  CLI::App *command = app.add_subcommand("compile", "Compile an expert set into a pack");
+static void checkJobs(const CompileArguments &arguments) {
+  if (arguments.options.jobs > 1024)
+    throw CLI::ValidationError("--jobs", "at most 1024 threads");
+}
+
+/// What `compile` and `merge` have in common, which is all that decides about the bytes of the pack.
+static std::shared_ptr<CompileArguments> addPackOptions(CLI::App *command) {
   auto arguments = std::make_shared<CompileArguments>();
   arguments->options.jobs = 0; // as many as processors
   command->add_option("MANIFEST", arguments->manifest, "The set's experts.json, or its folder")->required();
@@ -263,6 +354,22 @@ void addCompile(CLI::App &app, Context &context) {
           ""));
   command->add_flag("--no-scale", arguments->ignoresScaling,
                     "Leave out the scaling parameters of networks that have some");
+  return arguments;
+}
+
+void addCompile(CLI::App &app, Context &context) {
+  CLI::App *command = app.add_subcommand("compile", "Compile an expert set into a pack");
+  std::shared_ptr<CompileArguments> arguments = addPackOptions(command);
+  auto *store = command->add_option("--cas", arguments->store,
+                                    "Take experts that were compiled before from this store, and put the others there");
+  store->type_name("DIR|URL")->group("Sharded builds");
+  command
+      ->add_option_function<std::string>(
+          "--shard", [arguments](const std::string &text) { readShard(text, *arguments); },
+          "Only compile the I-th of N parts of the set into the store, I from 0; `kimic merge` makes the pack")
+      ->type_name("I/N")
+      ->group("Sharded builds")
+      ->needs(store);
   auto *stop = command->add_option("--stop-after", arguments->stopAfter, "Stop after this phase and print its IR");
   stop->type_name("PHASE")->check(CLI::IsMember(phasesWithIr()).description(""));
   command->add_option("--emit", arguments->emit, "With --stop-after: what to print; mlir is all there is")
@@ -274,10 +381,38 @@ void addCompile(CLI::App &app, Context &context) {
   command->footer(phaseHelp());
   addOutputOptions(*command, context);
   command->callback([arguments, &context] {
-    if (arguments->output.empty() && arguments->stopAfter.empty())
+    if (arguments->shard && (!arguments->output.empty() || !arguments->stopAfter.empty()))
+      throw CLI::ValidationError("--shard",
+                                 "goes neither with -o (`kimic merge` writes the pack) nor with --stop-after");
+    if (arguments->output.empty() && arguments->stopAfter.empty() && !arguments->shard)
       throw CLI::RequiredError("-o FILE");
-    if (arguments->options.jobs > 1024)
-      throw CLI::ValidationError("--jobs", "at most 1024 threads");
+    checkJobs(*arguments);
+    context.run = [arguments, &context] { compile(*arguments, context); };
+  });
+}
+
+void addMerge(CLI::App &app, Context &context) {
+  CLI::App *command = app.add_subcommand("merge", "Make a pack of experts that shards have compiled into a store");
+  std::shared_ptr<CompileArguments> arguments = addPackOptions(command);
+  command->add_option("--cas", arguments->store, "The store that all shards of the set were compiled into")
+      ->type_name("DIR|URL")
+      ->required()
+      ->group("Sharded builds");
+  command
+      ->add_option("--shards", arguments->options.shards,
+                   "How many shards there are: if experts are missing, tell which shard owes them")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1u << 20).description(""))
+      ->group("Sharded builds");
+  command->footer("The bytes are those of `kimic compile` with the same options, whatever the number of shards.\n"
+                  "Options that decide about them must be those that the shards were given. Experts that are missing\n"
+                  "are not compiled, but named.");
+  addOutputOptions(*command, context);
+  command->callback([arguments, &context] {
+    if (arguments->output.empty())
+      throw CLI::RequiredError("-o FILE");
+    checkJobs(*arguments);
+    arguments->isMerge = true;
     context.run = [arguments, &context] { compile(*arguments, context); };
   });
 }

@@ -23,6 +23,7 @@ static int runTool(int argc, char **argv) {
       "input, 6 kernels that may not run, 130 interrupted. Results go to stdout, everything else to stderr.\n"
       "`kimic COMMAND --help` tells about one command.");
   addCompile(app, context);
+  addMerge(app, context);
   addInspect(app, context);
   addRun(app, context);
   addRoute(app, context);

@@ -346,7 +346,7 @@ TEST(Exchange, CompletesWhatIsOverdueAndDropsWhatComesLate) {
   EXPECT_EQ(exchange.nextDeadline(), 107u);
   EXPECT_EQ(exchange.expire(106), 0u);
   EXPECT_EQ(exchange.expire(107), 1u);
-  EXPECT_EQ(kimic_open(host.runtime), static_cast<int>(ErrorId::ReplyTimedOut));
+  EXPECT_EQ(kimic_open(host.runtime), static_cast<int>(ErrorId::ReadStalled));
   EXPECT_EQ(host.lastError().args[0], 100u);
   EXPECT_FALSE(exchange.deliver(first.id, host.pack));
   ASSERT_EQ(kimic_open(host.runtime), KIMIC_PENDING);
