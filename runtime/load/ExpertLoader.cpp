@@ -45,16 +45,6 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving, const std
   return KIMIC_OK;
 }
 
-void ExpertLoader::cancel(std::uint32_t expert) {
-  std::unique_ptr<Arriving> &arriving = find(expert);
-  if (!arriving)
-    return;
-  arriving->isAbandoned = true;
-  arriving->data.withdraw(core_);
-  if (!arriving->data.isWaiting())
-    drop(arriving);
-}
-
 Status ExpertLoader::fetchBase(std::uint32_t expert, Expert *&base) {
   const pack::LeafEntry &entry = session_.entry(expert);
   if (entry.base == pack::kNoExpert)
@@ -83,7 +73,7 @@ Status ExpertLoader::fetch(std::uint32_t expert) {
     arriving.reset(new Arriving);
     arriving->expert = expert;
   }
-  bool isDemanded = core_.priority == KIMIC_DEMANDED;
+  const bool isDemanded = core_.priority == KIMIC_DEMANDED;
   misses_ += isDemanded && !arriving->isDemanded;
   arriving->isDemanded |= isDemanded;
   if (base)
@@ -95,6 +85,16 @@ Status ExpertLoader::fetch(std::uint32_t expert) {
   if (status == KIMIC_OK || (status > 0 && !arriving->data.isWaiting()))
     drop(arriving);
   return status;
+}
+
+void ExpertLoader::cancel(std::uint32_t expert) {
+  std::unique_ptr<Arriving> &arriving = find(expert);
+  if (!arriving)
+    return;
+  arriving->isAbandoned = true;
+  arriving->data.withdraw(core_);
+  if (!arriving->data.isWaiting())
+    drop(arriving);
 }
 
 Status ExpertLoader::load(std::uint32_t expert) {

@@ -1,12 +1,13 @@
-// A whole pack in memory with its directory decoded: what `inspect` and `verify` look at.
+// A pack with its directory decoded: what commands look at.
 #pragma once
 
 #include "compiler/tools/kimic/PackNames.h"
+#include "compiler/tools/kimic/PackSource.h"
 #include "formats/pack/PackFormat.h"
 #include "formats/quant/Signature.h"
 
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,25 +15,24 @@ namespace kimic::tool {
 
 struct PackFile {
   std::string path;
-  std::string bytes;
+  std::shared_ptr<PackSource> source;
+  Digest digest{};
+  std::vector<pack::SignatureSlot> slots; ///< whose signatures are not checked
   pack::Header header;
   pack::Root root;
-  std::vector<pack::BlockRef> leaves;   ///< rows by leaf number
-  std::vector<pack::LeafEntry> experts; ///< by number; the router, if there is one, is the last
-  std::vector<quant::Signature> signatures; ///< by kernel number
-  Json metadata;                            ///< null if they are no object
-  std::vector<ExpertNames> names;           ///< by expert number
-
-  std::span<const std::uint8_t> view() const {
-    return {reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size()};
-  }
+  std::vector<pack::BlockRef> leaves;              ///< rows by leaf number
+  std::vector<pack::LeafEntry> experts;            ///< by number; the router, if there is one, is the last
+  std::vector<std::vector<pack::Transition>> next; ///< by expert
+  std::vector<quant::Signature> signatures;        ///< by kernel number
+  Json metadata;                                   ///< null if they are no object
+  std::vector<ExpertNames> names;                  ///< by expert number
 };
 
 /// Decodes a pack's directory. A Failure if it is corrupt; data and kernel blocks are not looked at.
 PackFile decodePack(const std::string &path, std::string bytes);
 
-/// The same for a file.
-PackFile openPackFile(const std::string &path);
+/// The same for a file, or for a URL, of which only the directory, the signatures of kernels and the metadata are read.
+PackFile openPackFile(const std::string &place);
 
 /// The raw bytes of a block, verified.
 std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block);

@@ -153,4 +153,5 @@ export const errorTable: Readonly<Record<number, readonly [string, ErrorKind, st
   4052: ['PackNotVouchedFor', 'Untrusted', 'nothing vouches for a pack from another origin'],
   4053: ['SignatureUncheckable', 'Unsupported', 'this engine cannot check Ed25519 signatures here'],
   4054: ['OptionMalformed', 'InvalidArgument', 'option is malformed'],
+  4055: ['SignatureWrong', 'Untrusted', 'signature {0} of the pack is of a trusted key, but not valid'],
 };

@@ -348,7 +348,7 @@ TEST(PackWriter, RefusesMoreRowsThanFitIntoTheFirstRead) {
               contents.signatures.resize(65536, contents.signatures[0]);
               contents.modules[1].resize(1024, contents.modules[1][0]);
             }),
-            makeError(ErrorId::PackTooManyRows, 2052, 357));
+            makeError(ErrorId::PackTooManyRows, 2051, 357));
 }
 
 } // namespace
