@@ -127,12 +127,27 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
   entry.kernel = in.u32();
   entry.confidenceThreshold = in.f32();
   entry.flags = in.u8();
-  if (router.head > Head::Softmax)
-    return makeError(ErrorId::PackRouterUnknown, at, head, static_cast<unsigned>(Head::Softmax));
-  if (router.strategy > Strategy::TopK)
-    return makeError(ErrorId::PackRouterUnknown, at + 1, strategy, static_cast<unsigned>(Strategy::TopK));
-  if (router.merge > Merge::Best)
-    return makeError(ErrorId::PackRouterUnknown, at + 2, merge, static_cast<unsigned>(Merge::Best));
+  std::uint8_t given = in.u8();
+  in.take(2);
+  router.minVotes = in.u32();
+  if (float scale = in.f32(); scale != 0)
+    router.scale = scale;
+  router.threshold = in.f32();
+  std::uint32_t fallback = in.u32();
+  router.fallback = fallback - 1;
+  router.isNormalised = !(given & kRouterPlainWeights);
+  router.hasBias = given & kRouterBias;
+  router.hasWeights = given & kRouterWeights;
+  router.hasThresholds = given & kRouterThresholds;
+  if (router.head > Head::ProductKeys)
+    return makeError(ErrorId::PackRouterUnknown, at, head, static_cast<unsigned>(Head::ProductKeys));
+  if (router.strategy > Strategy::Threshold)
+    return makeError(ErrorId::PackRouterUnknown, at + 1, strategy, static_cast<unsigned>(Strategy::Threshold));
+  if (router.merge > Merge::Cascade)
+    return makeError(ErrorId::PackRouterUnknown, at + 2, merge, static_cast<unsigned>(Merge::Cascade));
+  // The choice among product keys would not be exact with a bias; learned weights need their column.
+  if ((router.hasBias && router.head == Head::ProductKeys) || router.hasWeights != (router.merge == Merge::Learned))
+    return makeError(ErrorId::PackRouterField, at + 25, given, kRouterAllBits);
   auto bits = [&](std::size_t offset) { return ByteReader(bytes.subspan(offset)).u32(); };
   constexpr std::uint32_t kInfinity = 0x7F800000, kOne = 0x3F800000;
   const std::uint32_t maxTopK = router.strategy == Strategy::Top1 ? 1 : router.routed;
@@ -146,11 +161,17 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
       {16, entry.kernel, 0, header.kernelsIn(0) - 1},
       {20, isThreshold(entry.confidenceThreshold) ? 0 : bits(20), 0, kOne},
       {24, entry.flags, 0, 0},
+      {25, given, 0, kRouterAllBits},
+      {28, router.minVotes, 0, router.merge == Merge::Vote ? router.topK : 0},
+      {32, bits(32), 0, kInfinity - 1},
+      {36, bits(36), 0, kOne},
+      {40, fallback, 0, header.listed()},
   };
   for (const auto &field : fields)
     if (field.value < field.least || field.value > field.limit)
       return makeError(ErrorId::PackRouterField, at + field.offset, field.value, field.limit);
-  return checkZero(bytes.subspan(25), at + 25);
+  KIMIC_TRY(checkZero(bytes.subspan(26, 2), at + 26));
+  return checkZero(bytes.subspan(44), at + 44);
 }
 
 } // namespace
@@ -502,17 +523,48 @@ Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafE
 }
 
 Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, const quant::Signature &signature,
-                             const quant::Layout &layout) {
-  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes;
+                             const quant::Layout &layout, std::uint64_t columnBytes) {
+  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes + columnBytes;
   bool mayExceed = signature.weights() == quant::WeightFormat::Int8Residual;
   if (bytes < least || (bytes > least && !mayExceed))
-    return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, layout.parameterBytes);
+    return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, least);
   return {};
 }
 
-Result<void> checkRouter(const Router &router, const quant::Signature &signature) {
-  if (signature.outputs() != router.routed)
-    return makeError(ErrorId::PackRouterOutputs, signature.outputs(), router.routed);
+Result<void> checkRouter(const Router &router, std::uint32_t outputs) {
+  if (router.head == Head::ProductKeys ? productRows(router, outputs) == 0 : outputs != router.routed)
+    return makeError(ErrorId::PackRouterOutputs, outputs, router.routed);
+  return {};
+}
+
+RouterColumns columnsOf(const Router &router, std::span<const std::uint8_t> block) {
+  auto *next = reinterpret_cast<const float *>(block.data() + (block.size() - router.columnBytes()));
+  auto take = [&](bool isThere) {
+    std::span<const float> column(next, isThere ? router.routed : 0);
+    next += column.size();
+    return column;
+  };
+  RouterColumns columns;
+  columns.bias = take(router.hasBias);
+  columns.weights = take(router.hasWeights);
+  columns.thresholds = take(router.hasThresholds);
+  return columns;
+}
+
+Result<void> checkColumns(const RouterColumns &columns) {
+  constexpr float kLargest = 3.402823466e38f;
+  struct Range {
+    std::span<const float> column;
+    float low, high;
+  };
+  unsigned number = 0;
+  for (const Range &range : {Range{columns.bias, -kLargest, kLargest}, Range{columns.weights, 1e-30f, kLargest},
+                             Range{columns.thresholds, 0, 1}}) {
+    for (std::size_t i = 0; i < range.column.size(); ++i)
+      if (!(range.column[i] >= range.low && range.column[i] <= range.high))
+        return makeError(ErrorId::PackRouterColumn, number, i);
+    ++number;
+  }
   return {};
 }
 

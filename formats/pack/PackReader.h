@@ -116,11 +116,19 @@ inline Result<std::vector<quant::Signature>> parseSignatures(const Header &heade
 }
 
 /// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or at least that if
-/// residual rows may follow. quant::validateParameters judges the bytes. REQUIRES: layout == layoutOf(signature).
+/// residual rows may follow, and `columnBytes` behind them: Router::columnBytes() of the router's own network, else 0.
+/// quant::validateParameters judges the bytes before the columns. REQUIRES: layout == layoutOf(signature).
 Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, const quant::Signature &signature,
-                             const quant::Layout &layout);
+                             const quant::Layout &layout, std::uint64_t columnBytes = 0);
 
-/// Whether the signature of the router's own network has one output per routed expert.
-Result<void> checkRouter(const Router &router, const quant::Signature &signature);
+/// Whether the router's own network has one output per routed expert, or those of a grid of product keys.
+Result<void> checkRouter(const Router &router, std::uint32_t outputs);
+
+/// The columns at the end of the raw data block of the router's own network. REQUIRES: the block is 4-byte aligned and
+/// checkParameters accepts its size.
+RouterColumns columnsOf(const Router &router, std::span<const std::uint8_t> block);
+
+/// Whether the numbers in the columns are finite and in range. PackRouterColumn.
+Result<void> checkColumns(const RouterColumns &columns);
 
 } // namespace kimic::pack

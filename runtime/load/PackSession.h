@@ -31,6 +31,7 @@ public:
 
   /// The runtime's record of an expert, made when its leaf arrives; null before.
   Expert *expert(std::uint32_t expert);
+  const Expert *expert(std::uint32_t expert) const { return const_cast<PackSession *>(this)->expert(expert); }
 
   /// Reads the metadata; then metadata() may be called.
   Status fetchMetadata();

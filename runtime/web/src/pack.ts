@@ -64,7 +64,7 @@ export interface RouteOptions {
 export interface RouteResult {
   /** Best first; equal scores in the order of the experts' numbers. */
   choices: Choice[];
-  /** Probability of each routed expert. */
+  /** Score of each routed expert. */
   scores: Float32Array;
 }
 export interface AskOptions extends RouteOptions, RunOptions {
@@ -289,6 +289,7 @@ export class Pack {
   /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
     const {choices, scores} = await this.route(input, options);
+    if (choices.length === 0) throw kimicError('RouterAbstained');
     const merge = options.merge ?? this.info.router!.merge;
     const experts = choices.map(choice => choice.expert);
     const output = await this.whileLoaded(experts, options, () => {
@@ -338,6 +339,7 @@ export class Pack {
     const {inputs} = await this.whileLoaded([router.expert], options, () => this.shapeOf(router.expert));
     this.rowsOf(input, inputs);
     const {choices} = await this.route(input.subarray(0, inputs), options);
+    if (choices.length === 0) throw kimicError('RouterAbstained');
     const first = choices[0]!.expert;
     this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);
   }

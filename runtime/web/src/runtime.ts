@@ -16,7 +16,7 @@ export const variantNumbers = {generic: 0, scalar: 1, simd128: 2} as const;
 export type VariantName = keyof typeof variantNumbers;
 
 /** KimicMerge. */
-export const mergeNames = ['average', 'weighted', 'best'] as const;
+export const mergeNames = ['average', 'weighted', 'best', 'learned', 'vote', 'cascade'] as const;
 export type Merge = (typeof mergeNames)[number];
 
 export interface ReadRequest {
@@ -102,9 +102,9 @@ export interface ExpertFacts {
 
 export interface Choice {
   expert: number;
-  /** Softmax probability among all routed experts. */
+  /** What the router gives it, 0..1. */
   score: number;
-  /** Share among the chosen ones. */
+  /** Its part in a weighted answer. */
   weight: number;
 }
 
@@ -325,7 +325,8 @@ export class Runtime {
 
   /** Takes back the loads that ask() started; gives one of the experts that are missing. */
   withdraw(router: number, choices: number, count: number): number {
-    const experts = Array.from({length: count}, (_, i) => this.data.getUint32(choices + i * choiceBytes, true));
+    const all = Array.from({length: count}, (_, i) => this.data.getUint32(choices + i * choiceBytes, true));
+    const experts = all.filter(expert => expert !== noExpert); // where fewer than `count` answer
     const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
     for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
     return absent ?? router;
