@@ -150,7 +150,8 @@ struct Header {
   std::uint64_t rootBytes() const;
 
 private:
-  static std::uint32_t partOf(std::uint32_t all, std::uint32_t first, std::uint8_t log2) {
+  /// Not inlined: copies weigh on the size of the runtime.
+  [[gnu::noinline]] static std::uint32_t partOf(std::uint32_t all, std::uint32_t first, std::uint8_t log2) {
     return all - first < (1u << log2) ? all - first : 1u << log2;
   }
 };

@@ -113,63 +113,66 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
   root.router.reset();
   if (!header.routers)
     return checkZero(bytes, at);
+  constexpr std::uint8_t kKnown[] = {static_cast<std::uint8_t>(Head::ProductKeys),
+                                     static_cast<std::uint8_t>(Strategy::Threshold),
+                                     static_cast<std::uint8_t>(Merge::Cascade)};
+  for (std::size_t i = 0; i < std::size(kKnown); ++i)
+    if (bytes[i] > kKnown[i])
+      return makeError(ErrorId::PackRouterUnknown, at + i, bytes[i], kKnown[i]);
+
   ByteReader in(bytes);
-  std::uint8_t head = in.u8(), strategy = in.u8(), merge = in.u8(), domain = in.u8();
   Router &router = root.router.emplace();
   ExpertEntry &entry = root.routerEntry;
-  router.head = static_cast<Head>(head);
-  router.strategy = static_cast<Strategy>(strategy);
-  router.merge = static_cast<Merge>(merge);
+  router.head = static_cast<Head>(in.u8());
+  router.strategy = static_cast<Strategy>(in.u8());
+  router.merge = static_cast<Merge>(in.u8());
+  entry.domain = static_cast<Domain>(in.u8());
   router.routed = in.u32();
   router.topK = in.u32();
   router.temperature = in.f32();
-  entry.domain = static_cast<Domain>(domain);
   entry.kernel = in.u32();
   entry.confidenceThreshold = in.f32();
   entry.flags = in.u8();
-  std::uint8_t given = in.u8();
+  const std::uint8_t given = in.u8();
   in.take(2);
   router.minVotes = in.u32();
   if (float scale = in.f32(); scale != 0)
     router.scale = scale;
   router.threshold = in.f32();
-  std::uint32_t fallback = in.u32();
-  router.fallback = fallback - 1;
+  router.fallback = in.u32() - 1;
   router.isNormalised = !(given & kRouterPlainWeights);
   router.hasBias = given & kRouterBias;
   router.hasWeights = given & kRouterWeights;
   router.hasThresholds = given & kRouterThresholds;
-  if (router.head > Head::ProductKeys)
-    return makeError(ErrorId::PackRouterUnknown, at, head, static_cast<unsigned>(Head::ProductKeys));
-  if (router.strategy > Strategy::Threshold)
-    return makeError(ErrorId::PackRouterUnknown, at + 1, strategy, static_cast<unsigned>(Strategy::Threshold));
-  if (router.merge > Merge::Cascade)
-    return makeError(ErrorId::PackRouterUnknown, at + 2, merge, static_cast<unsigned>(Merge::Cascade));
   // The choice among product keys would not be exact with a bias; learned weights need their column.
   if ((router.hasBias && router.head == Head::ProductKeys) || router.hasWeights != (router.merge == Merge::Learned))
     return makeError(ErrorId::PackRouterField, at + 25, given, kRouterAllBits);
-  auto bits = [&](std::size_t offset) { return ByteReader(bytes.subspan(offset)).u32(); };
-  constexpr std::uint32_t kInfinity = 0x7F800000, kOne = 0x3F800000;
-  const std::uint32_t maxTopK = router.strategy == Strategy::Top1 ? 1 : router.routed;
-  const struct {
-    std::uint32_t offset, value, least, limit;
-  } fields[] = {
-      {3, domain, 0, kDomainCount - 1},
-      {4, router.routed, 1, header.listed()},
-      {8, router.topK, 1, maxTopK},
-      {12, bits(12), 1, kInfinity - 1}, // negative numbers have the top bit set
-      {16, entry.kernel, 0, header.kernelsIn(0) - 1},
-      {20, isThreshold(entry.confidenceThreshold) ? 0 : bits(20), 0, kOne},
-      {24, entry.flags, 0, 0},
-      {25, given, 0, kRouterAllBits},
-      {28, router.minVotes, 0, router.merge == Merge::Vote ? router.topK : 0},
-      {32, bits(32), 0, kInfinity - 1},
-      {36, bits(36), 0, kOne},
-      {40, fallback, 0, header.listed()},
-  };
-  for (const auto &field : fields)
-    if (field.value < field.least || field.value > field.limit)
-      return makeError(ErrorId::PackRouterField, at + field.offset, field.value, field.limit);
+
+  // As integers: those of positive f32 are in the order of the numbers, those of negative ones have the top bit set.
+  enum Limit : std::uint8_t { Domains, Listed, TopK, Finite, Kernels, One, Zero, Bits, Votes, LimitCount };
+  const std::uint32_t limits[LimitCount] = {kDomainCount - 1,
+                                            header.listed(),
+                                            router.strategy == Strategy::Top1 ? 1 : router.routed,
+                                            0x7F800000 - 1,
+                                            header.kernelsIn(0) - 1,
+                                            0x3F800000,
+                                            0,
+                                            kRouterAllBits,
+                                            router.merge == Merge::Vote ? router.topK : 0};
+  constexpr struct {
+    std::uint8_t offset, bytes, least;
+    Limit limit;
+  } kFields[] = {{3, 1, 0, Domains},  {4, 4, 1, Listed},  {8, 4, 1, TopK},  {12, 4, 1, Finite},
+                 {16, 4, 0, Kernels}, {20, 4, 0, One},    {24, 1, 0, Zero}, {25, 1, 0, Bits},
+                 {28, 4, 0, Votes},   {32, 4, 0, Finite}, {36, 4, 0, One},  {40, 4, 0, Listed}};
+  for (const auto &field : kFields) {
+    ByteReader number(bytes.subspan(field.offset));
+    std::uint32_t value = field.bytes == 1 ? number.u8() : number.u32();
+    if (field.limit == One && value == 0x80000000)
+      value = 0; // -0
+    if (value < field.least || value > limits[field.limit])
+      return makeError(ErrorId::PackRouterField, at + field.offset, value, limits[field.limit]);
+  }
   KIMIC_TRY(checkZero(bytes.subspan(26, 2), at + 26));
   return checkZero(bytes.subspan(44), at + 44);
 }

@@ -86,11 +86,9 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
                   &session_};
   std::span<const float> logits(outputs_, outputs);
   std::span<double> workspace(sums_, workspaceSize(outputs));
-#ifndef __EMSCRIPTEN__
   if (details.explanations)
     chosen = explain(routing, logits, workspace, choices, {details.explanations, router.routed});
   else
-#endif
     chosen = choose(routing, logits, workspace, choices, {details.scores, details.scores ? router.routed : 0});
   if (chosen == 0 && router.fallback != pack::kNoFallback) {
     choices[0] = {router.fallback, 0, 1};

@@ -70,7 +70,7 @@ Status KernelLinker::fetchModule(std::uint32_t number, Group &group) {
 // Takes the host's answer. REQUIRES: the signatures are there and the host has answered.
 Status KernelLinker::linkModule(std::uint32_t number, Group &group) {
   Ticket link = group.link;
-  group.link = Ticket{};
+  group.link.reset();
   group.module.release(core_);
   if (link.state == Ticket::State::Failed && link.error.id != ErrorId::LinkDeclined)
     return core_.fail(link.error);
@@ -116,7 +116,7 @@ Status KernelLinker::linkNative(std::uint32_t id, Kernel &kernel) {
   if (kernel.link.state == Ticket::State::Waiting)
     return KIMIC_PENDING;
   Ticket link = kernel.link;
-  kernel.link = Ticket{};
+  kernel.link.reset();
   if (link.state == Ticket::State::Failed && link.error.id != ErrorId::LinkDeclined)
     return core_.fail(link.error);
   kernel.isSettled = true;

@@ -48,7 +48,7 @@ Status PackSession::open() {
   Status outcome = readRoot();
   core_.cache.free(firstBytes_);
   firstBytes_ = nullptr;
-  firstRead_ = Ticket{};
+  firstRead_.reset();
   return outcome;
 }
 

@@ -275,12 +275,10 @@ KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std
   return runtime->route(x, count, choices, chosen, {scores, nullptr});
 }
 
-#ifndef __EMSCRIPTEN__
 KIMIC_EXPORT std::int32_t kimic_explain(KimicRuntime *runtime, const float *x, std::uint32_t count,
                                         KimicChoice *choices, std::uint32_t *chosen, KimicExplanation *explanations) {
   return runtime->route(x, count, choices, chosen, {nullptr, explanations});
 }
-#endif
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                            std::uint32_t merge, const float *x, float *y) {

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-#define KIMIC_ABI_VERSION 2u
+#define KIMIC_ABI_VERSION 3u
 
 #define KIMIC_OK 0
 #define KIMIC_PENDING (-1)
@@ -273,11 +273,9 @@ int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32
 int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                     float *scores);
 
-#ifndef __EMSCRIPTEN__
-/* As kimic_route(), and says of every routed expert what became of it: explanations[routedExperts]. Native only. */
+/* As kimic_route(), and says of every routed expert what became of it: explanations[routedExperts]. */
 int32_t kimic_explain(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                       KimicExplanation *explanations);
-#endif
 
 /* Runs the chosen experts, all resident, on one row and merges their outputs to y[outputs]. `merge` is a KimicMerge.
  * Outputs are summed in f64 in the order of the choices and rounded to f32 once. Does not allocate.
