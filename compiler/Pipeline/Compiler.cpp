@@ -365,8 +365,6 @@ private:
     return out;
   }
 
-  static Head headOf(const Job &job) { return job.expert ? Head{job.expert->head, job.expert->temperature} : Head{}; }
-
   /// The number in the pack of an expert of the set.
   std::uint32_t numberOf(std::uint32_t index) const {
     return static_cast<std::uint32_t>(std::find(order.begin(), order.end(), index) - order.begin());

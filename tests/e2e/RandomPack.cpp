@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     pack.contents.router->head = pack::Head::Sigmoid;
     pack.contents.router->strategy = pack::Strategy::Threshold;
     pack.contents.router->scale = 2.827f;
-    pack.contents.router->fallback = 9;
+    pack.contents.router->fallback = 6;
     pack.addColumn(&pack::Router::hasBias, {0, 0.1f, -0.1f, 0.3f, 0, 0, 0.05f});
     pack.addColumn(&pack::Router::hasThresholds, {0.5f, 0.2f, 0.9f, 0.4f, 0.3f, 1, 0.6f});
   }
