@@ -361,9 +361,17 @@ private:
       out.head = headOf(job);
     } else {
       out.topK = set.router->topK;
+      out.routerHead = set.router->head;
       out.routerTemperature = set.router->temperature;
+      out.routerBias = set.router->bias;
+      out.routed = set.router->experts.size();
     }
     return out;
+  }
+
+  /// The number in the pack of an expert of the set.
+  std::uint32_t numberOf(std::uint32_t index) const {
+    return static_cast<std::uint32_t>(std::find(order.begin(), order.end(), index) - order.begin());
   }
 
   static Head headOf(const Job &job) { return job.expert ? Head{job.expert->head, job.expert->temperature} : Head{}; }
@@ -659,6 +667,24 @@ private:
       entry.merge = static_cast<pack::Merge>(router->merge);
       entry.topK = router->topK;
       entry.temperature = router->temperature;
+      entry.minVotes = router->minVotes;
+      entry.scale = router->scale;
+      entry.isNormalised = router->isNormalised;
+      if (router->fallback)
+        entry.fallback = numberOf(*router->fallback);
+      // As pack-v1 §4 orders them. A threshold for all experts is in the record.
+      auto addColumn = [&](const std::vector<float> &column) {
+        auto *bytes = reinterpret_cast<const std::uint8_t *>(column.data());
+        std::vector<std::uint8_t> &block = contents.experts.back().parameters;
+        block.insert(block.end(), bytes, bytes + column.size() * sizeof(float));
+        return !column.empty();
+      };
+      entry.hasBias = addColumn(router->bias);
+      entry.hasWeights = addColumn(router->mergeWeights);
+      if (router->thresholds.size() == 1)
+        entry.threshold = router->thresholds[0];
+      else
+        entry.hasThresholds = addColumn(router->thresholds);
     }
     auto bytes = pack::writePack(contents);
     if (!bytes)

@@ -140,6 +140,39 @@ static void softmax(std::span<const float> row, double temperature, std::vector<
     value /= sum;
 }
 
+/// What a router makes of its network's outputs (pack-v1 §4), as far as it is measured.
+struct RouterScores {
+  std::vector<double> distribution; ///< of the scores over the experts: they add up to 1
+  std::vector<double> keys;         ///< by which experts are chosen
+};
+
+static void scoresOf(std::span<const float> row, const MeasureOptions &options, RouterScores &out) {
+  std::vector<double> &scores = out.distribution;
+  if (options.routerHead == manifest::RouterHead::Sigmoid) {
+    scores.assign(row.begin(), row.end());
+    double sum = 0;
+    for (double &value : scores)
+      sum += value = 1 / (1 + std::exp(-value / options.routerTemperature));
+    out.keys = scores;
+    for (double &value : scores)
+      value /= sum;
+  } else if (options.routerHead == manifest::RouterHead::ProductKeys) {
+    std::size_t rows = 1;
+    while (rows * (row.size() - rows) != options.routed)
+      ++rows;
+    std::vector<float> sums;
+    for (std::size_t i = 0; i < options.routed; ++i)
+      sums.push_back(row[i / (row.size() - rows)] + row[rows + i % (row.size() - rows)]);
+    softmax(sums, options.routerTemperature, scores);
+    out.keys = scores;
+  } else {
+    softmax(row, options.routerTemperature, scores);
+    out.keys = scores;
+  }
+  for (std::size_t i = 0; i < options.routerBias.size(); ++i)
+    out.keys[i] += options.routerBias[i];
+}
+
 static void applyHead(const Head &head, Matrix &rows) {
   std::vector<double> scores;
   switch (head.kind) {
@@ -171,17 +204,17 @@ static std::vector<std::size_t> largest(std::span<const double> scores, std::siz
 
 static void measureRouter(const Matrix &expected, const Matrix &actual, const MeasureOptions &options,
                           Measurement &out) {
-  std::vector<double> p, q;
+  RouterScores p, q;
   double sum = 0;
   std::size_t sameFirst = 0, sameChoice = 0;
   for (std::size_t r = 0; r < expected.rows; ++r) {
-    softmax(expected.row(r), options.routerTemperature, p);
-    softmax(actual.row(r), options.routerTemperature, q);
-    for (std::size_t i = 0; i < p.size(); ++i)
-      if (p[i] > 0)
-        sum += p[i] * std::log(p[i] / q[i]);
-    sameFirst += largest(p, 1) == largest(q, 1);
-    sameChoice += largest(p, options.topK) == largest(q, options.topK);
+    scoresOf(expected.row(r), options, p);
+    scoresOf(actual.row(r), options, q);
+    for (std::size_t i = 0; i < p.distribution.size(); ++i)
+      if (p.distribution[i] > 0)
+        sum += p.distribution[i] * std::log(p.distribution[i] / q.distribution[i]);
+    sameFirst += largest(p.keys, 1) == largest(q.keys, 1);
+    sameChoice += largest(p.keys, options.topK) == largest(q.keys, options.topK);
   }
   auto rows = static_cast<double>(expected.rows);
   out.kl = std::isnan(sum) ? kInfinity : std::max(0.0, sum / rows);
@@ -516,11 +549,15 @@ static std::vector<LayerReport> reportLayers(const CompiledExpert &expert, const
 
 static std::vector<ReliabilityBin> reliabilityOf(const Yardstick &yardstick, const Matrix &actual) {
   std::vector<ReliabilityBin> bins(kBins);
+  // The outputs of product keys are no classes.
+  if (yardstick.options.routerHead == manifest::RouterHead::ProductKeys)
+    return bins;
   auto right = classesOf(yardstick.targets ? *yardstick.targets : yardstick.expected, 0);
-  std::vector<double> scores;
+  RouterScores router;
+  const std::vector<double> &scores = router.distribution;
   for (std::size_t r = 0; r < actual.rows; ++r) {
-    softmax(actual.row(r), yardstick.options.routerTemperature, scores);
-    std::size_t choice = largest(scores, 1)[0];
+    scoresOf(actual.row(r), yardstick.options, router);
+    std::size_t choice = largest(router.keys, 1)[0];
     if (!(scores[choice] >= 0))
       continue; // a NaN has no confidence
     ReliabilityBin &bin = bins[std::min(kBins - 1, static_cast<std::size_t>(scores[choice] * kBins))];

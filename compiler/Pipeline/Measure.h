@@ -13,9 +13,12 @@ struct MeasureOptions {
   manifest::Task task = manifest::Task::Unstated;
   bool hasLabels = false;
   Head head = {};
-  /// A router's: its scores are softmax(outputs / temperature), the topK best experts answer. 0: not a router.
+  /// A router's: the topK best of the `routed` experts answer, scores are those of its head. 0: not a router.
   std::uint32_t topK = 0;
+  manifest::RouterHead routerHead = manifest::RouterHead::Softmax;
   float routerTemperature = 1;
+  std::vector<float> routerBias; ///< added to the scores when experts are chosen; may be empty
+  std::size_t routed = 0;
 };
 
 /// Rows, and everything about them that does not depend on how the expert was compiled.

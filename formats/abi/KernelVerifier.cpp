@@ -26,16 +26,27 @@ enum class Immediate : std::uint8_t {
   Lane,
 };
 
+constexpr std::uint32_t kSaturatingPrefix = 0xFC, kVectorPrefix = 0xFD;
+/// Opcodes behind a prefix are numbered from here on.
+constexpr std::uint32_t kVector = 0x200, kRelaxed = kVector + 0x100, kSaturating = 0x400, kLastBehindPrefix = 0x1FF;
+
 /// Opcodes first..last are allowed and have the same immediate. `width` is the log2 of the access size, or of the
 /// number of lanes.
 struct Allowed {
-  std::uint16_t first, last;
-  Immediate immediate;
-  std::uint8_t width;
+  constexpr Allowed(std::uint32_t first, std::uint32_t last, Immediate immediate, unsigned width)
+      : first(static_cast<std::uint16_t>(first)), more(static_cast<std::uint8_t>(last - first)),
+        immediateAndWidth(static_cast<std::uint8_t>(static_cast<unsigned>(immediate) << 4 | width)) {}
+
+  std::uint32_t last() const { return std::uint32_t{first} + more; }
+  Immediate immediate() const { return static_cast<Immediate>(immediateAndWidth >> 4); }
+  unsigned width() const { return immediateAndWidth & 15; }
+
+  std::uint16_t first;
+  std::uint8_t more, immediateAndWidth;
 };
 
 // No i64, f64, calls, tables, globals, memory.size, memory.grow, bulk memory; nothing that traps but memory accesses.
-constexpr Allowed kScalarOpcodes[] = {
+constexpr Allowed kOpcodes[] = {
     {0x02, 0x04, Immediate::Block, 0},  // block, loop, if
     {0x05, 0x05, Immediate::Else, 0},   // else
     {0x0B, 0x0B, Immediate::End, 0},    // end
@@ -62,66 +73,61 @@ constexpr Allowed kScalarOpcodes[] = {
     {0xBC, 0xBC, Immediate::None, 0},   // i32.reinterpret_f32
     {0xBE, 0xBE, Immediate::None, 0},   // f32.reinterpret_i32
     {0xC0, 0xC1, Immediate::None, 0},   // i32.extend8_s, i32.extend16_s
+
+    // After the prefix 0xFD. No lanes of 64 bits but in loads, stores and shuffles.
+    {kVector + 0x00, kVector + 0x00, Immediate::Memory, 4},     // v128.load
+    {kVector + 0x01, kVector + 0x06, Immediate::Memory, 3},     // v128.load8x8_s .. v128.load32x2_u
+    {kVector + 0x07, kVector + 0x07, Immediate::Memory, 0},     // v128.load8_splat
+    {kVector + 0x08, kVector + 0x08, Immediate::Memory, 1},     // v128.load16_splat
+    {kVector + 0x09, kVector + 0x09, Immediate::Memory, 2},     // v128.load32_splat
+    {kVector + 0x0A, kVector + 0x0A, Immediate::Memory, 3},     // v128.load64_splat
+    {kVector + 0x0B, kVector + 0x0B, Immediate::Memory, 4},     // v128.store
+    {kVector + 0x0C, kVector + 0x0C, Immediate::Bytes16, 0},    // v128.const
+    {kVector + 0x0D, kVector + 0x0D, Immediate::Shuffle, 0},    // i8x16.shuffle
+    {kVector + 0x0E, kVector + 0x11, Immediate::None, 0},       // i8x16.swizzle, i8x16.splat, i16x8.splat, i32x4.splat
+    {kVector + 0x13, kVector + 0x13, Immediate::None, 0},       // f32x4.splat
+    {kVector + 0x15, kVector + 0x17, Immediate::Lane, 4},       // i8x16 lanes
+    {kVector + 0x18, kVector + 0x1A, Immediate::Lane, 3},       // i16x8 lanes
+    {kVector + 0x1B, kVector + 0x1C, Immediate::Lane, 2},       // i32x4 lanes
+    {kVector + 0x1F, kVector + 0x20, Immediate::Lane, 2},       // f32x4 lanes
+    {kVector + 0x23, kVector + 0x46, Immediate::None, 0},       // comparisons of i8x16, i16x8, i32x4, f32x4
+    {kVector + 0x4D, kVector + 0x53, Immediate::None, 0},       // v128.not .. v128.any_true
+    {kVector + 0x54, kVector + 0x54, Immediate::MemoryLane, 0}, // v128.load8_lane
+    {kVector + 0x55, kVector + 0x55, Immediate::MemoryLane, 1}, // v128.load16_lane
+    {kVector + 0x56, kVector + 0x56, Immediate::MemoryLane, 2}, // v128.load32_lane
+    {kVector + 0x57, kVector + 0x57, Immediate::MemoryLane, 3}, // v128.load64_lane
+    {kVector + 0x58, kVector + 0x58, Immediate::MemoryLane, 0}, // v128.store8_lane
+    {kVector + 0x59, kVector + 0x59, Immediate::MemoryLane, 1}, // v128.store16_lane
+    {kVector + 0x5A, kVector + 0x5A, Immediate::MemoryLane, 2}, // v128.store32_lane
+    {kVector + 0x5B, kVector + 0x5B, Immediate::MemoryLane, 3}, // v128.store64_lane
+    {kVector + 0x5C, kVector + 0x5C, Immediate::Memory, 2},     // v128.load32_zero
+    {kVector + 0x5D, kVector + 0x5D, Immediate::Memory, 3},     // v128.load64_zero
+    {kVector + 0x60, kVector + 0x73, Immediate::None, 0}, // i8x16.abs .. i8x16.sub_sat_u, f32x4.ceil .. f32x4.nearest
+    {kVector + 0x76, kVector + 0x79, Immediate::None, 0}, // i8x16.min_s .. i8x16.max_u
+    {kVector + 0x7B, kVector + 0x93, Immediate::None, 0}, // i8x16.avgr_u, extadd_pairwise, i16x8.abs .. i16x8.sub_sat_u
+    {kVector + 0x95, kVector + 0x99, Immediate::None, 0}, // i16x8.mul .. i16x8.max_u
+    {kVector + 0x9B, kVector + 0xA1, Immediate::None, 0}, // i16x8.avgr_u .. i32x4.neg
+    {kVector + 0xA3, kVector + 0xA4, Immediate::None, 0}, // i32x4.all_true, i32x4.bitmask
+    {kVector + 0xA7, kVector + 0xAE, Immediate::None, 0}, // i32x4.extend_low_i16x8_s .. i32x4.add
+    {kVector + 0xB1, kVector + 0xB1, Immediate::None, 0}, // i32x4.sub
+    {kVector + 0xB5, kVector + 0xBA, Immediate::None, 0}, // i32x4.mul .. i32x4.dot_i16x8_s
+    {kVector + 0xBC, kVector + 0xBF, Immediate::None, 0}, // i32x4.extmul
+    {kVector + 0xE0, kVector + 0xE1, Immediate::None, 0}, // f32x4.abs, f32x4.neg
+    {kVector + 0xE3, kVector + 0xEB, Immediate::None, 0}, // f32x4.sqrt .. f32x4.pmax
+    {kVector + 0xF8, kVector + 0xFB, Immediate::None, 0}, // i32x4.trunc_sat_f32x4, f32x4.convert_i32x4
+
+    // The relaxed instructions whose result is determined when one operand has 7 bits.
+    {kRelaxed + 0x12, kRelaxed + 0x13, Immediate::None,
+     0}, // i16x8.relaxed_dot_i8x16_i7x16_s, i32x4.relaxed_dot_i8x16_i7x16_add_s
+
+    // After the prefix 0xFC.
+    {kSaturating + 0x00, kSaturating + 0x01, Immediate::None, 0}, // i32.trunc_sat_f32_s, i32.trunc_sat_f32_u
 };
 
-// After the prefix 0xFC.
-constexpr Allowed kSaturatingOpcodes[] = {
-    {0x00, 0x01, Immediate::None, 0}, // i32.trunc_sat_f32_s, i32.trunc_sat_f32_u
-};
-
-// After the prefix 0xFD. No lanes of 64 bits but in loads, stores and shuffles.
-constexpr Allowed kVectorOpcodes[] = {
-    {0x00, 0x00, Immediate::Memory, 4},     // v128.load
-    {0x01, 0x06, Immediate::Memory, 3},     // v128.load8x8_s .. v128.load32x2_u
-    {0x07, 0x07, Immediate::Memory, 0},     // v128.load8_splat
-    {0x08, 0x08, Immediate::Memory, 1},     // v128.load16_splat
-    {0x09, 0x09, Immediate::Memory, 2},     // v128.load32_splat
-    {0x0A, 0x0A, Immediate::Memory, 3},     // v128.load64_splat
-    {0x0B, 0x0B, Immediate::Memory, 4},     // v128.store
-    {0x0C, 0x0C, Immediate::Bytes16, 0},    // v128.const
-    {0x0D, 0x0D, Immediate::Shuffle, 0},    // i8x16.shuffle
-    {0x0E, 0x11, Immediate::None, 0},       // i8x16.swizzle, i8x16.splat, i16x8.splat, i32x4.splat
-    {0x13, 0x13, Immediate::None, 0},       // f32x4.splat
-    {0x15, 0x17, Immediate::Lane, 4},       // i8x16 lanes
-    {0x18, 0x1A, Immediate::Lane, 3},       // i16x8 lanes
-    {0x1B, 0x1C, Immediate::Lane, 2},       // i32x4 lanes
-    {0x1F, 0x20, Immediate::Lane, 2},       // f32x4 lanes
-    {0x23, 0x46, Immediate::None, 0},       // comparisons of i8x16, i16x8, i32x4, f32x4
-    {0x4D, 0x53, Immediate::None, 0},       // v128.not .. v128.any_true
-    {0x54, 0x54, Immediate::MemoryLane, 0}, // v128.load8_lane
-    {0x55, 0x55, Immediate::MemoryLane, 1}, // v128.load16_lane
-    {0x56, 0x56, Immediate::MemoryLane, 2}, // v128.load32_lane
-    {0x57, 0x57, Immediate::MemoryLane, 3}, // v128.load64_lane
-    {0x58, 0x58, Immediate::MemoryLane, 0}, // v128.store8_lane
-    {0x59, 0x59, Immediate::MemoryLane, 1}, // v128.store16_lane
-    {0x5A, 0x5A, Immediate::MemoryLane, 2}, // v128.store32_lane
-    {0x5B, 0x5B, Immediate::MemoryLane, 3}, // v128.store64_lane
-    {0x5C, 0x5C, Immediate::Memory, 2},     // v128.load32_zero
-    {0x5D, 0x5D, Immediate::Memory, 3},     // v128.load64_zero
-    {0x60, 0x73, Immediate::None, 0},       // i8x16.abs .. i8x16.sub_sat_u, f32x4.ceil .. f32x4.nearest
-    {0x76, 0x79, Immediate::None, 0},       // i8x16.min_s .. i8x16.max_u
-    {0x7B, 0x93, Immediate::None, 0},       // i8x16.avgr_u, extadd_pairwise, i16x8.abs .. i16x8.sub_sat_u
-    {0x95, 0x99, Immediate::None, 0},       // i16x8.mul .. i16x8.max_u
-    {0x9B, 0xA1, Immediate::None, 0},       // i16x8.avgr_u .. i32x4.neg
-    {0xA3, 0xA4, Immediate::None, 0},       // i32x4.all_true, i32x4.bitmask
-    {0xA7, 0xAE, Immediate::None, 0},       // i32x4.extend_low_i16x8_s .. i32x4.add
-    {0xB1, 0xB1, Immediate::None, 0},       // i32x4.sub
-    {0xB5, 0xBA, Immediate::None, 0},       // i32x4.mul .. i32x4.dot_i16x8_s
-    {0xBC, 0xBF, Immediate::None, 0},       // i32x4.extmul
-    {0xE0, 0xE1, Immediate::None, 0},       // f32x4.abs, f32x4.neg
-    {0xE3, 0xEB, Immediate::None, 0},       // f32x4.sqrt .. f32x4.pmax
-    {0xF8, 0xFB, Immediate::None, 0},       // i32x4.trunc_sat_f32x4, f32x4.convert_i32x4
-};
-
-// After the prefix 0xFD: the relaxed instructions whose result is determined when one operand has 7 bits.
-constexpr Allowed kRelaxedOpcodes[] = {
-    {0x112, 0x113, Immediate::None, 0}, // i16x8.relaxed_dot_i8x16_i7x16_s, i32x4.relaxed_dot_i8x16_i7x16_add_s
-};
-
-template <std::size_t N> const Allowed *find(const Allowed (&table)[N], std::uint32_t opcode) {
-  const Allowed *row = std::lower_bound(std::begin(table), std::end(table), opcode,
-                                        [](const Allowed &entry, std::uint32_t code) { return entry.last < code; });
-  return row != std::end(table) && row->first <= opcode ? row : nullptr;
+const Allowed *find(std::uint32_t opcode) {
+  const Allowed *row = std::lower_bound(std::begin(kOpcodes), std::end(kOpcodes), opcode,
+                                        [](const Allowed &entry, std::uint32_t code) { return entry.last() < code; });
+  return row != std::end(kOpcodes) && row->first <= opcode ? row : nullptr;
 }
 
 /// Reads a module front to back. The first failure stays, with its place; after it, reads yield 0 and go nowhere.
@@ -344,23 +350,16 @@ void ModuleVerifier::body() {
 
 /// Reads an opcode; null after a failure.
 const Allowed *ModuleVerifier::opcode() {
-  constexpr std::uint8_t kSaturatingPrefix = 0xFC, kVectorPrefix = 0xFD;
   std::size_t start = position_;
   std::uint8_t first = byte();
-  std::uint32_t code = first;
-  const Allowed *allowed = nullptr;
-  if (first == kSaturatingPrefix) {
+  std::uint32_t code = first, number = first;
+  if (first == kSaturatingPrefix || first == kVectorPrefix) {
     code = unsignedNumber();
-    allowed = find(kSaturatingOpcodes, code);
-  } else if (first == kVectorPrefix) {
-    code = unsignedNumber();
-    if (variant_ != Variant::Scalar)
-      allowed = find(kVectorOpcodes, code);
-    if (variant_ == Variant::Relaxed && !allowed)
-      allowed = find(kRelaxedOpcodes, code);
-  } else {
-    allowed = find(kScalarOpcodes, code);
+    number = (first == kVectorPrefix ? kVector : kSaturating) + std::min(code, kLastBehindPrefix);
   }
+  // A variant has the ones before it, and 0x100 vector instructions more.
+  const std::uint32_t end = kVector + 0x100 * (static_cast<std::uint32_t>(variant_) - 1);
+  const Allowed *allowed = number >= end && number < kSaturating ? nullptr : find(number);
   if (!allowed)
     failAt(start, ErrorId::KernelInstruction, first, code);
   return failed() ? nullptr : allowed;
@@ -393,7 +392,7 @@ void ModuleVerifier::instructions(std::uint32_t locals) {
     const Allowed *allowed = opcode();
     if (!allowed)
       return;
-    switch (allowed->immediate) {
+    switch (allowed->immediate()) {
     case Immediate::None:
       break;
     case Immediate::Block: {
@@ -430,11 +429,11 @@ void ModuleVerifier::instructions(std::uint32_t locals) {
       break;
     }
     case Immediate::Memory:
-      memoryAccess(allowed->width);
+      memoryAccess(allowed->width());
       break;
     case Immediate::MemoryLane:
-      memoryAccess(allowed->width);
-      lane(16u >> allowed->width);
+      memoryAccess(allowed->width());
+      lane(16u >> allowed->width());
       break;
     case Immediate::I32:
       signedNumber();
@@ -450,7 +449,7 @@ void ModuleVerifier::instructions(std::uint32_t locals) {
         lane(32);
       break;
     case Immediate::Lane:
-      lane(1u << allowed->width);
+      lane(1u << allowed->width());
       break;
     }
   }

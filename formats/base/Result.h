@@ -11,6 +11,45 @@
 
 namespace kimic {
 
+/// How a Result keeps the reason of its failure.
+template <class E> class Failure {
+public:
+  [[gnu::noinline]] Failure(const E &error) : error_(error) {}
+  Failure(E &&error) : error_(std::move(error)) {}
+  const E &error() const { return error_; }
+
+private:
+  E error_;
+};
+
+#ifdef __EMSCRIPTEN__
+/// The runtime's module has one thread and looks at an error before it makes the next, so all errors lie in one place
+/// and results say only that there is one: what passes them on is then a third of the code.
+template <> class Failure<Error> {
+public:
+  Failure() = default; ///< the error that was made last
+  [[gnu::always_inline]] Failure(Error &&error) {
+    const auto &[a, b, c] = error.args;
+    // Most errors have arguments of 0 at the end, which need not be written at every place that makes one.
+    if (__builtin_constant_p(b) && __builtin_constant_p(c) && (b | c) == 0)
+      note(error.id, a);
+    else if (__builtin_constant_p(c) && c == 0)
+      note(error.id, a, b);
+    else
+      note(error.id, a, b, c);
+  }
+  const Error &error() const { return noted; }
+
+private:
+  [[gnu::noinline]] static void note(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+    noted = {id, {a, b, c}};
+  }
+  [[gnu::noinline]] static void note(ErrorId id, std::uint64_t a, std::uint64_t b) { note(id, a, b, 0); }
+  [[gnu::noinline]] static void note(ErrorId id, std::uint64_t a) { note(id, a, 0, 0); }
+  static inline Error noted;
+};
+#endif
+
 /// Either a T (void: success without a value) or an E. E is Error for binary data and the runtime, Diagnostic for text
 /// inputs.
 ///
@@ -26,25 +65,20 @@ public:
       : isOk_(true), value_() {}
   Result(const Value &value) : isOk_(true), value_(value) {}
   Result(Value &&value) : isOk_(true), value_(std::move(value)) {}
-  [[gnu::noinline]] Result(const E &error) : isOk_(false), error_(error) {}
-  [[gnu::noinline]] Result(E &&error)
-    requires(!std::is_same_v<E, Error>)
-      : isOk_(false), error_(std::move(error)) {}
-  /// An Error that was just made arrives as numbers, without being in memory before.
-  [[gnu::always_inline]] Result(Error &&error)
-    requires(std::is_same_v<E, Error>)
-      : Result(error.id, error.args[0], error.args[1], error.args[2]) {}
+  Result(const E &error) : Result(Failure<E>(error)) {}
+  [[gnu::always_inline]] Result(E &&error) : Result(Failure<E>(std::move(error))) {}
+  Result(Failure<E> failure) : isOk_(false), failure_(std::move(failure)) {}
   Result(const Result &other) : isOk_(other.isOk_) {
     if (isOk_)
       new (&value_) Value(other.value_);
     else
-      new (&error_) E(other.error_);
+      new (&failure_) Failure<E>(other.failure_);
   }
   Result(Result &&other) noexcept : isOk_(other.isOk_) {
     if (isOk_)
       new (&value_) Value(std::move(other.value_));
     else
-      new (&error_) E(std::move(other.error_));
+      new (&failure_) Failure<E>(std::move(other.failure_));
   }
   Result &operator=(const Result &other) { return *this = Result(other); }
   Result &operator=(Result &&other) noexcept {
@@ -58,7 +92,7 @@ public:
     if (isOk_)
       value_.~Value();
     else
-      error_.~E();
+      failure_.~Failure<E>();
   }
 
   bool ok() const { return isOk_; }
@@ -83,21 +117,38 @@ public:
   const Value &operator*() const & { return value(); }
 
   /// REQUIRES: !ok().
-  const E &error() const {
+  const E &error() const { return failure().error(); }
+  const Failure<E> &failure() const {
     assert(!ok() && "error() of a Result that holds a value");
-    return error_;
+    return failure_;
   }
 
 private:
-  [[gnu::noinline]] Result(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c)
-      : isOk_(false), error_{id, {a, b, c}} {}
-
   bool isOk_;
   union {
     Value value_;
-    E error_;
+    Failure<E> failure_;
   };
 };
+
+#ifdef __EMSCRIPTEN__
+/// The same, small enough to be returned in a register.
+template <> class [[nodiscard]] Result<void, Error> {
+public:
+  Result() = default;
+  [[gnu::always_inline]] Result(Error &&error) : Result(Failure<Error>(std::move(error))) {}
+  Result(const Error &error) : Result(Error(error)) {}
+  Result(Failure<Error>) : hasFailed_(1) {}
+
+  bool ok() const { return !hasFailed_; }
+  explicit operator bool() const { return ok(); }
+  const Error &error() const { return failure().error(); }
+  Failure<Error> failure() const { return {}; }
+
+private:
+  std::uint32_t hasFailed_ = 0;
+};
+#endif
 
 #define KIMIC_CONCAT_(a, b) a##b
 #define KIMIC_CONCAT(a, b) KIMIC_CONCAT_(a, b)
@@ -106,14 +157,14 @@ private:
 #define KIMIC_TRY(expr)                                                                                                \
   do {                                                                                                                 \
     if (auto kimicTried = (expr); !kimicTried.ok())                                                                    \
-      return kimicTried.error();                                                                                       \
+      return kimicTried.failure();                                                                                     \
   } while (false)
 
 /// Binds the value of `expr` to `decl`, or returns its error from the enclosing function.
 #define KIMIC_ASSIGN(decl, expr)                                                                                       \
   auto KIMIC_CONCAT(kimicResult, __LINE__) = (expr);                                                                   \
   if (!KIMIC_CONCAT(kimicResult, __LINE__).ok())                                                                       \
-    return KIMIC_CONCAT(kimicResult, __LINE__).error();                                                                \
+    return KIMIC_CONCAT(kimicResult, __LINE__).failure();                                                              \
   decl = std::move(KIMIC_CONCAT(kimicResult, __LINE__)).value()
 
 } // namespace kimic

@@ -1,6 +1,7 @@
 #include "formats/base/Sha256.h"
 
 #include <algorithm>
+#include <utility>
 
 // Processors with instructions for SHA-256 do it five times as fast. Other compilers and the runtime's wasm have only
 // the portable code.
@@ -56,16 +57,17 @@ void compressPortably(std::array<std::uint32_t, 8> &state, const std::uint8_t *b
   }
   std::uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
   std::uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
-  for (unsigned i = 0; i < 64; i += 8) {
+  // Four rounds move every variable by half of the eight.
+  for (unsigned i = 0; i < 64; i += 4) {
     const std::uint32_t *k = kRound + i, *w = schedule + i;
     round(a, b, c, d, e, f, g, h, k[0] + w[0]);
     round(h, a, b, c, d, e, f, g, k[1] + w[1]);
     round(g, h, a, b, c, d, e, f, k[2] + w[2]);
     round(f, g, h, a, b, c, d, e, k[3] + w[3]);
-    round(e, f, g, h, a, b, c, d, k[4] + w[4]);
-    round(d, e, f, g, h, a, b, c, k[5] + w[5]);
-    round(c, d, e, f, g, h, a, b, k[6] + w[6]);
-    round(b, c, d, e, f, g, h, a, k[7] + w[7]);
+    std::swap(a, e);
+    std::swap(b, f);
+    std::swap(c, g);
+    std::swap(d, h);
   }
   const std::uint32_t working[8] = {a, b, c, d, e, f, g, h};
   for (unsigned i = 0; i < 8; ++i)

@@ -124,6 +124,14 @@ Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   return {};
 }
 
+/// Whether rows * columns = experts with rows + columns = outputs has a solution in whole numbers.
+bool isGridOf(std::size_t outputs, std::size_t experts) {
+  for (std::size_t rows = 1; rows <= outputs / 2; ++rows)
+    if (rows * (outputs - rows) == experts)
+      return true;
+  return false;
+}
+
 Status checkRouter(ExpertSet &set) {
   Router &router = *set.router;
   if (router.isLeftOut)
@@ -132,7 +140,12 @@ Status checkRouter(ExpertSet &set) {
   KIMIC_TRY(check.semantics());
   KIMIC_TRY(check.data());
   KIMIC_TRY(check.range(router.inputRange));
-  if (router.numOutputs() != router.experts.size())
+  bool isGrid = router.head == RouterHead::ProductKeys;
+  if (isGrid && !isGridOf(router.numOutputs(), router.experts.size()))
+    return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
+                       "as many as rows * columns, where rows + columns are the " +
+                           counted(router.numOutputs(), "output") + " of the router's network");
+  if (!isGrid && router.numOutputs() != router.experts.size())
     return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
                        counted(router.numOutputs(), "output") + " of the router's network");
   const Expert *first = nullptr;
@@ -146,6 +159,18 @@ Status checkRouter(ExpertSet &set) {
       return check.error(ErrorId::ManifestCountMismatch, (".experts[" + std::to_string(i) + "]").c_str(),
                          expert.id + " with " + counted(expert.numInputs(), "input") + " and " +
                              counted(expert.numOutputs(), "output"),
+                         counted(first->numInputs(), "input") + " and " + counted(first->numOutputs(), "output") +
+                             " like " + first->id);
+    bool needsClasses = router.merge == RouterMerge::Vote || router.merge == RouterMerge::Cascade;
+    if (needsClasses && expert.task == Task::Regression)
+      return check.error(ErrorId::ManifestConflict, ".merge", "the regression " + expert.id,
+                         "experts that classify: votes and confidences are those of classes");
+  }
+  if (router.fallback && first && !set.experts[*router.fallback].isLeftOut) {
+    const Expert &expert = set.experts[*router.fallback];
+    if (expert.numInputs() != first->numInputs() || expert.numOutputs() != first->numOutputs())
+      return check.error(ErrorId::ManifestCountMismatch, ".fallback",
+                         counted(expert.numInputs(), "input") + " and " + counted(expert.numOutputs(), "output"),
                          counted(first->numInputs(), "input") + " and " + counted(first->numOutputs(), "output") +
                              " like " + first->id);
   }

@@ -104,6 +104,13 @@ public:
     return {};
   }
 
+  Status readBoolean(bool &out) const {
+    if (json_.kind != JsonValue::Kind::Boolean)
+      return error(ErrorId::ManifestWrongType, "true or false");
+    out = json_.boolean;
+    return {};
+  }
+
   Status readId(std::string &out) const {
     constexpr const char *kExpected = "up to 64 of A-Z a-z 0-9 _ . -, beginning with a letter, a digit or _";
     if (json_.kind != JsonValue::Kind::String)
@@ -166,6 +173,13 @@ public:
     return {};
   }
 
+  Status readNumbers(std::vector<float> &out, double lo, double hi, const char *expected) const {
+    KIMIC_TRY(readArray(kMaxExperts));
+    for (std::size_t i = 0; i < json_.items.size(); ++i)
+      KIMIC_TRY(element(i).readNumber(out.emplace_back(), lo, hi, expected));
+    return {};
+  }
+
   /// [lo, hi], or one such pair per input.
   Status readIntervals(std::vector<Interval> &out) const {
     KIMIC_TRY(readArray(kMaxElements));
@@ -218,11 +232,10 @@ Status readAccuracy(const Value &value, AccuracyBudget &out, bool isRouter = fal
       {"max_error", kOptional, [&](const Value &v) { return v.readNumber(out.maxError, 0, kMax, kPositive); }},
       {"min_sqnr_db", kOptional, [&](const Value &v) { return v.readNumber(out.minSqnrDb, 0, kMax, kPositive); }}};
   if (isRouter)
-    keys.insert(
-        keys.end(),
-        {{"max_kl", kOptional, [&](const Value &v) { return v.readNumber(out.maxKl, 0, kMax, kPositive); }},
-         {"min_top_k_agreement", kOptional,
-          [&](const Value &v) { return v.readNumber(out.minTopKAgreement, 0, 1, kFraction); }}});
+    keys.insert(keys.end(),
+                {{"max_kl", kOptional, [&](const Value &v) { return v.readNumber(out.maxKl, 0, kMax, kPositive); }},
+                 {"min_top_k_agreement", kOptional,
+                  [&](const Value &v) { return v.readNumber(out.minTopKAgreement, 0, 1, kFraction); }}});
   else
     keys.insert(
         keys.end(),
@@ -332,7 +345,38 @@ Status readExpert(const Value &value, ExpertEntry &out, ExpertReferences &refere
   return checkTestFiles(value, out);
 }
 
-Status readRouter(const Value &value, RouterEntry &out, std::vector<Value> &experts) {
+/// References of the router, resolved when all ids are known.
+struct RouterReferences {
+  std::vector<Value> experts;
+  std::optional<Value> fallback;
+};
+
+/// What only some merges and heads have, and lists that have a number for each expert.
+Status checkChoice(const Value &value, const RouterEntry &out, std::size_t experts) {
+  for (auto [key, list] : {std::pair{"selection_bias", &out.bias}, std::pair{"merge_weights", &out.mergeWeights},
+                           std::pair{"threshold", &out.thresholds}}) {
+    const JsonValue *json = value.json().find(key);
+    if (json && json->kind == JsonValue::Kind::Array && list->size() != experts)
+      return value.error(ErrorId::ManifestCountMismatch,
+                         quote(key) + " with " + std::to_string(list->size()) + " numbers",
+                         std::to_string(experts) + ", one for each expert of the router");
+  }
+  if (out.merge == RouterMerge::Learned && out.mergeWeights.empty())
+    return value.error(ErrorId::ManifestKeyMissing, "\"merge\": \"learned\"", "\"merge_weights\" beside it");
+  if (out.merge != RouterMerge::Learned && !out.mergeWeights.empty())
+    return value.error(ErrorId::ManifestConflict, "\"merge_weights\"", "\"merge\": \"learned\" beside it");
+  if (out.merge != RouterMerge::Vote && out.minVotes != 0)
+    return value.error(ErrorId::ManifestConflict, "\"min_votes\"", "\"merge\": \"vote\" beside it");
+  if (out.minVotes > out.topK)
+    return value.error(ErrorId::ManifestOutOfRange, "\"min_votes\" of " + std::to_string(out.minVotes),
+                       "at most the " + std::to_string(out.topK) + " of \"top_k\"");
+  if (out.head == RouterHead::ProductKeys && !out.bias.empty())
+    return value.error(ErrorId::ManifestConflict, "\"selection_bias\"", "another head than \"product-keys\"");
+  return {};
+}
+
+Status readRouter(const Value &value, RouterEntry &out, RouterReferences &references) {
+  std::vector<Value> &experts = references.experts;
   out.line = value.line();
   std::optional<RouterStrategy> strategy;
   std::vector<Key> keys = networkKeys(out);
@@ -346,17 +390,40 @@ Status readRouter(const Value &value, RouterEntry &out, std::vector<Value> &expe
           return {};
         }},
        {"head", kOptional,
-        [&](const Value &v) { return v.readWord(out.head, {"softmax"}, ErrorId::ManifestUnknownWord); }},
+        [&](const Value &v) {
+          return v.readWord(out.head, {"softmax", "sigmoid", "product-keys"}, ErrorId::ManifestUnknownWord);
+        }},
        {"temperature", kOptional,
         [&](const Value &v) { return v.readNumber(out.temperature, 1e-6, 1e6, "a number from 1e-6 to 1e6"); }},
        {"top_k", kOptional, [&](const Value &v) { return v.readCount(out.topK, "a number of experts, at least 1"); }},
        {"strategy", kOptional,
         [&](const Value &v) {
-          return v.readWord(strategy.emplace(), {"top-1", "top-k"}, ErrorId::ManifestUnknownWord);
+          return v.readWord(strategy.emplace(), {"top-1", "top-k", "threshold"}, ErrorId::ManifestUnknownWord);
         }},
        {"merge", kOptional,
         [&](const Value &v) {
-          return v.readWord(out.merge, {"average", "weighted", "best"}, ErrorId::ManifestUnknownWord);
+          return v.readWord(out.merge, {"average", "weighted", "best", "learned", "vote", "cascade"},
+                            ErrorId::ManifestUnknownWord);
+        }},
+       {"selection_bias", kOptional,
+        [&](const Value &v) { return v.readNumbers(out.bias, -1e6, 1e6, "a number from -1e6 to 1e6"); }},
+       {"merge_weights", kOptional,
+        [&](const Value &v) { return v.readNumbers(out.mergeWeights, 1e-6, 1e6, "a number from 1e-6 to 1e6"); }},
+       {"threshold", kOptional,
+        [&](const Value &v) {
+          constexpr const char *kFraction = "a fraction from 0 to 1";
+          return v.json().kind == JsonValue::Kind::Array ? v.readNumbers(out.thresholds, 0, 1, kFraction)
+                                                         : v.readNumber(out.thresholds.emplace_back(), 0, 1, kFraction);
+        }},
+       {"min_votes", kOptional,
+        [&](const Value &v) { return v.readCount(out.minVotes, "a number of experts, at least 1"); }},
+       {"scale", kOptional,
+        [&](const Value &v) { return v.readNumber(out.scale, 1e-6, 1e6, "a number from 1e-6 to 1e6"); }},
+       {"normalise", kOptional, [&](const Value &v) { return v.readBoolean(out.isNormalised); }},
+       {"fallback", kOptional,
+        [&](const Value &v) -> Status {
+          references.fallback.emplace(v);
+          return {};
         }},
        {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, out.accuracy, /*isRouter=*/true); }}});
   KIMIC_TRY(readKeys(value, keys));
@@ -367,6 +434,7 @@ Status readRouter(const Value &value, RouterEntry &out, std::vector<Value> &expe
     return value.error(ErrorId::ManifestConflict, "\"top_k\" of " + std::to_string(out.topK) + " with \"top-1\"",
                        "\"strategy\": \"top-k\"");
   out.strategy = strategy.value_or(out.topK == 1 ? RouterStrategy::Top1 : RouterStrategy::TopK);
+  KIMIC_TRY(checkChoice(value, out, experts.size()));
   return checkTestFiles(value, out);
 }
 
@@ -462,9 +530,9 @@ Status refuseCycle(const Manifest &manifest, const std::string &fileName, const 
 
 AccuracyBudget AccuracyBudget::orElse(const AccuracyBudget &other) const {
   AccuracyBudget out = *this;
-  for (auto limit : {&AccuracyBudget::maxDrop, &AccuracyBudget::minAgreement, &AccuracyBudget::maxError,
-                     &AccuracyBudget::minSqnrDb, &AccuracyBudget::maxNmseRise, &AccuracyBudget::maxKl,
-                     &AccuracyBudget::minTopKAgreement})
+  for (auto limit :
+       {&AccuracyBudget::maxDrop, &AccuracyBudget::minAgreement, &AccuracyBudget::maxError, &AccuracyBudget::minSqnrDb,
+        &AccuracyBudget::maxNmseRise, &AccuracyBudget::maxKl, &AccuracyBudget::minTopKAgreement})
     if (!(out.*limit))
       out.*limit = other.*limit;
   return out;
@@ -489,7 +557,7 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
 
   Manifest manifest;
   std::vector<ExpertReferences> references;
-  std::vector<Value> routed;
+  RouterReferences router;
   IndexOfId indices;
   auto readExperts = [&](const Value &list) -> Status {
     KIMIC_TRY(list.readArray(kMaxExperts));
@@ -513,7 +581,7 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
               }},
              {"name", kRequired, [&](const Value &v) { return v.readText(manifest.name); }},
              {"experts", kRequired, readExperts},
-             {"router", kOptional, [&](const Value &v) { return readRouter(v, manifest.router.emplace(), routed); }},
+             {"router", kOptional, [&](const Value &v) { return readRouter(v, manifest.router.emplace(), router); }},
              {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, manifest.accuracy); }},
              {"metadata", kOptional, [&](const Value &v) { return v.readMetadata(manifest.metadata); }}}));
 
@@ -522,8 +590,11 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
     if (references[i].fallback)
       KIMIC_TRY(resolve(*references[i].fallback, indices, manifest.experts[i].fallback.emplace()));
   }
-  if (manifest.router)
-    KIMIC_TRY(resolveAll(routed, indices, manifest.router->experts));
+  if (manifest.router) {
+    KIMIC_TRY(resolveAll(router.experts, indices, manifest.router->experts));
+    if (router.fallback)
+      KIMIC_TRY(resolve(*router.fallback, indices, manifest.router->fallback.emplace()));
+  }
 
   KIMIC_TRY(refuseCycle(manifest, fileName, "depends_on", findCycle(manifest.experts.size(), [&](std::uint32_t i) {
                           return manifest.experts[i].dependsOn;

@@ -101,17 +101,24 @@ struct ExpertEntry : NetworkEntry {
   std::string metadata;                  ///< a JSON object as compact text; empty if absent
 };
 
-enum class RouterHead : std::uint8_t { Softmax = 0 };
-enum class RouterStrategy : std::uint8_t { Top1 = 0, TopK = 1 };
-enum class RouterMerge : std::uint8_t { Average = 0, Weighted = 1, Best = 2 };
+enum class RouterHead : std::uint8_t { Softmax = 0, Sigmoid = 1, ProductKeys = 2 };
+enum class RouterStrategy : std::uint8_t { Top1 = 0, TopK = 1, Threshold = 2 };
+enum class RouterMerge : std::uint8_t { Average = 0, Weighted = 1, Best = 2, Learned = 3, Vote = 4, Cascade = 5 };
 
 struct RouterEntry : NetworkEntry {
   std::vector<std::uint32_t> experts; ///< indices into Manifest::experts, in the order of the router's outputs
   RouterHead head = RouterHead::Softmax;
   RouterStrategy strategy = RouterStrategy::Top1;
   RouterMerge merge = RouterMerge::Weighted;
-  std::uint32_t topK = 1; ///< 1 .. experts.size(); 1 for Top1
-  float temperature = 1;  ///< > 0: scores are softmax(outputs / temperature)
+  std::uint32_t topK = 1;          ///< 1 .. experts.size(); 1 for Top1
+  float temperature = 1;           ///< > 0: divides the network's outputs
+  std::vector<float> bias;         ///< key `selection_bias`: empty, or one for each expert
+  std::vector<float> mergeWeights; ///< one for each expert, > 0; empty unless merge is Learned
+  std::vector<float> thresholds;   ///< of scores, 0..1: empty, one for all experts, or one for each
+  std::uint32_t minVotes = 0;      ///< 1 .. topK with Vote, else 0
+  float scale = 1;                 ///< > 0: of the weights
+  bool isNormalised = true;        ///< weights are shares of the chosen experts
+  std::optional<std::uint32_t> fallback; ///< index of the expert that answers when the router abstains
   AccuracyBudget accuracy;
 };
 

@@ -70,9 +70,14 @@ constexpr const char *nameOf(Codec codec) {
   return kNames[static_cast<unsigned>(codec)];
 }
 
-enum class Head : std::uint8_t { Softmax = 0 };
-enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1 };
-enum class Merge : std::uint8_t { Average = 0, Weighted = 1, Best = 2 };
+enum class Head : std::uint8_t { Softmax = 0, Sigmoid = 1, ProductKeys = 2 };
+enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1, Threshold = 2 };
+enum class Merge : std::uint8_t { Average = 0, Weighted = 1, Best = 2, Learned = 3, Vote = 4, Cascade = 5 };
+
+/// Bits of the router record's byte 25.
+inline constexpr std::uint8_t kRouterPlainWeights = 1, kRouterBias = 2, kRouterWeights = 4, kRouterThresholds = 8,
+                              kRouterAllBits = 15;
+inline constexpr std::uint32_t kNoFallback = 0xFFFFFFFF;
 
 constexpr std::uint64_t alignUp(std::uint64_t offset) {
   return (offset + (kAlignment - 1)) & ~std::uint64_t{kAlignment - 1};
@@ -145,7 +150,8 @@ struct Header {
   std::uint64_t rootBytes() const;
 
 private:
-  static std::uint32_t partOf(std::uint32_t all, std::uint32_t first, std::uint8_t log2) {
+  /// Not inlined: copies weigh on the size of the runtime.
+  [[gnu::noinline]] static std::uint32_t partOf(std::uint32_t all, std::uint32_t first, std::uint8_t log2) {
     return all - first < (1u << log2) ? all - first : 1u << log2;
   }
 };
@@ -177,8 +183,7 @@ struct ExpertEntry {
   friend bool operator==(const ExpertEntry &, const ExpertEntry &) = default;
 };
 
-/// pack-v1 §4, "Router record". Output n of the router's network is the score of expert n. The router's own network is
-/// the last expert.
+/// pack-v1 §4, "Router record": what the outputs of the router's network mean. That network is the last expert.
 struct Router {
   std::uint32_t routed = 0; ///< experts 0 .. routed-1 can be chosen
   Head head = Head::Softmax;
@@ -186,9 +191,38 @@ struct Router {
   Merge merge = Merge::Average;
   std::uint32_t topK = 1;
   float temperature = 1;
+  std::uint32_t minVotes = 0;                                      ///< of Merge::Vote
+  float scale = 1;                                                 ///< of the weights
+  float threshold = 0;                                             ///< of scores, where there is no column of them
+  std::uint32_t fallback = kNoFallback;                            ///< answers when the router abstains
+  bool isNormalised = true;                                        ///< weights are shares of the chosen experts
+  bool hasBias = false, hasWeights = false, hasThresholds = false; ///< columns behind the network's parameters
+
+  /// Bytes of the columns.
+  std::uint64_t columnBytes() const {
+    return std::uint64_t{4} * (unsigned{hasBias} + unsigned{hasWeights} + unsigned{hasThresholds}) * routed;
+  }
 
   friend bool operator==(const Router &, const Router &) = default;
 };
+
+/// The numbers for each routed expert behind the parameters of the router's network, pack-v1 §4; empty where the record
+/// has no such column.
+struct RouterColumns {
+  std::span<const float> bias;       ///< added to scores for choosing only
+  std::span<const float> weights;    ///< of Merge::Learned
+  std::span<const float> thresholds; ///< least scores
+};
+
+/// The rows of the grid of a product-key router whose network has that many outputs: rows <= columns, rows + columns =
+/// outputs, rows * columns = routed. 0 if there is no such grid, and for other heads.
+constexpr std::uint32_t productRows(const Router &router, std::uint64_t outputs) {
+  if (router.head == Head::ProductKeys)
+    for (std::uint32_t rows = 1; rows <= outputs / 2; ++rows)
+      if (rows * (outputs - rows) == router.routed)
+        return rows;
+  return 0;
+}
 
 struct KernelGroup {
   BlockRef signatures;

@@ -1,6 +1,5 @@
 #include "formats/pack/PackReader.h"
 
-#include "formats/base/Bytes.h"
 #include "formats/pack/Lz4Block.h"
 #include "formats/pack/SparseBlock.h"
 #include "formats/quant/Layout.h"
@@ -47,11 +46,10 @@ Result<void> checkBlock(const BlockRef &block, unsigned codecs, std::uint32_t li
   return {};
 }
 
-Digest readDigest(ByteReader &in) {
-  Digest digest{};
+/// The bytes at `in`, if they are there.
+void readDigest(ByteReader &in, Digest &digest) {
   std::span<const std::uint8_t> bytes = in.take(digest.size());
   std::copy(bytes.begin(), bytes.end(), digest.begin());
-  return digest;
 }
 
 bool isThreshold(float value) { return value >= 0 && value <= 1; }
@@ -65,7 +63,7 @@ public:
     begin_ = next_ = begin;
     end_ = end;
   }
-  void enter(const Section &section) { enter(section.offset, section.end()); }
+  [[gnu::noinline]] void enter(const Section &section) { enter(section.offset, section.end()); }
 
   Result<void> read(BlockRef &block, std::uint32_t limit = kMaxBlockBytes, unsigned codecs = kPlainCodecs) {
     block.offset = alignUp(next_);
@@ -74,7 +72,7 @@ public:
     block.codec = static_cast<Codec>(in_.u8());
     const std::size_t reservedAt = offsetInFile_ + in_.position();
     KIMIC_TRY(checkZero(in_.take(3), reservedAt));
-    block.sha256 = readDigest(in_);
+    readDigest(in_, block.sha256);
     KIMIC_TRY(checkBlock(block, codecs, limit));
     return follow(block.end());
   }
@@ -84,14 +82,14 @@ public:
     branch.block.offset = alignUp(next_);
     branch.block.storedLength = branch.block.rawLength = static_cast<std::uint32_t>(kBlockRowBytes * leaves);
     const std::uint64_t length = in_.u64();
-    branch.block.sha256 = readDigest(in_);
+    readDigest(in_, branch.block.sha256);
     if (length > end_ - std::min(end_, branch.block.offset) || length < branch.block.storedLength)
       return sectionError(length);
     branch.end = branch.block.offset + length;
     return follow(branch.end);
   }
 
-  Result<void> leave() const { return next_ == end_ ? Result<void>() : sectionError(next_ - begin_); }
+  [[gnu::noinline]] Result<void> leave() const { return next_ == end_ ? Result<void>() : sectionError(next_ - begin_); }
 
 private:
   // Checked per row, so that the sum cannot leave the file, let alone overflow.
@@ -112,51 +110,76 @@ private:
 
 Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> bytes, Root &root) {
   const std::size_t at = kRootOffset;
+  root.router.reset();
   if (!header.routers)
     return checkZero(bytes, at);
+  constexpr std::uint8_t kKnown[] = {static_cast<std::uint8_t>(Head::ProductKeys),
+                                     static_cast<std::uint8_t>(Strategy::Threshold),
+                                     static_cast<std::uint8_t>(Merge::Cascade)};
+  for (std::size_t i = 0; i < std::size(kKnown); ++i)
+    if (bytes[i] > kKnown[i])
+      return makeError(ErrorId::PackRouterUnknown, at + i, bytes[i], kKnown[i]);
+
   ByteReader in(bytes);
-  std::uint8_t head = in.u8(), strategy = in.u8(), merge = in.u8(), domain = in.u8();
   Router &router = root.router.emplace();
   ExpertEntry &entry = root.routerEntry;
-  router.head = static_cast<Head>(head);
-  router.strategy = static_cast<Strategy>(strategy);
-  router.merge = static_cast<Merge>(merge);
+  router.head = static_cast<Head>(in.u8());
+  router.strategy = static_cast<Strategy>(in.u8());
+  router.merge = static_cast<Merge>(in.u8());
+  entry.domain = static_cast<Domain>(in.u8());
   router.routed = in.u32();
   router.topK = in.u32();
   router.temperature = in.f32();
-  entry.domain = static_cast<Domain>(domain);
   entry.kernel = in.u32();
   entry.confidenceThreshold = in.f32();
   entry.flags = in.u8();
-  if (router.head > Head::Softmax)
-    return makeError(ErrorId::PackRouterUnknown, at, head, static_cast<unsigned>(Head::Softmax));
-  if (router.strategy > Strategy::TopK)
-    return makeError(ErrorId::PackRouterUnknown, at + 1, strategy, static_cast<unsigned>(Strategy::TopK));
-  if (router.merge > Merge::Best)
-    return makeError(ErrorId::PackRouterUnknown, at + 2, merge, static_cast<unsigned>(Merge::Best));
-  auto bits = [&](std::size_t offset) { return ByteReader(bytes.subspan(offset)).u32(); };
-  constexpr std::uint32_t kInfinity = 0x7F800000, kOne = 0x3F800000;
-  const std::uint32_t maxTopK = router.strategy == Strategy::Top1 ? 1 : router.routed;
-  const struct {
-    std::uint32_t offset, value, least, limit;
-  } fields[] = {
-      {3, domain, 0, kDomainCount - 1},
-      {4, router.routed, 1, header.listed()},
-      {8, router.topK, 1, maxTopK},
-      {12, bits(12), 1, kInfinity - 1}, // negative numbers have the top bit set
-      {16, entry.kernel, 0, header.kernelsIn(0) - 1},
-      {20, isThreshold(entry.confidenceThreshold) ? 0 : bits(20), 0, kOne},
-      {24, entry.flags, 0, 0},
-  };
-  for (const auto &field : fields)
-    if (field.value < field.least || field.value > field.limit)
-      return makeError(ErrorId::PackRouterField, at + field.offset, field.value, field.limit);
-  return checkZero(bytes.subspan(25), at + 25);
+  const std::uint8_t given = in.u8();
+  in.take(2);
+  router.minVotes = in.u32();
+  if (float scale = in.f32(); scale != 0)
+    router.scale = scale;
+  router.threshold = in.f32();
+  router.fallback = in.u32() - 1;
+  router.isNormalised = !(given & kRouterPlainWeights);
+  router.hasBias = given & kRouterBias;
+  router.hasWeights = given & kRouterWeights;
+  router.hasThresholds = given & kRouterThresholds;
+  // The choice among product keys would not be exact with a bias; learned weights need their column.
+  if ((router.hasBias && router.head == Head::ProductKeys) || router.hasWeights != (router.merge == Merge::Learned))
+    return makeError(ErrorId::PackRouterField, at + 25, given, kRouterAllBits);
+
+  // As integers: those of positive f32 are in the order of the numbers, those of negative ones have the top bit set.
+  enum Limit : std::uint8_t { Domains, Listed, TopK, Finite, Kernels, One, Zero, Bits, Votes, LimitCount };
+  const std::uint32_t limits[LimitCount] = {kDomainCount - 1,
+                                            header.listed(),
+                                            router.strategy == Strategy::Top1 ? 1 : router.routed,
+                                            0x7F800000 - 1,
+                                            header.kernelsIn(0) - 1,
+                                            0x3F800000,
+                                            0,
+                                            kRouterAllBits,
+                                            router.merge == Merge::Vote ? router.topK : 0};
+  constexpr struct {
+    std::uint8_t offset, bytes, least;
+    Limit limit;
+  } kFields[] = {{3, 1, 0, Domains},  {4, 4, 1, Listed},  {8, 4, 1, TopK},  {12, 4, 1, Finite},
+                 {16, 4, 0, Kernels}, {20, 4, 0, One},    {24, 1, 0, Zero}, {25, 1, 0, Bits},
+                 {28, 4, 0, Votes},   {32, 4, 0, Finite}, {36, 4, 0, One},  {40, 4, 0, Listed}};
+  for (const auto &field : kFields) {
+    ByteReader number(bytes.subspan(field.offset));
+    std::uint32_t value = field.bytes == 1 ? number.u8() : number.u32();
+    if (field.limit == One && value == 0x80000000)
+      value = 0; // -0
+    if (value < field.least || value > limits[field.limit])
+      return makeError(ErrorId::PackRouterField, at + field.offset, value, limits[field.limit]);
+  }
+  KIMIC_TRY(checkZero(bytes.subspan(26, 2), at + 26));
+  return checkZero(bytes.subspan(44), at + 44);
 }
 
 } // namespace
 
-Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
+Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   // Magic and version first: they are what can be said about a file that is something else, or newer.
   for (std::size_t i = 0; i < std::min(bytes.size(), kMagic.size()); ++i)
     if (bytes[i] != kMagic[i])
@@ -164,7 +187,6 @@ Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
   if (bytes.size() < kHeaderBytes)
     return makeError(ErrorId::PackTruncated, bytes.size(), kHeaderBytes);
   ByteReader in(bytes.subspan(kMagic.size(), kHeaderBytes - kMagic.size()));
-  Header header;
   header.major = in.u16();
   header.minor = in.u16();
   if (header.major != kMajor)
@@ -249,18 +271,17 @@ Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
       KIMIC_TRY(checkZero(bytes.subspan(reserved.offset, reserved.length), reserved.offset));
   std::copy_n(bytes.begin() + kContentIdAt, header.contentId.size(), header.contentId.begin());
   std::copy_n(bytes.begin() + kRootHashAt, header.rootSha256.size(), header.rootSha256.begin());
-  return header;
+  return {};
 }
 
 Digest packDigest(std::span<const std::uint8_t> headerBytes) { return sha256(headerBytes.first(kHeaderBytes)); }
 
-Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes) {
+Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes, Root &root) {
   if (bytes.size() != header.root.length)
     return makeError(ErrorId::PackBlockSize, header.root.offset, header.root.length, bytes.size());
   if (sha256(bytes) != header.rootSha256)
     return makeError(ErrorId::PackRootHash, bytes.size());
   ByteReader in(bytes);
-  Root root;
   KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root));
 
   RowReader rows(in, kRootOffset);
@@ -279,6 +300,8 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.leaves);
+  root.branches.clear();
+  root.leaves.clear();
   if (header.branchLog2) {
     root.branches = std::vector<Branch>(header.branchCount());
     for (std::uint32_t i = 0; i < header.branchCount(); ++i)
@@ -304,8 +327,7 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   }
   rows.enter(header.meta);
   KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
-  KIMIC_TRY(rows.leave());
-  return root;
+  return rows.leave();
 }
 
 Section hotRange(const Header &header, const Root &root) {
@@ -314,19 +336,18 @@ Section hotRange(const Header &header, const Root &root) {
   return {header.first.offset, last.end() - header.first.offset};
 }
 
-Result<std::vector<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
-                                          std::span<const std::uint8_t> raw) {
+Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
+                         std::span<const std::uint8_t> raw, std::vector<BlockRef> &leaves) {
   const Branch &place = root.branches[branch];
   if (raw.size() != place.block.rawLength)
     return makeError(ErrorId::PackBlockSize, place.block.offset, place.block.rawLength, raw.size());
   ByteReader in(raw);
   RowReader rows(in, static_cast<std::size_t>(place.block.offset));
   rows.enter(place.block.end(), place.end);
-  std::vector<BlockRef> leaves(header.leavesIn(branch));
+  leaves = std::vector<BlockRef>(header.leavesIn(branch));
   for (BlockRef &leaf : leaves)
     KIMIC_TRY(rows.read(leaf));
-  KIMIC_TRY(rows.leave());
-  return leaves;
+  return rows.leave();
 }
 
 Result<std::vector<BlockRef>> leafRows(const Header &header, const Root &root, std::span<const std::uint8_t> file) {
@@ -414,11 +435,10 @@ static Result<void> readTransitions(const Header &header, std::uint32_t first, B
   return {};
 }
 
-Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const std::uint8_t> raw) {
+Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const std::uint8_t> raw, Leaf &result) {
   const std::uint32_t first = header.firstExpert(leaf), count = header.expertsIn(leaf);
   if (raw.size() / kMinEntryBytes < count)
     return makeError(ErrorId::PackLeafMalformed, leaf, raw.size());
-  Leaf result;
   result.entries = std::vector<LeafEntry>(count);
   std::span<LeafEntry> entries = result.entries;
   ByteReader in(raw);
@@ -474,7 +494,7 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
     }
   }
   for (LeafEntry &entry : entries)
-    entry.data.sha256 = readDigest(in);
+    readDigest(in, entry.data.sha256);
   if (header.transitions)
     KIMIC_TRY(readTransitions(header, first, in, result));
   if (!in.ok())
@@ -496,7 +516,7 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
     if (!isZero)
       next = (alignUp(block.end()) - header.data.offset) / kAlignment;
   }
-  return result;
+  return {};
 }
 
 Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafEntry &base) {
@@ -505,37 +525,49 @@ Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafE
   return {};
 }
 
-Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std::uint32_t group,
-                                                      std::span<const std::uint8_t> raw) {
-  ByteReader in(raw);
-  const std::uint32_t expected = header.kernelsIn(group), count = in.u32();
-  if (in.ok() && count != expected)
-    return makeError(ErrorId::PackSignatureCount, group, count, expected);
-  // Made in its final size, 256 at most: code that grows it weighs on the size of the runtime.
-  std::vector<quant::Signature> signatures(count);
-  for (quant::Signature &signature : signatures) {
-    std::span<const std::uint8_t> bytes = in.take(in.u32());
-    if (!in.ok())
-      break;
-    KIMIC_ASSIGN(signature, quant::decodeSignature(bytes));
-  }
-  if (!in.ok() || in.remaining())
-    return makeError(ErrorId::PackSignaturesMalformed, group, in.position());
-  return signatures;
-}
-
 Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, const quant::Signature &signature,
-                             const quant::Layout &layout) {
-  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes;
+                             const quant::Layout &layout, std::uint64_t columnBytes) {
+  std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes + columnBytes;
   bool mayExceed = signature.weights() == quant::WeightFormat::Int8Residual;
   if (bytes < least || (bytes > least && !mayExceed))
-    return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, layout.parameterBytes);
+    return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, least);
   return {};
 }
 
-Result<void> checkRouter(const Router &router, const quant::Signature &signature) {
-  if (signature.outputs() != router.routed)
-    return makeError(ErrorId::PackRouterOutputs, signature.outputs(), router.routed);
+Result<void> checkRouter(const Router &router, std::uint32_t outputs) {
+  if (router.head == Head::ProductKeys ? productRows(router, outputs) == 0 : outputs != router.routed)
+    return makeError(ErrorId::PackRouterOutputs, outputs, router.routed);
+  return {};
+}
+
+RouterColumns columnsOf(const Router &router, std::span<const std::uint8_t> block) {
+  auto *next = reinterpret_cast<const float *>(block.data() + (block.size() - router.columnBytes()));
+  auto take = [&](bool isThere) {
+    std::span<const float> column(next, isThere ? router.routed : 0);
+    next += column.size();
+    return column;
+  };
+  RouterColumns columns;
+  columns.bias = take(router.hasBias);
+  columns.weights = take(router.hasWeights);
+  columns.thresholds = take(router.hasThresholds);
+  return columns;
+}
+
+Result<void> checkColumns(const RouterColumns &columns) {
+  constexpr float kLargest = 3.402823466e38f;
+  struct Range {
+    std::span<const float> column;
+    float low, high;
+  };
+  unsigned number = 0;
+  for (const Range &range : {Range{columns.bias, -kLargest, kLargest}, Range{columns.weights, 1e-30f, kLargest},
+                             Range{columns.thresholds, 0, 1}}) {
+    for (std::size_t i = 0; i < range.column.size(); ++i)
+      if (!(range.column[i] >= range.low && range.column[i] <= range.high))
+        return makeError(ErrorId::PackRouterColumn, number, i);
+    ++number;
+  }
   return {};
 }
 

@@ -12,9 +12,13 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr const char *kHeads[] = {"softmax"};
-constexpr const char *kStrategies[] = {"top-1", "top-k"};
-constexpr const char *kMerges[] = {"average", "weighted", "best"};
+constexpr const char *kHeads[] = {"softmax", "sigmoid", "product-keys"};
+constexpr const char *kStrategies[] = {"top-1", "top-k", "threshold"};
+constexpr std::pair<const char *, bool Router::*> kRouterBits[] = {{"normalised", &Router::isNormalised},
+                                                                   {"bias", &Router::hasBias},
+                                                                   {"weights", &Router::hasWeights},
+                                                                   {"thresholds", &Router::hasThresholds}};
+constexpr const char *kMerges[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
 constexpr std::size_t kMaxRepeat = kMaxBlockBytes;
 
 template <class Number> std::string numberText(Number value) {
@@ -349,6 +353,15 @@ private:
     takeWord(fields, "merge", kMerges, router.merge);
     take(fields, "top-k", router.topK);
     take(fields, "temperature", router.temperature);
+    take(fields, "min-votes", router.minVotes);
+    take(fields, "scale", router.scale);
+    take(fields, "threshold", router.threshold);
+    take(fields, "fallback", router.fallback);
+    for (auto [name, member] : kRouterBits) {
+      std::uint8_t bit = router.*member;
+      take(fields, name, bit);
+      router.*member = bit != 0;
+    }
     refuseRest(fields);
     if (!words.empty())
       fail("router", words[0], "KEY=VALUE");
@@ -405,12 +418,27 @@ std::string printContents(const PackContents &contents) {
             " threshold=" + numberText(expert.confidenceThreshold) + " flags=" + numberText(unsigned{expert.flags}) +
             nextText(expert.next) + byteLines(expert.parameters) + "\n";
   }
-  if (const std::optional<Router> &router = contents.router)
+  if (const std::optional<Router> &router = contents.router) {
     text += "router routed=" + numberText(router->routed) +
             " head=" + wordText(kHeads, static_cast<unsigned>(router->head)) +
             " strategy=" + wordText(kStrategies, static_cast<unsigned>(router->strategy)) +
             " merge=" + wordText(kMerges, static_cast<unsigned>(router->merge)) + " top-k=" + numberText(router->topK) +
-            " temperature=" + numberText(router->temperature) + "\n";
+            " temperature=" + numberText(router->temperature);
+    // What is not said has its default.
+    const Router plain;
+    if (router->minVotes != plain.minVotes)
+      text += " min-votes=" + numberText(router->minVotes);
+    if (router->scale != plain.scale)
+      text += " scale=" + numberText(router->scale);
+    if (router->threshold != plain.threshold)
+      text += " threshold=" + numberText(router->threshold);
+    if (router->fallback != plain.fallback)
+      text += " fallback=" + numberText(router->fallback);
+    for (auto [name, member] : kRouterBits)
+      if ((*router).*member != plain.*member)
+        text += std::string(" ") + name + ((*router).*member ? "=1" : "=0");
+    text += "\n";
+  }
   return text;
 }
 

@@ -227,11 +227,14 @@ private:
   Result<void> checkRouterData(ContentId &id) const {
     const ExpertEntry &entry = root_.routerEntry;
     const Kernel &kernel = kernels_[entry.kernel];
-    KIMIC_TRY(checkParameters(header_.experts - 1, entry, kernel.signature, kernel.layout));
-    KIMIC_TRY(checkRouter(*root_.router, kernel.signature));
+    const std::uint64_t columnBytes = root_.router->columnBytes();
+    KIMIC_TRY(checkParameters(header_.experts - 1, entry, kernel.signature, kernel.layout, columnBytes));
+    KIMIC_TRY(checkRouter(*root_.router, kernel.signature.outputs()));
     KIMIC_ASSIGN(Bytes parameters, raw(entry.data));
     id.add(sha256(parameters));
-    return quant::validateParameters(kernel.signature, kernel.layout, parameters);
+    KIMIC_TRY(checkColumns(columnsOf(*root_.router, parameters)));
+    return quant::validateParameters(kernel.signature, kernel.layout,
+                                     std::span(parameters).first(parameters.size() - columnBytes));
   }
 
   std::span<const std::uint8_t> file_;

@@ -97,6 +97,14 @@ Bytes routerRecord(const PackDirectory &directory) {
     out.u32(directory.routerExpert.kernel);
     out.f32(directory.routerExpert.confidenceThreshold);
     out.u8(directory.routerExpert.flags);
+    out.u8(static_cast<std::uint8_t>((router->isNormalised ? 0 : kRouterPlainWeights) |
+                                     (router->hasBias ? kRouterBias : 0) | (router->hasWeights ? kRouterWeights : 0) |
+                                     (router->hasThresholds ? kRouterThresholds : 0)));
+    out.zeros(2);
+    out.u32(router->minVotes);
+    out.f32(router->scale == 1 ? 0 : router->scale);
+    out.f32(router->threshold);
+    out.u32(router->fallback + 1);
   }
   out.zeros(kRouterBytes - out.size());
   return std::move(out).take();
@@ -387,8 +395,9 @@ private:
     }
     if (parsed.router) {
       const ExpertEntry &entry = parsed.routerEntry;
-      KIMIC_TRY(checkParameters(header.experts - 1, entry, signatures[entry.kernel], layouts[entry.kernel]));
-      KIMIC_TRY(checkRouter(*parsed.router, signatures[entry.kernel]));
+      KIMIC_TRY(checkParameters(header.experts - 1, entry, signatures[entry.kernel], layouts[entry.kernel],
+                                parsed.router->columnBytes()));
+      KIMIC_TRY(checkRouter(*parsed.router, signatures[entry.kernel].outputs()));
     }
     return {};
   }

@@ -145,97 +145,6 @@ template <class Ops> typename Ops::V half(Ops &ops, typename Ops::V v) {
 
 } // namespace activation_math
 
-/// What a hidden layer rounds to a code (quantization-v1, "Hidden layers"): in [-8192, 8192] up to the last bits for
-/// Symmetric and Unit functions, f(t) itself for Unbounded ones.
-template <class Ops> typename Ops::V evaluateCode(Ops &ops, Activation function, typename Ops::V t) {
-  using namespace activation_math;
-  switch (function) {
-  case Activation::Threshold:
-  case Activation::ThresholdSymmetric:
-    return ops.select(ops.lt(t, ops.literal(0.0f)), ops.literal(-8192.0f), ops.literal(8192.0f));
-  case Activation::Sigmoid:
-  case Activation::SigmoidSymmetric:
-    return tanhCore(ops, t, true);
-  case Activation::SigmoidStepwise:
-    return unitCode(ops, stepwise(ops, ConstantTable::Stepwise, t));
-  case Activation::SigmoidSymmetricStepwise:
-    return ops.mul(stepwise(ops, ConstantTable::StepwiseSymmetric, t), ops.literal(8192.0f));
-  case Activation::Gaussian:
-  case Activation::GaussianSymmetric:
-    return unitCode(ops, gaussian(ops, t));
-  case Activation::GaussianStepwise:
-    return ops.literal(0.0f);
-  case Activation::Elliot:
-  case Activation::ElliotSymmetric:
-    return elliot(ops, t, true);
-  case Activation::LinearPiece:
-    return unitCode(ops, clamp(ops, ops.literal(0.0f), ops.literal(1.0f), t));
-  case Activation::LinearPieceSymmetric:
-    return ops.mul(clamp(ops, ops.literal(-1.0f), ops.literal(1.0f), t), ops.literal(8192.0f));
-  case Activation::SinSymmetric:
-  case Activation::Sin:
-    return ops.mul(sine(ops, ConstantTable::Sine, t, false), ops.literal(8192.0f));
-  case Activation::CosSymmetric:
-  case Activation::Cos:
-    return ops.mul(sine(ops, ConstantTable::Sine, t, true), ops.literal(8192.0f));
-  case Activation::LinearPieceRect:
-    return ops.pmax(ops.literal(0.0f), t);
-  case Activation::LinearPieceRectLeaky:
-    return leaky(ops, t);
-  case Activation::Linear:
-    break;
-  }
-  return t;
-}
-
-/// The value of the function in f32, as an output of the network.
-template <class Ops> typename Ops::V evaluateOutput(Ops &ops, Activation function, typename Ops::V t) {
-  using namespace activation_math;
-  switch (function) {
-  case Activation::Threshold:
-    return ops.select(ops.lt(t, ops.literal(0.0f)), ops.literal(0.0f), ops.literal(1.0f));
-  case Activation::ThresholdSymmetric:
-    return ops.select(ops.lt(t, ops.literal(0.0f)), ops.literal(-1.0f), ops.literal(1.0f));
-  case Activation::Sigmoid:
-    return half(ops, tanhCore(ops, t, false));
-  case Activation::SigmoidSymmetric:
-    return tanhCore(ops, t, false);
-  case Activation::SigmoidStepwise:
-    return stepwise(ops, ConstantTable::Stepwise, t);
-  case Activation::SigmoidSymmetricStepwise:
-    return stepwise(ops, ConstantTable::StepwiseSymmetric, t);
-  case Activation::Gaussian:
-    return gaussian(ops, t);
-  case Activation::GaussianSymmetric:
-    return ops.sub(ops.mul(gaussian(ops, t), ops.literal(2.0f)), ops.literal(1.0f));
-  case Activation::GaussianStepwise:
-    return ops.literal(0.0f);
-  case Activation::Elliot:
-    return half(ops, elliot(ops, t, false));
-  case Activation::ElliotSymmetric:
-    return elliot(ops, t, false);
-  case Activation::LinearPiece:
-    return clamp(ops, ops.literal(0.0f), ops.literal(1.0f), t);
-  case Activation::LinearPieceSymmetric:
-    return clamp(ops, ops.literal(-1.0f), ops.literal(1.0f), t);
-  case Activation::SinSymmetric:
-    return sine(ops, ConstantTable::Sine, t, false);
-  case Activation::CosSymmetric:
-    return sine(ops, ConstantTable::Sine, t, true);
-  case Activation::Sin:
-    return half(ops, sine(ops, ConstantTable::Sine, t, false));
-  case Activation::Cos:
-    return half(ops, sine(ops, ConstantTable::Sine, t, true));
-  case Activation::LinearPieceRect:
-    return ops.pmax(ops.literal(0.0f), t);
-  case Activation::LinearPieceRectLeaky:
-    return leaky(ops, t);
-  case Activation::Linear:
-    break;
-  }
-  return t;
-}
-
 /// exp(x) for x <= 0, with the table PreciseExp; about 2^-125 far from 0 and for NaN. A Softmax head computes
 /// exp(v[n] - max v) with it.
 template <class Ops> typename Ops::V evaluateExp(Ops &ops, typename Ops::V x) {
@@ -262,30 +171,81 @@ template <class Ops> typename Ops::V preciseGaussian(Ops &ops, typename Ops::V t
 
 } // namespace activation_math
 
-/// The value of the function in f32, in experts of Float32 weights, hidden layers included: as evaluateOutput, but to
-/// f32's own accuracy.
-template <class Ops> typename Ops::V evaluatePrecise(Ops &ops, Activation function, typename Ops::V t) {
+/// What becomes of a function's value.
+enum class Rendering : std::uint8_t {
+  /// What a hidden layer rounds to a code (quantization-v1, "Hidden layers"): in [-8192, 8192] up to the last bits for
+  /// Symmetric and Unit functions, f(t) itself for Unbounded ones.
+  Code,
+  Output,  ///< f32, as an output of the network
+  Precise, ///< f32, in experts of Float32 weights, hidden layers included: as Output, but to f32's own accuracy
+};
+
+template <class Ops> typename Ops::V evaluate(Ops &ops, Activation function, typename Ops::V t, Rendering rendering) {
   using namespace activation_math;
+  const bool isCode = rendering == Rendering::Code, isPrecise = rendering == Rendering::Precise;
+  const bool isUnit = codeKindOf(function) == CodeKind::Unit;
+  typename Ops::V v = t;
   switch (function) {
+  case Activation::Threshold:
+  case Activation::ThresholdSymmetric:
+    return ops.select(ops.lt(t, ops.literal(0.0f)),
+                      ops.literal(isCode   ? -8192.0f
+                                  : isUnit ? 0.0f
+                                           : -1.0f),
+                      ops.literal(isCode ? 8192.0f : 1.0f));
   case Activation::Sigmoid:
-    return half(ops, preciseTanh(ops, t));
   case Activation::SigmoidSymmetric:
-    return preciseTanh(ops, t);
-  case Activation::Gaussian:
-    return preciseGaussian(ops, t);
-  case Activation::GaussianSymmetric:
-    return ops.sub(ops.mul(preciseGaussian(ops, t), ops.literal(2.0f)), ops.literal(1.0f));
-  case Activation::SinSymmetric:
-    return sine(ops, ConstantTable::PreciseSine, t, false);
-  case Activation::CosSymmetric:
-    return sine(ops, ConstantTable::PreciseSine, t, true);
+    v = isPrecise ? preciseTanh(ops, t) : tanhCore(ops, t, isCode);
+    return isUnit && !isCode ? half(ops, v) : v;
+  case Activation::Elliot:
+  case Activation::ElliotSymmetric:
+    v = elliot(ops, t, isCode);
+    return isUnit && !isCode ? half(ops, v) : v;
   case Activation::Sin:
-    return half(ops, sine(ops, ConstantTable::PreciseSine, t, false));
+  case Activation::SinSymmetric:
   case Activation::Cos:
-    return half(ops, sine(ops, ConstantTable::PreciseSine, t, true));
-  default:
-    return evaluateOutput(ops, function, t);
+  case Activation::CosSymmetric:
+    v = sine(ops, isPrecise ? ConstantTable::PreciseSine : ConstantTable::Sine, t,
+             function == Activation::Cos || function == Activation::CosSymmetric);
+    if (isCode)
+      return ops.mul(v, ops.literal(8192.0f));
+    return isUnit ? half(ops, v) : v;
+  case Activation::Gaussian:
+  case Activation::GaussianSymmetric:
+    v = isPrecise ? preciseGaussian(ops, t) : gaussian(ops, t);
+    if (isCode)
+      return unitCode(ops, v);
+    return isUnit ? v : ops.sub(ops.mul(v, ops.literal(2.0f)), ops.literal(1.0f));
+  case Activation::SigmoidStepwise:
+  case Activation::SigmoidSymmetricStepwise:
+    v = stepwise(ops, isUnit ? ConstantTable::Stepwise : ConstantTable::StepwiseSymmetric, t);
+    break;
+  case Activation::LinearPiece:
+  case Activation::LinearPieceSymmetric:
+    v = clamp(ops, ops.literal(isUnit ? 0.0f : -1.0f), ops.literal(1.0f), t);
+    break;
+  case Activation::GaussianStepwise:
+    return ops.literal(0.0f);
+  case Activation::LinearPieceRect:
+    return ops.pmax(ops.literal(0.0f), t);
+  case Activation::LinearPieceRectLeaky:
+    return leaky(ops, t);
+  case Activation::Linear:
+    return t;
   }
+  if (!isCode)
+    return v;
+  return isUnit ? unitCode(ops, v) : ops.mul(v, ops.literal(8192.0f));
+}
+
+template <class Ops> typename Ops::V evaluateCode(Ops &ops, Activation function, typename Ops::V t) {
+  return evaluate(ops, function, t, Rendering::Code);
+}
+template <class Ops> typename Ops::V evaluateOutput(Ops &ops, Activation function, typename Ops::V t) {
+  return evaluate(ops, function, t, Rendering::Output);
+}
+template <class Ops> typename Ops::V evaluatePrecise(Ops &ops, Activation function, typename Ops::V t) {
+  return evaluate(ops, function, t, Rendering::Precise);
 }
 
 } // namespace kimic::quant

@@ -21,6 +21,7 @@ public:
     size_ += roundUp(bytes, 16);
     return static_cast<std::uint32_t>(std::min(offset, std::uint64_t{kMaxBlockBytes}));
   }
+  [[gnu::noinline]] std::uint32_t takeIf(bool isNeeded, std::uint64_t bytes) { return isNeeded ? take(bytes) : kNone; }
   std::uint64_t size() const { return size_; }
 
 private:
@@ -42,8 +43,7 @@ std::uint64_t weightBytes(WeightFormat format, const LayerLayout &layer) {
                                          : blocked * (std::uint64_t{layer.kPairs} * 2 + 4) + rows * (fanIn + 4);
 }
 
-Result<Layout> layoutOf(const Signature &signature) {
-  Layout layout{};
+Result<void> layoutOf(const Signature &signature, Layout &layout) {
   Arena parameters;
 
   // Vectors are made in their final size: code that grows them weighs on the size of the runtime.
@@ -65,7 +65,7 @@ Result<Layout> layoutOf(const Signature &signature) {
     }
 
   layout.inputBoundsOffset = parameters.take(8);
-  layout.inputScaleOffset = isFloat ? kNone : parameters.take(roundUp(signature.inputs, 8) * 4);
+  layout.inputScaleOffset = parameters.takeIf(!isFloat, roundUp(signature.inputs, 8) * 4);
   std::uint32_t blockOutputs = isFloat ? kFloatBlockOutputs : kBlockOutputs,
                 groupOutputs = isFloat ? kFloatGroupOutputs : kGroupOutputs;
 
@@ -91,12 +91,12 @@ Result<Layout> layoutOf(const Signature &signature) {
     // Past a block that is too large, which is refused below, offsets mean nothing.
     std::uint64_t rowBytes = std::uint64_t{l.rowOutputs} * (isFloat ? (l.fanIn + 1) * 4 : l.fanIn + 4);
     l.rowsOffset = static_cast<std::uint32_t>(l.blocksOffset + bytes - rowBytes);
-    l.boundsOffset = isLast || isFloat ? kNone : parameters.take(8);
-    l.multiplierOffset = isFloat ? kNone : parameters.take(std::uint64_t{l.vectorLength} * 4);
+    l.boundsOffset = parameters.takeIf(!isLast && !isFloat, 8);
+    l.multiplierOffset = parameters.takeIf(!isFloat, std::uint64_t{l.vectorLength} * 4);
     bool isClamped = std::any_of(layer.groups.begin(), layer.groups.end(),
                                  [](const ActivationGroup &group) { return group.clamped; });
-    l.limitOffset = isClamped ? parameters.take(std::uint64_t{l.vectorLength} * 4) : kNone;
-    l.residualCountOffset = hasResiduals ? parameters.take(4) : kNone;
+    l.limitOffset = parameters.takeIf(isClamped, std::uint64_t{l.vectorLength} * 4);
+    l.residualCountOffset = parameters.takeIf(hasResiduals, 4);
 
     widestVector = std::max<std::uint64_t>(widestVector, l.vectorLength);
     if (!isLast)
@@ -104,16 +104,16 @@ Result<Layout> layoutOf(const Signature &signature) {
   }
 
   std::uint64_t lastVector = layout.layers.back().vectorLength;
-  layout.outputGainOffset = signature.outputAffine ? parameters.take(lastVector * 4) : kNone;
-  layout.outputOffsetOffset = signature.outputAffine ? parameters.take(lastVector * 4) : kNone;
-  layout.headScaleOffset = signature.head == Head::Softmax ? parameters.take(4) : kNone;
+  layout.outputGainOffset = parameters.takeIf(signature.outputAffine, lastVector * 4);
+  layout.outputOffsetOffset = parameters.takeIf(signature.outputAffine, lastVector * 4);
+  layout.headScaleOffset = parameters.takeIf(signature.head == Head::Softmax, 4);
 
   Arena scratch;
   layout.codesOffset = scratch.take((codes + kCodePadding) * (isFloat ? 4 : 2));
   layout.correctionOffset = scratch.take(16);
   layout.accumulatorsOffset = scratch.take(widestVector * 4);
-  layout.residualsOffset = hasResiduals ? scratch.take(widestVector * 4) : kNone;
-  layout.logitsOffset = signature.head == Head::None ? kNone : scratch.take(lastVector * 4);
+  layout.residualsOffset = scratch.takeIf(hasResiduals, widestVector * 4);
+  layout.logitsOffset = scratch.takeIf(signature.head != Head::None, lastVector * 4);
 
   if (parameters.size() > kMaxBlockBytes)
     return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);
@@ -123,7 +123,7 @@ Result<Layout> layoutOf(const Signature &signature) {
   layout.parameterBytes = static_cast<std::uint32_t>(parameters.size());
   layout.scratchRowBytes = static_cast<std::uint32_t>(scratch.size());
   layout.scratchBytes = static_cast<std::uint32_t>(scratchBytes);
-  return layout;
+  return {};
 }
 
 } // namespace kimic::quant

@@ -117,6 +117,11 @@ constexpr std::uint32_t residualRowBytes(std::uint32_t fanIn) {
 std::uint64_t weightBytes(WeightFormat format, const LayerLayout &layer);
 
 /// The layout of a valid signature. ParametersTooLarge or ScratchTooLarge if one exceeds kMaxBlockBytes.
-Result<Layout> layoutOf(const Signature &signature);
+Result<void> layoutOf(const Signature &signature, Layout &layout);
+inline Result<Layout> layoutOf(const Signature &signature) {
+  Layout layout;
+  KIMIC_TRY(layoutOf(signature, layout));
+  return layout;
+}
 
 } // namespace kimic::quant

@@ -131,12 +131,11 @@ std::vector<std::uint8_t> encode(const Signature &signature) {
   return bytes;
 }
 
-Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes) {
+Result<void> decodeSignature(std::span<const std::uint8_t> bytes, Signature &signature) {
   // Least bytes that a layer and a group take: they bound every allocation by the size of the input.
   constexpr std::size_t kLayerBytes = 5, kGroupBytes = 2;
   Reader reader(bytes);
   auto malformed = [&] { return makeError(ErrorId::SignatureMalformed, reader.position(), bytes.size()); };
-  Signature signature;
   if (reader.byte() != kEncodingVersion)
     return malformed();
   std::uint8_t flags = reader.byte();
@@ -167,8 +166,7 @@ Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes) {
   }
   if (reader.failed() || reader.remaining() != 0)
     return malformed();
-  KIMIC_TRY(validate(signature));
-  return signature;
+  return validate(signature);
 }
 
 } // namespace kimic::quant

@@ -89,7 +89,12 @@ std::vector<std::uint8_t> encode(const Signature &signature);
 
 /// Reads what encode() wrote and refuses anything else: SignatureMalformed (not canonical, truncated, bytes left over)
 /// or an error of validate(). What it allocates is bounded by the size of `bytes`.
-Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes);
+Result<void> decodeSignature(std::span<const std::uint8_t> bytes, Signature &signature);
+inline Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes) {
+  Signature signature;
+  KIMIC_TRY(decodeSignature(bytes, signature));
+  return signature;
+}
 
 /// Errors if the signature breaks a rule: counts of zero, a readBegin past the codes, split groups, layers of different
 /// formats, groups of Float32 layers that are not clamped, the limits above (SignatureInputs, Layers, WeightFormat,

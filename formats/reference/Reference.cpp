@@ -194,7 +194,7 @@ private:
   }
 
   float logit(FloatOps &ops, Activation function, float t, std::uint32_t n) const {
-    float value = isFloat() ? evaluatePrecise(ops, function, t) : evaluateOutput(ops, function, t);
+    float value = quant::evaluate(ops, function, t, isFloat() ? Rendering::Precise : Rendering::Output);
     if (signature_.outputAffine)
       value = value * loadF32(params_ + layout_.outputGainOffset, n) + loadF32(params_ + layout_.outputOffsetOffset, n);
     return value;

@@ -24,7 +24,7 @@ from . import _kimic
 from ._kimic import Error
 from ._report import Report
 
-__all__ = ["Choice", "Error", "Expert", "Layer", "Pack", "Report", "Route", "compile", "open"]
+__all__ = ["Choice", "Error", "Expert", "Explanation", "Layer", "Pack", "Report", "Route", "compile", "open"]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -105,14 +105,27 @@ class Choice:
 
     expert: str
     number: int  #: in the pack
-    score: float  #: its probability among all routed experts
-    weight: float  #: its share among the chosen
+    score: float  #: what the router gives it, 0..1
+    weight: float  #: its part in a weighted answer
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the router made of one expert."""
+
+    expert: str
+    logit: float  #: of the router's network
+    score: float  #: 0..1
+    selection: float  #: what decides on the order: score and bias
+    threshold: float  #: that the score has to reach
+    reason: str  #: "chosen", "outranked", "below-threshold" or "router-abstained"
 
 
 @dataclass(frozen=True)
 class Route:
-    choices: tuple[Choice, ...]  #: best first
-    scores: np.ndarray  #: probability of every routed expert, by number
+    choices: tuple[Choice, ...]  #: best first; empty if the router abstains
+    scores: np.ndarray  #: of every routed expert, by number
+    explanations: tuple[Explanation, ...]  #: of every routed expert, by number
 
 
 class Pack:
@@ -171,8 +184,13 @@ class Pack:
 
     def route(self, x: Any, top_k: int = 0) -> Route:
         """The experts that the router chooses for one row of inputs; `top_k` 0 means as many as the pack says."""
-        choices, scores = self._native.route(_floats(x).reshape(1, -1), top_k)
-        return Route(tuple(Choice(self.experts[n], n, score, weight) for n, score, weight in choices), scores)
+        choices, scores, made = self._native.explain(_floats(x).reshape(1, -1), top_k)
+        reasons = ("chosen", "outranked", "below-threshold", "router-abstained")
+        return Route(
+            tuple(Choice(self.experts[n], n, score, weight) for n, score, weight in choices),
+            scores,
+            tuple(Explanation(self.experts[n], *numbers, reasons[reason]) for n, (*numbers, reason) in enumerate(made)),
+        )
 
     def to_bytes(self) -> bytes:
         """The pack itself."""

@@ -358,11 +358,14 @@ public:
     return toArray(std::move(y), {x.shape(0), columns});
   }
 
-  /// Scores of the routed experts and the chosen ones, of one row.
-  py::tuple route(const FloatArray &x, std::uint32_t count) {
+  /// Scores, choices and, for each routed expert, (logit, score, selection, threshold, reason).
+  py::tuple explain(const FloatArray &x, std::uint32_t count) {
     std::span<const float> values = rowsOf(x);
-    auto route = take(locked([&](runtime::NativePack &p) { return p.route(values, count); }));
-    return tupleOf(std::move(route));
+    auto route = take(locked([&](runtime::NativePack &p) { return p.explain(values, count); }));
+    py::list experts;
+    for (const KimicExplanation &e : route.explanations)
+      experts.append(py::make_tuple(e.logit, e.score, e.selection, e.threshold, e.reason));
+    return tupleOf(std::move(route)) + py::make_tuple(experts);
   }
 
   py::tuple runRouted(const FloatArray &x, std::uint32_t count) {
@@ -501,6 +504,6 @@ PYBIND11_MODULE(_kimic, m) {
       .def("expert_info", &Pack::expertInfo, py::arg("expert"))
       .def("metadata", &Pack::metadata)
       .def("run", &Pack::run, py::arg("expert"), py::arg("x").noconvert())
-      .def("route", &Pack::route, py::arg("x").noconvert(), py::arg("count"))
+      .def("explain", &Pack::explain, py::arg("x").noconvert(), py::arg("count"))
       .def("run_routed", &Pack::runRouted, py::arg("x").noconvert(), py::arg("count"));
 }

@@ -8,6 +8,9 @@
 #include "runtime/core/ExpertCache.h"
 #include "runtime/core/HostRequests.h"
 
+#include <memory>
+#include <new>
+
 namespace kimic::runtime {
 
 /// KIMIC_OK, KIMIC_PENDING, or the number of the error that fail() has noted.
@@ -19,6 +22,11 @@ using Status = std::int32_t;
     if (::kimic::runtime::Status kimicStatus = (step); kimicStatus != KIMIC_OK)                                        \
       return kimicStatus;                                                                                              \
   } while (false)
+
+/// Makes `pointer`, which is null, own `count` new Ts: reset() without the code that destroys old ones.
+template <class T> void fill(std::unique_ptr<T[]> &pointer, std::size_t count) {
+  new (&pointer) std::unique_ptr<T[]>(new T[count]);
+}
 
 struct Core {
   explicit Core(Arena &arena) : arena(arena), cache(arena) {}

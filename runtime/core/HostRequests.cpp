@@ -3,7 +3,7 @@
 namespace kimic::runtime {
 
 void HostRequests::ask(Ticket &ticket, std::uint32_t kind, const void *address, std::uint32_t length) {
-  ticket = Ticket{};
+  ticket.reset();
   ticket.state = Ticket::State::Waiting;
   ticket.request.id = ++lastId_;
   ticket.request.kind = kind;
@@ -50,7 +50,7 @@ bool HostRequests::withdraw(Ticket &ticket) {
   while (*link != &ticket)
     link = &(*link)->next;
   *link = ticket.next;
-  ticket = Ticket{};
+  ticket.reset();
   return true;
 }
 

@@ -18,6 +18,9 @@ struct Ticket {
   Error error;              ///< Failed: why
   KimicRequest request{};
   Ticket *next = nullptr; ///< Waiting: the one asked after this
+
+  /// Makes it Idle. Not inlined: copies weigh on the size of the runtime.
+  [[gnu::noinline]] void reset() { *this = Ticket{}; }
 };
 
 class HostRequests {

@@ -1,5 +1,6 @@
 #include "runtime/exec/Engine.h"
 
+#include "formats/pack/PackReader.h"
 #include "formats/reference/Reference.h"
 #include "runtime/exec/Router.h"
 
@@ -30,10 +31,11 @@ Status Engine::reserve(const Kernel &kernel) {
   if (std::uint32_t outputs = kernel.outputs; outputs > outputRoom_) {
     core_.cache.free(sums_);
     outputRoom_ = 0;
-    sums_ = reinterpret_cast<double *>(core_.allocate(outputs * (sizeof(double) + sizeof(float))));
+    sums_ =
+        reinterpret_cast<double *>(core_.allocate(workspaceSize(outputs) * sizeof(double) + outputs * sizeof(float)));
     if (!sums_)
       return core_.failure();
-    outputs_ = reinterpret_cast<float *>(sums_ + outputs);
+    outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(outputs));
     outputRoom_ = outputs;
   }
   return KIMIC_OK;
@@ -67,28 +69,99 @@ Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, flo
   return KIMIC_OK;
 }
 
-Status Engine::route(const float *x, std::span<KimicChoice> choices, float *scores) {
+Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32_t &chosen, Details details) {
   const pack::Router &router = *session_.root().router;
   Expert *record = runnable(session_.header().listed());
   if (!record)
     return core_.failure();
-  if (std::uint32_t outputs = record->kernel->outputs; outputs != router.routed)
+  std::uint32_t outputs = record->kernel->outputs;
+  if (!pack::checkRouter(router, outputs).ok())
     return core_.fail(ErrorId::RouterOutputs, outputs, router.routed);
   call(*record, x, 1, outputs_);
-  std::span<float> allScores = scores ? std::span(scores, router.routed) : std::span<float>();
-  choose(std::span(outputs_, router.routed), router.temperature, choices, allScores);
+  Routing routing{router, pack::columnsOf(router, record->parameters), residentBonus_,
+                  [](const void *session, std::uint32_t expert) {
+                    const Expert *found = static_cast<const PackSession *>(session)->expert(expert);
+                    return found && found->isResident();
+                  },
+                  &session_};
+  std::span<const float> logits(outputs_, outputs);
+  std::span<double> workspace(sums_, workspaceSize(outputs));
+  if (details.explanations)
+    chosen = explain(routing, logits, workspace, choices, {details.explanations, router.routed});
+  else
+    chosen = choose(routing, logits, workspace, choices, {details.scores, details.scores ? router.routed : 0});
+  if (chosen == 0 && router.fallback != pack::kNoFallback) {
+    choices[0] = {router.fallback, 0, 1};
+    chosen = 1;
+  }
+  return KIMIC_OK;
+}
+
+static std::uint32_t largestOf(const float *y, std::uint32_t outputs) {
+  std::uint32_t best = 0;
+  for (std::uint32_t n = 1; n < outputs; ++n)
+    if (y[n] > y[best])
+      best = n;
+  return best;
+}
+
+// How sure the answer is: of a single output, of either class.
+static float confidenceOf(const float *y, std::uint32_t outputs) {
+  float largest = y[largestOf(y, outputs)];
+  return outputs == 1 && largest < 0.5f ? 1 - largest : largest;
+}
+
+Status Engine::vote(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
+  for (std::uint32_t n = 0; n < outputs; ++n)
+    sums_[n] = 0;
+  for (const KimicChoice &choice : choices) {
+    call(*session_.expert(choice.expert), x, 1, outputs_);
+    if (outputs > 1 || outputs_[0] >= 0.5f)
+      sums_[largestOf(outputs_, outputs)] += 1;
+  }
+  auto voters = static_cast<double>(choices.size());
+  for (std::uint32_t n = 0; n < outputs; ++n)
+    y[n] = static_cast<float>(sums_[n] / voters);
+  double most = outputs == 1 && sums_[0] * 2 < voters ? voters - sums_[0] : sums_[largestOf(y, outputs)];
+  const std::optional<pack::Router> &router = session_.root().router;
+  std::uint32_t needed = router ? router->minVotes : 1;
+  if (most < needed)
+    return core_.fail(ErrorId::VoteUndecided, static_cast<std::uint32_t>(most), choices.size(), needed);
+  return KIMIC_OK;
+}
+
+Status Engine::cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
+  float most = 0; // confidence of the answer so far
+  for (const KimicChoice &choice : choices) {
+    Expert *record = runnable(choice.expert);
+    if (!record)
+      return core_.failure();
+    call(*record, x, 1, outputs_);
+    float confidence = confidenceOf(outputs_, outputs);
+    bool isSure = confidence >= session_.entry(choice.expert).confidenceThreshold;
+    if (isSure || confidence > most || &choice == &choices[0]) {
+      most = confidence;
+      for (std::uint32_t n = 0; n < outputs; ++n)
+        y[n] = outputs_[n];
+    }
+    if (isSure)
+      break;
+  }
   return KIMIC_OK;
 }
 
 Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y) {
   if (choices.empty())
     return core_.fail(ErrorId::NothingToRun);
-  if (merge > KIMIC_MERGE_BEST)
+  if (merge > KIMIC_MERGE_CASCADE)
     return core_.fail(ErrorId::UnknownMerge, merge);
   const KimicChoice *best = &choices[0];
   std::uint32_t inputs = 0, outputs = 0;
   for (const KimicChoice &choice : choices) {
     Expert *record = runnable(choice.expert);
+    if (!record && merge == KIMIC_MERGE_CASCADE && &choice != &choices[0] &&
+        core_.lastError.id == ErrorId::ExpertNotResident)
+      continue;
     if (!record)
       return core_.failure();
     const Kernel &kernel = *record->kernel;
@@ -103,6 +176,10 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
     if (choice.score > best->score)
       best = &choice;
   }
+  if (merge == KIMIC_MERGE_VOTE)
+    return vote(choices, outputs, x, y);
+  if (merge == KIMIC_MERGE_CASCADE)
+    return cascade(choices, outputs, x, y);
   if (merge == KIMIC_MERGE_BEST || choices.size() == 1) {
     call(*session_.expert(best->expert), x, 1, y);
     return KIMIC_OK;
@@ -111,7 +188,7 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
     sums_[n] = 0;
   for (const KimicChoice &choice : choices) {
     call(*session_.expert(choice.expert), x, 1, outputs_);
-    double weight = merge == KIMIC_MERGE_WEIGHTED ? static_cast<double>(choice.weight) : 1;
+    double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
     for (std::uint32_t n = 0; n < outputs; ++n)
       sums_[n] += weight * static_cast<double>(outputs_[n]);
   }

@@ -9,7 +9,9 @@ namespace kimic::runtime {
 
 class Engine {
 public:
-  Engine(Core &core, PackSession &session) : core_(core), session_(session) {}
+  /// `residentBonus`: KimicOptions::residentBonus.
+  Engine(Core &core, PackSession &session, float residentBonus)
+      : core_(core), session_(session), residentBonus_(residentBonus) {}
 
   /// The resident expert with this id; or null, and noted is PackNotOpen, UnknownExpert or ExpertNotResident.
   Expert *resident(std::uint32_t expert);
@@ -21,25 +23,33 @@ public:
   /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
   Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
 
-  /// Runs the router's network on one row and chooses choices.size() experts. `scores`: all probabilities, or null.
+  /// What the router makes of every routed expert, beside the choice. Either may be null.
+  struct Details {
+    float *scores = nullptr;
+    KimicExplanation *explanations = nullptr;
+  };
+  /// Runs the router's network on one row and chooses at most choices.size() experts; how many goes to `chosen`.
   /// REQUIRES: the pack has a router, at least one choice and at most as many as routed experts.
   /// RouterOutputs and the errors of resident().
-  Status route(const float *x, std::span<KimicChoice> choices, float *scores);
+  Status route(const float *x, std::span<KimicChoice> choices, std::uint32_t &chosen, Details details);
 
   /// Runs the chosen experts on one row and merges their outputs.
-  /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer and the errors of resident().
+  /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer, VoteUndecided and the errors of resident().
   Status runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
 
 private:
   Expert *runnable(std::uint32_t expert);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
+  Status vote(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y);
+  Status cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y);
 
   Core &core_;
   PackSession &session_;
+  float residentBonus_;
   std::uint8_t *scratch_ = nullptr;
   std::uint32_t scratchBytes_ = 0;
   float *outputs_ = nullptr; ///< room for one row of outputs
-  double *sums_ = nullptr;
+  double *sums_ = nullptr;   ///< room for the sums of outputs, and for the router's workspace
   std::uint32_t outputRoom_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "runtime/exec/Router.h"
 
 #include <cfloat>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -35,37 +36,229 @@ static double finite(float logit) {
   return logit > FLT_MAX ? static_cast<double>(FLT_MAX) : static_cast<double>(logit);
 }
 
-void choose(std::span<const float> logits, float temperature, std::span<KimicChoice> choices, std::span<float> scores) {
-  for (std::size_t c = 0; c < choices.size(); ++c) {
-    // The best logit that comes after the previous choice in (logit descending, id ascending).
-    std::size_t best = logits.size();
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      double value = finite(logits[i]);
-      if (c) {
-        std::size_t previous = choices[c - 1].expert;
-        double last = finite(logits[previous]);
-        if (value > last || (value == last && i <= previous))
-          continue;
-      }
-      if (best == logits.size() || value > finite(logits[best]))
+// Indices of the out.size() largest keys, equal ones in the order of their indices.
+static void largest(std::span<const double> keys, std::span<std::uint32_t> out) {
+  for (std::size_t c = 0; c < out.size(); ++c) {
+    std::size_t best = keys.size();
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (c && (keys[i] > keys[out[c - 1]] || (keys[i] == keys[out[c - 1]] && i <= out[c - 1])))
+        continue;
+      if (best == keys.size() || keys[i] > keys[best])
         best = i;
     }
-    choices[c].expert = static_cast<std::uint32_t>(best);
+    out[c] = static_cast<std::uint32_t>(best);
   }
-  double highest = finite(logits[choices[0].expert]);
-  auto unnormalised = [&](std::size_t i) { return expNonPositive((finite(logits[i]) - highest) / temperature); };
-  double all = 0, chosen = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i)
-    all += unnormalised(i);
-  for (KimicChoice &choice : choices)
-    chosen += unnormalised(choice.expert);
+}
+
+namespace {
+
+// Scores of all experts, as they follow from the outputs alone. A softmax over sums of row and column keys is the
+// product of two softmaxes; a plain head is a grid without rows.
+class Scores {
+public:
+  Scores(const pack::Router &record, std::span<const double> logits)
+      : logits_(logits), temperature_(static_cast<double>(record.temperature)),
+        isSigmoid_(record.head == pack::Head::Sigmoid), rows_(pack::productRows(record, logits.size())),
+        columns_(static_cast<std::uint32_t>(logits.size()) - rows_) {
+    if (isSigmoid_)
+      return;
+    all_ = 1;
+    for (std::uint32_t begin : {0u, rows_}) {
+      std::uint32_t end = begin ? begin + columns_ : rows_ ? rows_ : columns_;
+      double highest = logits[begin], sum = 0;
+      for (std::uint32_t i = begin; i < end; ++i)
+        highest = highest < logits[i] ? logits[i] : highest;
+      highest_[begin ? 1 : 0] = highest;
+      for (std::uint32_t i = begin; i < end; ++i)
+        sum += part(i, highest);
+      all_ *= sum;
+      if (!rows_)
+        break;
+    }
+  }
+
+  /// Of the expert's outputs: the number itself, or the sum of its row's and its column's.
+  double logit(std::uint32_t expert) const {
+    return rows_ ? logits_[expert / columns_] + logits_[rows_ + expert % columns_] : logits_[expert];
+  }
+  /// The score, not divided by sum() yet.
+  double share(std::uint32_t expert) const {
+    if (isSigmoid_) {
+      double x = logits_[expert] / temperature_, e = expNonPositive(x < 0 ? x : -x);
+      return (x < 0 ? e : 1) / (1 + e);
+    }
+    return rows_ ? part(expert / columns_, highest_[0]) * part(rows_ + expert % columns_, highest_[1])
+                 : part(expert, highest_[0]);
+  }
+  double sum() const { return all_; }
+  float score(std::uint32_t expert) const { return static_cast<float>(share(expert) / all_); }
+  std::uint32_t rows() const { return rows_; }
+  std::uint32_t columns() const { return columns_; }
+
+private:
+  double part(std::uint32_t output, double highest) const {
+    return expNonPositive((logits_[output] - highest) / temperature_);
+  }
+
+  std::span<const double> logits_;
+  double temperature_;
+  bool isSigmoid_;
+  std::uint32_t rows_, columns_;
+  double highest_[2] = {};
+  double all_ = 1;
+};
+
+} // namespace
+
+static float thresholdOf(const Routing &routing, std::uint32_t expert) {
+  return routing.columns.thresholds.empty() ? routing.record.threshold : routing.columns.thresholds[expert];
+}
+
+// What the expert's score counts for when experts are chosen; `mayHelp`: residence may.
+static double selectionKey(const Routing &routing, const Scores &scores, std::uint32_t expert, bool mayHelp) {
+  double key = scores.share(expert) / scores.sum();
+  if (!routing.columns.bias.empty())
+    key += static_cast<double>(routing.columns.bias[expert]);
+  if (mayHelp && routing.bonus > 0 && routing.isResident(routing.residents, expert))
+    key += static_cast<double>(routing.bonus);
+  return key;
+}
+
+// Experts in the order of their sums of row and column keys. The k best lie in the k best rows and the k best columns:
+// whatever is outside has k before it in its own column or row.
+static void chooseOnGrid(const Scores &scores, std::span<const double> keys, std::uint32_t *lists,
+                         std::span<KimicChoice> choices) {
+  std::uint32_t rows = scores.rows(), columns = scores.columns();
+  auto count = static_cast<std::uint32_t>(choices.size());
+  std::span<std::uint32_t> bestRows(lists, count < rows ? count : rows);
+  std::span<std::uint32_t> bestColumns(lists + rows, count < columns ? count : columns);
+  std::uint32_t *taken = lists + rows + columns; // of bestColumns, by index in bestRows
+  largest(keys.first(rows), bestRows);
+  largest(keys.subspan(rows), bestColumns);
+  for (std::size_t r = 0; r < bestRows.size(); ++r)
+    taken[r] = 0;
   for (KimicChoice &choice : choices) {
-    double value = unnormalised(choice.expert);
-    choice.score = static_cast<float>(value / all);
-    choice.weight = static_cast<float>(value / chosen);
+    std::uint32_t best = 0, bestId = 0;
+    double bestSum = 0, bestRest = 0;
+    bool isFound = false;
+    for (std::uint32_t r = 0; r < bestRows.size(); ++r) {
+      if (taken[r] == bestColumns.size())
+        continue;
+      std::uint32_t id = bestRows[r] * columns + bestColumns[taken[r]];
+      // The exact sum as two numbers (Knuth's TwoSum): rounded sums would make ties where there are none.
+      double a = keys[bestRows[r]], b = keys[rows + bestColumns[taken[r]]], sum = a + b, bb = sum - a;
+      double rest = (a - (sum - bb)) + (b - bb);
+      if (!isFound || sum > bestSum || (sum == bestSum && (rest > bestRest || (rest == bestRest && id < bestId)))) {
+        isFound = true;
+        best = r;
+        bestId = id;
+        bestSum = sum;
+        bestRest = rest;
+      }
+    }
+    choice.expert = bestId;
+    ++taken[best];
   }
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    scores[i] = static_cast<float>(unnormalised(i) / all);
+}
+
+// The outputs as finite numbers, at the start of the workspace.
+static std::span<const double> logitsOf(std::span<const float> outputs, std::span<double> workspace) {
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    workspace[i] = finite(outputs[i]);
+  return workspace.first(outputs.size());
+}
+
+// The experts in order, without regard to thresholds.
+static void rank(const Routing &routing, const Scores &scores, std::span<double> workspace,
+                 std::span<KimicChoice> choices) {
+  std::size_t outputs = workspace.size() / 3;
+  auto *lists = reinterpret_cast<std::uint32_t *>(workspace.data() + outputs);
+  if (scores.rows())
+    return chooseOnGrid(scores, workspace.first(outputs), lists, choices);
+  // Logits tell apart experts whose scores are too small for it.
+  std::span<double> keys = workspace.first(outputs);
+  auto setKeys = [&](bool mayHelp) {
+    keys = workspace.last(outputs);
+    for (std::uint32_t i = 0; i < keys.size(); ++i)
+      keys[i] = selectionKey(routing, scores, i, mayHelp);
+  };
+  if (!routing.columns.bias.empty())
+    setKeys(false);
+  std::span<std::uint32_t> order(lists, choices.size());
+  if (routing.bonus > 0) {
+    largest(keys, order.first(1));
+    setKeys(true);
+    keys[order[0]] = HUGE_VAL;
+  }
+  largest(keys, order);
+  for (std::size_t c = 0; c < order.size(); ++c)
+    choices[c].expert = order[c];
+}
+
+static bool isSure(const Routing &routing, const Scores &scores, std::uint32_t expert) {
+  return scores.score(expert) >= thresholdOf(routing, expert);
+}
+
+// Of the ranked experts those that answer; how many.
+static std::uint32_t select(const Routing &routing, const Scores &scores, std::span<KimicChoice> ranked) {
+  if (routing.record.strategy != pack::Strategy::Threshold)
+    return isSure(routing, scores, ranked[0].expert) ? static_cast<std::uint32_t>(ranked.size()) : 0;
+  std::uint32_t count = 0;
+  for (const KimicChoice &choice : ranked)
+    if (isSure(routing, scores, choice.expert))
+      ranked[count++].expert = choice.expert;
+  return count;
+}
+
+static void weigh(const Routing &routing, const Scores &scores, std::span<KimicChoice> chosen) {
+  std::span<const float> learned = routing.columns.weights;
+  auto shareOf = [&](std::uint32_t expert) {
+    return learned.empty() ? scores.share(expert) : static_cast<double>(learned[expert]);
+  };
+  double all = 1e-20; // as Kimi-K2 has it; changes nothing where there is a choice
+  for (const KimicChoice &choice : chosen)
+    all += shareOf(choice.expert);
+  if (!routing.record.isNormalised)
+    all = learned.empty() ? scores.sum() : 1;
+  for (KimicChoice &choice : chosen) {
+    choice.score = scores.score(choice.expert);
+    choice.weight = static_cast<float>(shareOf(choice.expert) / all * static_cast<double>(routing.record.scale));
+  }
+}
+
+std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
+                     std::span<KimicChoice> choices, std::span<float> scores) {
+  Scores all(routing.record, logitsOf(outputs, workspace));
+  rank(routing, all, workspace, choices);
+  std::uint32_t count = select(routing, all, choices);
+  weigh(routing, all, choices.first(count));
+  for (std::uint32_t i = 0; i < scores.size(); ++i)
+    scores[i] = all.score(i);
+  return count;
+}
+
+std::uint32_t explain(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
+                      std::span<KimicChoice> choices, std::span<KimicExplanation> explanations) {
+  Scores scores(routing.record, logitsOf(outputs, workspace));
+  rank(routing, scores, workspace, choices);
+  for (std::uint32_t expert = 0; expert < explanations.size(); ++expert) {
+    KimicExplanation &out = explanations[expert];
+    out.logit = static_cast<float>(scores.logit(expert));
+    out.score = scores.score(expert);
+    out.threshold = thresholdOf(routing, expert);
+    out.reason = KIMIC_OUTRANKED;
+    out.isResident = routing.isResident && routing.isResident(routing.residents, expert);
+    out.selection = static_cast<float>(selectionKey(routing, scores, expert, expert != choices[0].expert));
+  }
+  // What is ranked and not chosen is below its threshold, or behind a best expert that is.
+  for (const KimicChoice &choice : choices)
+    explanations[choice.expert].reason =
+        isSure(routing, scores, choice.expert) ? KIMIC_ROUTER_ABSTAINED : KIMIC_BELOW_THRESHOLD;
+  std::uint32_t count = select(routing, scores, choices);
+  weigh(routing, scores, choices.first(count));
+  for (const KimicChoice &choice : choices.first(count))
+    explanations[choice.expert].reason = KIMIC_CHOSEN;
+  return count;
 }
 
 } // namespace kimic::runtime

@@ -1,10 +1,11 @@
-// From the outputs of a router's network to the experts that it chooses.
+// From the outputs of a router's network to the experts that it chooses (pack-v1 §4.1).
 //
-// Scores are softmax(logits / temperature), computed in f64 with an exponential of its own, so that they have the same
-// bits on every platform. A logit that is not a number counts as the lowest one; infinities count as the largest
-// finite numbers.
+// Everything is computed in f64 with an exponential of its own and rounded to f32 once, so that scores and weights have
+// the same bits on every platform. A logit that is not a number counts as the lowest one; infinities count as the
+// largest finite numbers. Nothing here allocates.
 #pragma once
 
+#include "formats/pack/PackFormat.h"
 #include "runtime/include/kimic/Runtime.h"
 
 #include <span>
@@ -14,9 +15,31 @@ namespace kimic::runtime {
 /// e^x for x <= 0, to within 1e-15 relative; 0 below -708. Only f64 additions, multiplications and bit operations.
 double expNonPositive(double x);
 
-/// Writes the choices.size() highest logits, best first, equal ones in the order of their ids. `scores`, if not empty,
-/// gets the probability of every expert. Allocates nothing; time is logits.size() * (choices.size() + 1).
-/// REQUIRES: 1 <= choices.size() <= logits.size(), temperature > 0, scores empty or as long as logits.
-void choose(std::span<const float> logits, float temperature, std::span<KimicChoice> choices, std::span<float> scores);
+/// What decides on the choice beside the network's outputs.
+struct Routing {
+  pack::Router record;
+  pack::RouterColumns columns;
+  /// Cache-conditional routing: added to the score of a resident expert when the second and further experts are
+  /// chosen. 0: residence plays no role, and neither does it for product keys, whose choice would not stay exact.
+  float bonus = 0;
+  bool (*isResident)(const void *residents, std::uint32_t expert) = nullptr; ///< called if bonus > 0
+  const void *residents = nullptr;
+};
+
+/// Room that choose() needs: numbers for a network of that many outputs.
+constexpr std::size_t workspaceSize(std::size_t outputs) { return 3 * outputs; }
+
+/// Writes the experts that answer, best first, and returns how many: at most choices.size(), 0 if the router abstains.
+/// `scores`, if not empty, gets the score of every expert. Time is outputs.size() * (choices.size() + 1), and for
+/// product keys (choices.size() + 1)^2 more.
+/// REQUIRES: 1 <= choices.size() <= record.routed; scores empty or record.routed long; workspace of
+/// workspaceSize(outputs.size()); pack::checkRouter accepts the record with that many outputs.
+std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
+                     std::span<KimicChoice> choices, std::span<float> scores);
+
+/// Writes for every expert what choose() with as many choices decided about it, and why.
+/// REQUIRES: as choose(); explanations record.routed long.
+std::uint32_t explain(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
+                      std::span<KimicChoice> choices, std::span<KimicExplanation> explanations);
 
 } // namespace kimic::runtime

@@ -59,7 +59,7 @@ void BlockFetch::release(Core &core) {
   core.cache.free(stored_);
   stored_ = nullptr;
   core.cache.free(take().data());
-  ticket_ = Ticket{};
+  ticket_.reset();
 }
 
 } // namespace kimic::runtime

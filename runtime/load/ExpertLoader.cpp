@@ -30,8 +30,14 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving, const std
   KIMIC_STEP(linker_.fetch(entry.kernel));
   KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
-  KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout)));
-  KIMIC_STEP(core_.statusOf(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes())));
+  std::span<const std::uint8_t> bytes = arriving.data.bytes();
+  bool isRouter = expert == session_.header().listed();
+  std::uint64_t columnBytes = isRouter ? session_.root().router->columnBytes() : 0;
+  KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout, columnBytes)));
+  KIMIC_STEP(core_.statusOf(quant::validateParameters(
+      kernel.signature, kernel.layout, bytes.first(bytes.size() - static_cast<std::size_t>(columnBytes)))));
+  if (isRouter)
+    KIMIC_STEP(core_.statusOf(pack::checkColumns(pack::columnsOf(*session_.root().router, bytes))));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
   prefetched_ += !arriving.isDemanded;

@@ -25,17 +25,15 @@ Status KernelLinker::parseKernels(std::uint32_t number, Group &group) {
       2 * (sizeof(quant::LayerSignature) + sizeof(quant::ActivationGroup) + sizeof(quant::LayerLayout) + 32) / 7;
   KIMIC_STEP(
       core_.ensureRoom(raw.size() * kDecodedPerByte + session_.header().kernelsIn(number) * 2 * sizeof(Kernel) + 1024));
-  Result<std::vector<quant::Signature>> signatures = pack::parseSignatures(session_.header(), number, raw);
-  KIMIC_STEP(core_.statusOf(signatures));
-  std::unique_ptr<Kernel[]> kernels(new Kernel[signatures->size()]);
-  for (std::size_t i = 0; i < signatures->size(); ++i) {
-    Result<quant::Layout> layout = quant::layoutOf((*signatures)[i]);
-    KIMIC_STEP(core_.statusOf(layout));
-    kernels[i].layout = std::move(layout).value();
-    kernels[i].outputs = (*signatures)[i].outputs();
-    kernels[i].signature = std::move((*signatures)[i]);
+  const std::uint32_t count = session_.header().kernelsIn(number);
+  std::unique_ptr<Kernel[]> kernels(new Kernel[count]);
+  KIMIC_STEP(core_.statusOf(pack::parseSignatures(
+      session_.header(), number, raw, [&](std::uint32_t i) -> quant::Signature & { return kernels[i].signature; })));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    KIMIC_STEP(core_.statusOf(quant::layoutOf(kernels[i].signature, kernels[i].layout)));
+    kernels[i].outputs = kernels[i].signature.outputs();
   }
-  group.kernels = std::move(kernels);
+  group.kernels.swap(kernels);
   return KIMIC_OK;
 }
 
@@ -72,7 +70,7 @@ Status KernelLinker::fetchModule(std::uint32_t number, Group &group) {
 // Takes the host's answer. REQUIRES: the signatures are there and the host has answered.
 Status KernelLinker::linkModule(std::uint32_t number, Group &group) {
   Ticket link = group.link;
-  group.link = Ticket{};
+  group.link.reset();
   group.module.release(core_);
   if (link.state == Ticket::State::Failed && link.error.id != ErrorId::LinkDeclined)
     return core_.fail(link.error);
@@ -90,7 +88,7 @@ Status KernelLinker::linkModule(std::uint32_t number, Group &group) {
 Status KernelLinker::begin() {
   const pack::Header &header = session_.header();
   KIMIC_STEP(core_.ensureRoom(header.groupCount() * sizeof(Group)));
-  groups_.reset(new Group[header.groupCount()]);
+  fill(groups_, header.groupCount());
   for (unsigned index = 0; index < pack::kVariantCount; ++index)
     if ((wanted_ >> index & 1) && header.hasVariant(pack::variantAt(index)))
       variant_ = pack::variantAt(index);
@@ -118,7 +116,7 @@ Status KernelLinker::linkNative(std::uint32_t id, Kernel &kernel) {
   if (kernel.link.state == Ticket::State::Waiting)
     return KIMIC_PENDING;
   Ticket link = kernel.link;
-  kernel.link = Ticket{};
+  kernel.link.reset();
   if (link.state == Ticket::State::Failed && link.error.id != ErrorId::LinkDeclined)
     return core_.fail(link.error);
   kernel.isSettled = true;

@@ -10,24 +10,23 @@ Status PackSession::readRoot() {
   if (firstRead_.value > pack::kFirstReadBytes)
     return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, firstRead_.value);
   std::span<const std::uint8_t> bytes(firstBytes_, firstRead_.value);
-  Result<pack::Header> header = pack::parseHeader(bytes);
-  KIMIC_STEP(core_.statusOf(header));
+  KIMIC_STEP(core_.statusOf(pack::parseHeader(bytes, header_)));
   digest_ = pack::packDigest(bytes);
   if (required_ && *required_ != digest_)
     return core_.fail(ErrorId::PackDigest);
-  header_ = *header;
   const pack::Section &section = header_.root;
   if (section.end() > bytes.size())
     return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, bytes.size());
-  // Its rows are decoded to about their size in the pack.
+  // Its rows are decoded to about their size in the pack. Nothing may fail once records are made of them.
   const std::uint32_t branches = header_.branchLog2 ? header_.branchCount() : 1;
-  KIMIC_STEP(core_.ensureRoom(4 * section.length + branches * sizeof(Branch) + 1024));
-  Result<pack::Root> root = pack::parseRoot(header_, bytes.subspan(section.offset, section.length));
-  KIMIC_STEP(core_.statusOf(root));
-  root_ = std::move(root).value();
-  branches_.reset(new Branch[branches]);
-  if (!header_.branchLog2)
-    KIMIC_STEP(takeRows(branches_[0], std::move(root_.leaves)));
+  const std::uint32_t leaves = header_.branchLog2 ? 0 : header_.leafCount();
+  KIMIC_STEP(core_.ensureRoom(4 * section.length + branches * sizeof(Branch) + leaves * sizeof(Leaf) + 1024));
+  KIMIC_STEP(core_.statusOf(pack::parseRoot(header_, bytes.subspan(section.offset, section.length), root_)));
+  fill(branches_, branches);
+  if (!header_.branchLog2) {
+    branches_[0].rows.swap(root_.leaves);
+    makeLeaves(branches_[0]);
+  }
   static_cast<pack::ExpertEntry &>(routerEntry_) = root_.routerEntry;
   router_.id = header_.listed();
   isOpen_ = true;
@@ -49,15 +48,8 @@ Status PackSession::open() {
   Status outcome = readRoot();
   core_.cache.free(firstBytes_);
   firstBytes_ = nullptr;
-  firstRead_ = Ticket{};
+  firstRead_.reset();
   return outcome;
-}
-
-Status PackSession::takeRows(Branch &branch, std::vector<pack::BlockRef> rows) {
-  KIMIC_STEP(core_.ensureRoom(rows.size() * sizeof(Leaf) + 1024));
-  branch.leaves.reset(new Leaf[rows.size()]);
-  branch.rows = std::move(rows);
-  return KIMIC_OK;
 }
 
 Status PackSession::fetchRows(std::uint32_t leaf) {
@@ -67,19 +59,21 @@ Status PackSession::fetchRows(std::uint32_t leaf) {
   const std::uint32_t number = leaf >> header_.branchLog2;
   KIMIC_STEP(branch.fetch.poll(core_, root_.branches[number].block));
   KIMIC_STEP(core_.ensureRoom(2 * branch.fetch.bytes().size() + 1024));
-  Result<std::vector<pack::BlockRef>> rows = pack::parseBranch(header_, root_, number, branch.fetch.bytes());
+  Status parsed = core_.statusOf(pack::parseBranch(header_, root_, number, branch.fetch.bytes(), branch.rows));
   branch.fetch.release(core_);
-  KIMIC_STEP(core_.statusOf(rows));
-  return takeRows(branch, std::move(rows).value());
+  KIMIC_STEP(parsed);
+  KIMIC_STEP(core_.ensureRoom(branch.rows.size() * sizeof(Leaf) + 1024));
+  makeLeaves(branch);
+  return KIMIC_OK;
 }
 
 Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
   std::uint32_t count = header_.expertsIn(number);
   KIMIC_STEP(core_.ensureRoom(count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert)) + 1024));
-  Result<pack::Leaf> parsed = pack::parseLeaf(header_, number, leaf.fetch.bytes());
-  KIMIC_STEP(core_.statusOf(parsed));
-  leaf.entries = std::move(parsed->entries);
-  leaf.experts.reset(new Expert[count]);
+  pack::Leaf parsed;
+  KIMIC_STEP(core_.statusOf(pack::parseLeaf(header_, number, leaf.fetch.bytes(), parsed)));
+  leaf.entries.swap(parsed.entries);
+  fill(leaf.experts, count);
   for (std::uint32_t i = 0; i < count; ++i)
     leaf.experts[i].id = header_.firstExpert(number) + i;
   return KIMIC_OK;

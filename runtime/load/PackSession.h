@@ -31,6 +31,7 @@ public:
 
   /// The runtime's record of an expert, made when its leaf arrives; null before.
   Expert *expert(std::uint32_t expert);
+  const Expert *expert(std::uint32_t expert) const { return const_cast<PackSession *>(this)->expert(expert); }
 
   /// Reads the metadata; then metadata() may be called.
   Status fetchMetadata();
@@ -59,7 +60,8 @@ private:
   /// REQUIRES: the rows of the leaf's branch are there.
   Leaf &leafAt(std::uint32_t number) const { return branchOf(number).leaves[indexInBranch(number)]; }
   Status fetchRows(std::uint32_t leaf);
-  Status takeRows(Branch &branch, std::vector<pack::BlockRef> rows);
+  /// Makes the records of the leaves whose rows are there.
+  [[gnu::noinline]] static void makeLeaves(Branch &branch) { fill(branch.leaves, branch.rows.size()); }
   Status parseLeaf(std::uint32_t number, Leaf &leaf);
 
   Core &core_;

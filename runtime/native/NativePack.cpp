@@ -104,7 +104,7 @@ void NativePack::Host::answerRequests() {
 
 Result<void> NativePack::Host::open(NativeOptions options) {
   link_ = std::move(options.link);
-  KimicOptions runtimeOptions{options.arenaBytes, link_ ? 1u << (KIMIC_VARIANT_NATIVE - 1) : 0, 0};
+  KimicOptions runtimeOptions{options.arenaBytes, link_ ? 1u << (KIMIC_VARIANT_NATIVE - 1) : 0, options.residentBonus};
   runtime = kimic_create(&runtimeOptions);
   if (!runtime)
     return makeError(ErrorId::ArenaUnavailable, options.arenaBytes, KIMIC_MINIMUM_ARENA, KIMIC_MAXIMUM_ARENA);
@@ -178,24 +178,34 @@ Result<std::vector<float>> NativePack::run(std::uint32_t expert, std::span<const
 }
 
 Result<NativePack::Route> NativePack::route(std::span<const float> x, std::uint32_t count) {
+  KIMIC_ASSIGN(Explanation explanation, explain(x, count));
+  return static_cast<Route &&>(explanation);
+}
+
+Result<NativePack::Explanation> NativePack::explain(std::span<const float> x, std::uint32_t count) {
   const KimicPackInfo &pack = host_->info;
   if (pack.routerExpert == KIMIC_NO_EXPERT)
     return makeError(ErrorId::PackHasNoRouter);
   KIMIC_ASSIGN(KimicExpertInfo facts, host_->infoOf(pack.routerExpert));
   if (x.size() != facts.inputs)
     return makeError(ErrorId::InputLength, x.size(), 1, facts.inputs);
-  Route result;
+  Explanation result;
   result.choices.resize(std::min(count ? count : pack.topK, pack.routedExperts));
-  result.scores.resize(pack.routedExperts);
+  result.explanations.resize(pack.routedExperts);
   std::uint32_t chosen = 0;
   KIMIC_TRY(host_->outcome(
-      kimic_route(host_->runtime, x.data(), count, result.choices.data(), &chosen, result.scores.data())));
+      kimic_explain(host_->runtime, x.data(), count, result.choices.data(), &chosen, result.explanations.data())));
+  result.choices.resize(chosen);
+  for (const KimicExplanation &explanation : result.explanations)
+    result.scores.push_back(explanation.score);
   return result;
 }
 
 Result<NativePack::RoutedRun> NativePack::runRouted(std::span<const float> x, std::uint32_t count) {
   RoutedRun result;
   KIMIC_ASSIGN(result.route, route(x, count));
+  if (result.route.choices.empty())
+    return makeError(ErrorId::RouterAbstained);
   KIMIC_ASSIGN(result.y, host_->runChosen(result.route.choices, x));
   return result;
 }

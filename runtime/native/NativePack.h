@@ -20,6 +20,7 @@ struct NativeOptions {
   /// Finds the function for a kernel, given the canonical bytes of its signature, when the kernel is first needed; null
   /// if there is none: then, and without `link`, the reference evaluator runs. Functions outlive the pack.
   std::function<KernelFunction(std::span<const std::uint8_t>)> link = {};
+  float residentBonus = 0;               ///< KimicOptions::residentBonus
 };
 
 /// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.
@@ -47,17 +48,23 @@ public:
   Result<std::vector<float>> run(std::uint32_t expert, std::span<const float> x, std::uint32_t rows);
 
   struct Route {
-    std::vector<KimicChoice> choices; ///< best first
-    std::vector<float> scores;        ///< probability of each routed expert
+    std::vector<KimicChoice> choices; ///< best first; none if the router abstains
+    std::vector<float> scores;        ///< of each routed expert
   };
   /// Runs the router on one row. count = 0: the pack's top-k. InputLength, PackHasNoRouter, TooManyChoices.
   Result<Route> route(std::span<const float> x, std::uint32_t count = 0);
+
+  /// The same, and what became of every routed expert: explanations by number.
+  struct Explanation : Route {
+    std::vector<KimicExplanation> explanations;
+  };
+  Result<Explanation> explain(std::span<const float> x, std::uint32_t count = 0);
 
   struct RoutedRun {
     Route route;
     std::vector<float> y; ///< merged outputs of the chosen experts
   };
-  /// Routes one row, runs the chosen experts and merges as the pack says.
+  /// Routes one row, runs the chosen experts and merges as the pack says. RouterAbstained, VoteUndecided.
   Result<RoutedRun> runRouted(std::span<const float> x, std::uint32_t count = 0);
 
   KimicStats stats() const;

@@ -20,9 +20,14 @@ using namespace kimic;
 using namespace kimic::runtime;
 
 struct KimicRuntime : Core {
-  KimicRuntime(Arena &arena, std::uint32_t variants)
-      : Core(arena), session(*this), linker(*this, session, variants), loader(*this, session, linker),
-        engine(*this, session) {}
+  KimicRuntime(Arena &arena, const KimicOptions &options)
+      : Core(arena), session(*this), linker(*this, session, options.variants), loader(*this, session, linker),
+        engine(*this, session, options.residentBonus) {}
+
+  /// Routes with at most `count` choices, or as many as the pack says. PackNotOpen, PackHasNoRouter, TooManyChoices and
+  /// the errors of Engine::route().
+  Status route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen,
+               Engine::Details details);
 
   /// PackNotOpen if it is not.
   Status requireOpen() { return session.isOpen() ? KIMIC_OK : fail(ErrorId::PackNotOpen); }
@@ -71,6 +76,8 @@ Status KimicRuntime::requireRouter(std::uint32_t &count) {
 Status KimicRuntime::keep(std::span<const KimicChoice> choices) {
   Status outcome = KIMIC_OK;
   for (const KimicChoice &choice : choices) {
+    if (choice.expert == KIMIC_NO_EXPERT)
+      continue;
     Status status = load(choice.expert);
     if (status > 0)
       return status;
@@ -86,7 +93,8 @@ Status KimicRuntime::keep(std::span<const KimicChoice> choices) {
 
 void KimicRuntime::release(std::span<const KimicChoice> choices) {
   for (const KimicChoice &choice : choices)
-    if (Expert *record = session.expert(choice.expert); record && record->isAsked) {
+    if (Expert *record = choice.expert == KIMIC_NO_EXPERT ? nullptr : session.expert(choice.expert);
+        record && record->isAsked) {
       record->isAsked = false;
       --record->pins;
     }
@@ -96,6 +104,8 @@ Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t
                              const float *x, float *y, std::uint32_t outputs) {
   std::uint32_t inputs = session.expert(session.header().listed())->kernel->signature.inputs;
   for (const KimicChoice &choice : choices) {
+    if (choice.expert == KIMIC_NO_EXPERT)
+      continue;
     const Kernel &kernel = *session.expert(choice.expert)->kernel;
     if (kernel.signature.inputs != inputs)
       return fail(ErrorId::InputsDiffer, choice.expert, kernel.signature.inputs, inputs);
@@ -103,16 +113,20 @@ Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t
       return fail(ErrorId::OutputsDiffer, choice.expert, kernel.outputs, outputs);
   }
   std::size_t count = choices.size() / rows;
-  for (std::uint32_t row = 0; row < rows; ++row)
-    KIMIC_STEP(engine.runChosen(choices.subspan(row * count, count), merge, x + std::size_t{row} * inputs,
-                                y + std::size_t{row} * outputs));
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    std::span<const KimicChoice> chosen = choices.subspan(row * count, count);
+    while (chosen.back().expert == KIMIC_NO_EXPERT)
+      chosen = chosen.first(chosen.size() - 1);
+    KIMIC_STEP(engine.runChosen(chosen, merge, x + std::size_t{row} * inputs, y + std::size_t{row} * outputs));
+  }
   return KIMIC_OK;
 }
 
 KIMIC_EXPORT std::uint32_t kimic_abi_version(void) { return KIMIC_ABI_VERSION; }
 
 KIMIC_EXPORT KimicRuntime *kimic_create(const KimicOptions *options) {
-  if (options->arenaBytes < KIMIC_MINIMUM_ARENA || options->arenaBytes > KIMIC_MAXIMUM_ARENA)
+  if (options->arenaBytes < KIMIC_MINIMUM_ARENA || options->arenaBytes > KIMIC_MAXIMUM_ARENA ||
+      !(options->residentBonus >= 0 && options->residentBonus <= 1))
     return nullptr;
   Arena *arena = acquireArena(static_cast<std::size_t>(options->arenaBytes));
   if (!arena)
@@ -122,7 +136,7 @@ KIMIC_EXPORT KimicRuntime *kimic_create(const KimicOptions *options) {
     releaseArena(arena);
     return nullptr;
   }
-  return new (memory) KimicRuntime(*arena, options->variants);
+  return new (memory) KimicRuntime(*arena, *options);
 }
 
 KIMIC_EXPORT void kimic_destroy(KimicRuntime *runtime) {
@@ -159,7 +173,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   info->packBytes = header.fileBytes();
   info->experts = header.experts;
   info->kernels = header.kernels;
-  info->routerExpert = KIMIC_NO_EXPERT;
+  info->routerExpert = info->fallbackExpert = KIMIC_NO_EXPERT;
   info->metadataBytes = root.meta.rawLength;
   std::memcpy(info->digest, runtime->session.digest().data(), KIMIC_DIGEST_BYTES);
   if (root.router) {
@@ -168,6 +182,10 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
     info->topK = root.router->topK;
     info->merge = static_cast<std::uint32_t>(root.router->merge);
     info->temperature = root.router->temperature;
+    info->head = static_cast<std::uint32_t>(root.router->head);
+    info->strategy = static_cast<std::uint32_t>(root.router->strategy);
+    info->minVotes = root.router->minVotes;
+    info->fallbackExpert = root.router->fallback;
   }
   return KIMIC_OK;
 }
@@ -246,11 +264,20 @@ KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert,
   return runtime->engine.run(expert, x, rows, y);
 }
 
+Status KimicRuntime::route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen,
+                           Engine::Details details) {
+  KIMIC_STEP(requireRouter(count));
+  return engine.route(x, {choices, count}, *chosen, details);
+}
+
 KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
                                       std::uint32_t *chosen, float *scores) {
-  KIMIC_STEP(runtime->requireRouter(count));
-  *chosen = count;
-  return runtime->engine.route(x, {choices, count}, scores);
+  return runtime->route(x, count, choices, chosen, {scores, nullptr});
+}
+
+KIMIC_EXPORT std::int32_t kimic_explain(KimicRuntime *runtime, const float *x, std::uint32_t count,
+                                        KimicChoice *choices, std::uint32_t *chosen, KimicExplanation *explanations) {
+  return runtime->route(x, count, choices, chosen, {nullptr, explanations});
 }
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
@@ -265,12 +292,18 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   if (rows == 0)
     return runtime->fail(ErrorId::NothingToRun);
   const pack::Router &router = *runtime->session.root().router;
-  KIMIC_STEP(runtime->load(runtime->session.header().listed()));
-  std::uint32_t inputs = runtime->session.expert(runtime->session.header().listed())->kernel->signature.inputs;
+  std::uint32_t expert = runtime->session.header().listed(), chosen;
+  KIMIC_STEP(runtime->load(expert));
+  std::uint32_t inputs = runtime->session.expert(expert)->kernel->signature.inputs;
   std::span<KimicChoice> all(choices, std::size_t{rows} * count);
-  for (std::size_t row = 0; row < rows; ++row)
-    KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count),
-                                     scores ? scores + row * router.routed : nullptr));
+  for (std::size_t row = 0; row < rows; ++row) {
+    KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count), chosen,
+                                     {scores ? scores + row * router.routed : nullptr, nullptr}));
+    if (chosen == 0)
+      return runtime->fail(ErrorId::RouterAbstained);
+    for (; chosen < count; ++chosen)
+      all[row * count + chosen].expert = KIMIC_NO_EXPERT;
+  }
   Status status = runtime->keep(all);
   if (status == KIMIC_OK)
     status = runtime->runRows(all, rows, merge, x, y, outputs);

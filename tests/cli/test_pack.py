@@ -43,7 +43,7 @@ def test_inspect_json(kimic, pack):
     assert facts["experts"][0]["kernel"] == facts["experts"][1]["kernel"]
     assert {**facts["router"], "temperature": 1} == {
         "expert": "router", "routed": 2, "head": "softmax", "strategy": "top-k", "merge": "weighted", "top_k": 2,
-        "temperature": 1}
+        "temperature": 1, "scale": 1, "normalised": True, "threshold": 0, "min_votes": 0, "fallback": None, "columns": []}
     assert [(kernel["shape"], kernel["experts"]) for kernel in facts["kernels"]] == [
         ("12-20-2", 1), ("12-60-3", 2), ("12-33-20-3", 1)]
     assert facts["sections"][0] == {"name": "header", "offset": 0, "bytes": 256}

@@ -3,8 +3,9 @@
 //   pack-vectors PACK OUTPUT.json
 //
 // {"experts": [{"expert", "inputs", "outputs", "rows", "x", "y"}],
-//  "routes": [{"k", "x", "choices": [{"expert", "score", "weight"}], "scores", "y"}]}; all numbers but counts are f32
-// in hexadecimal, eight digits each, so that every bit is there.
+//  "routes": [{"k", "x", "choices": [{"expert", "score", "weight"}], "scores", "explanations": {"logit", "score",
+//              "selection", "threshold", "reason"}, "y"}]}; all numbers but counts, experts and reasons are f32 in
+// hexadecimal, eight digits each, so that every bit is there.
 #include "formats/base/Diagnostic.h"
 #include "formats/base/File.h"
 #include "runtime/native/NativePack.h"
@@ -31,6 +32,24 @@ std::string hex(std::span<const float> values) {
   return text + "\"";
 }
 std::string hex(float value) { return hex({&value, 1}); }
+
+/// One number of each explanation.
+std::string hexOf(std::span<const KimicExplanation> explanations, float KimicExplanation::*number) {
+  std::vector<float> values;
+  for (const KimicExplanation &explanation : explanations)
+    values.push_back(explanation.*number);
+  return hex(values);
+}
+
+std::string textOf(std::span<const KimicExplanation> explanations) {
+  std::string reasons;
+  for (const KimicExplanation &explanation : explanations)
+    reasons += (reasons.empty() ? "" : ", ") + std::to_string(explanation.reason);
+  return "{\"logit\": " + hexOf(explanations, &KimicExplanation::logit) +
+         ", \"score\": " + hexOf(explanations, &KimicExplanation::score) +
+         ", \"selection\": " + hexOf(explanations, &KimicExplanation::selection) +
+         ", \"threshold\": " + hexOf(explanations, &KimicExplanation::threshold) + ", \"reason\": [" + reasons + "]}";
+}
 
 class Inputs {
 public:
@@ -68,6 +87,7 @@ Result<std::string> vectorsOf(NativePack &pack) {
       std::uint32_t k = i % 3 == 0 ? info.topK : 1 + i % info.routedExperts;
       std::vector<float> x = inputs.take(router.inputs);
       KIMIC_ASSIGN(NativePack::RoutedRun run, pack.runRouted(x, k));
+      KIMIC_ASSIGN(NativePack::Explanation explanation, pack.explain(x, k));
       text +=
           std::string(i ? ",\n" : "\n") + "{\"k\": " + std::to_string(k) + ", \"x\": " + hex(x) + ", \"choices\": [";
       for (std::size_t c = 0; c < run.route.choices.size(); ++c) {
@@ -75,7 +95,8 @@ Result<std::string> vectorsOf(NativePack &pack) {
         text += std::string(c ? ", " : "") + "{\"expert\": " + std::to_string(choice.expert) +
                 ", \"score\": " + hex(choice.score) + ", \"weight\": " + hex(choice.weight) + "}";
       }
-      text += "], \"scores\": " + hex(run.route.scores) + ", \"y\": " + hex(run.y) + "}";
+      text += "], \"scores\": " + hex(run.route.scores) + ", \"explanations\": " + textOf(explanation.explanations) +
+              ", \"y\": " + hex(run.y) + "}";
     }
   }
   return text + "]}\n";

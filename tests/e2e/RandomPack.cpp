@@ -1,11 +1,12 @@
 // Writes a pack of random experts of every kind behind a router, with the compiler's kernels.
 //
-//   random-pack OUTPUT.kpk
+//   random-pack OUTPUT.kpk softmax|sigmoid|product-keys
 #include "compiler/Target/KernelModule.h"
 #include "formats/base/File.h"
 #include "tests/support/TestPack.h"
 
 #include <cstdio>
+#include <string_view>
 
 using namespace kimic;
 using kimic::testing::ExpertGenerator;
@@ -28,24 +29,38 @@ static RandomExpert shaped(ExpertGenerator &generator, std::uint32_t inputs, std
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: random-pack OUTPUT.kpk\n");
+  const std::string_view head = argc == 3 ? argv[2] : "";
+  const bool hasKeys = head == "product-keys", isSigmoid = head == "sigmoid";
+  if (!hasKeys && !isSigmoid && head != "softmax") {
+    std::fprintf(stderr, "usage: random-pack OUTPUT.kpk softmax|sigmoid|product-keys\n");
     return 2;
   }
   ExpertGenerator generator(2024, {60, 6, 70, 4});
   TestPack pack;
-  constexpr std::uint32_t kRouted = 7, kExperts = 150, kInputs = 19;
+  constexpr std::uint32_t kExperts = 150, kInputs = 19;
+  const std::uint32_t routedCount = hasKeys ? 12 : 7; // 12: a grid of 3 rows and 4 columns
   std::vector<RandomExpert> routed;
-  for (std::uint32_t i = 0; i < kRouted; ++i)
+  for (std::uint32_t i = 0; i < routedCount; ++i)
     routed.push_back(shaped(generator, kInputs, 5));
-  RandomExpert router = shaped(generator, kInputs, kRouted);
+  RandomExpert router = shaped(generator, kInputs, hasKeys ? 7 : routedCount);
   pack.addKernel(router.signature); // the first group has the router's
   for (const RandomExpert &expert : routed)
     pack.add(expert);
-  for (std::uint32_t i = kRouted; i < kExperts; ++i)
+  for (std::uint32_t i = routedCount; i < kExperts; ++i)
     pack.add(generator.expert());
   pack.addRouter(router, 3, pack::Merge::Weighted, 2);
-  pack.contents.router->routed = kRouted;
+  pack.contents.router->routed = routedCount;
+  if (hasKeys)
+    pack.contents.router->head = pack::Head::ProductKeys;
+  if (isSigmoid) {
+    // As Kimi-K2's, and thresholds that now and then leave nobody but the fallback.
+    pack.contents.router->head = pack::Head::Sigmoid;
+    pack.contents.router->strategy = pack::Strategy::Threshold;
+    pack.contents.router->scale = 2.827f;
+    pack.contents.router->fallback = 6;
+    pack.addColumn(&pack::Router::hasBias, {0, 0.1f, -0.1f, 0.3f, 0, 0, 0.05f});
+    pack.addColumn(&pack::Router::hasThresholds, {0.5f, 0.2f, 0.9f, 0.4f, 0.3f, 1, 0.6f});
+  }
   pack.contents.meta = R"({"name":"random","experts":[{"id":"first","name":"the first one"}]})";
 
   std::vector<quant::Signature> &signatures = pack.signatures;

@@ -8,7 +8,7 @@ import {cases, checkFault} from '/e2e/checkFaults.mjs';
 import {checkPack, describe, engines} from '/e2e/checkPack.mjs';
 
 export async function checkPacks(where, report) {
-  for (const name of ['demo', 'random']) {
+  for (const name of ['demo', 'random', 'sigmoid', 'product-keys']) {
     const vectors = await (await fetch(`/packs/${name}.json`)).json();
     for (const options of engines) {
       const result = await checkPack(kimic, `/packs/${name}.kpk`, vectors, options);

@@ -16,7 +16,7 @@ function difference(found, expected) {
 }
 
 /**
- * `kimic` is the package, `vectors` what pack-vectors wrote. Checks run(), runSync(), route() and runRouted(), and that
+ * `kimic` is the package, `vectors` what pack-vectors wrote. Checks run(), runSync(), route() with its explanations and runRouted(), and that
  * the variant that `options` asks for is the one that runs. Returns {experts, rows, numbers, routes, variant, failures}.
  */
 export async function checkPack(kimic, source, vectors, options) {
@@ -40,12 +40,17 @@ export async function checkPack(kimic, source, vectors, options) {
     ++result.experts;
     result.rows += rows;
   }
-  for (const [i, {k, x, choices, scores, y}] of vectors.routes.entries()) {
+  for (const [i, {k, x, choices, scores, explanations, y}] of vectors.routes.entries()) {
     const run = await pack.runRouted(decode(x), {k});
+    const explained = (await pack.route(decode(x), {k, explain: true})).explanations;
     expect(`choices of route ${i}`, run.choices.map(c => c.expert), choices.map(c => c.expert));
     for (const key of ['score', 'weight'])
       expect(`${key} of route ${i}`, Float32Array.from(run.choices, c => c[key]), decode(choices.map(c => c[key]).join('')));
     expect(`scores of route ${i}`, run.scores, decode(scores));
+    for (const key of ['logit', 'score', 'selection', 'threshold'])
+      expect(`${key} in explanation ${i}`, Float32Array.from(explained, e => e[key]), decode(explanations[key]));
+    const reasons = explanations.reason.map(n => ['chosen', 'outranked', 'below-threshold', 'router-abstained'][n]);
+    expect(`reasons in explanation ${i}`, explained.map(e => e.reason), reasons);
     expect(`output of route ${i}`, run.output, decode(y));
     ++result.routes;
   }

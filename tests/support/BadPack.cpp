@@ -61,6 +61,11 @@ Places placesIn(std::span<const std::uint8_t> file) {
       {"router.kernel", {656, 4}},
       {"router.threshold", {660, 4}},
       {"router.flags", {664, 1}},
+      {"router.bits", {665, 1}},
+      {"router.min_votes", {668, 4}},
+      {"router.scale", {672, 4}},
+      {"router.least_score", {676, 4}},
+      {"router.fallback", {680, 4}},
   };
   Header header = parseHeader(file).value();
   Root root = parseRoot(header, file.subspan(header.root.offset, header.root.length)).value();

@@ -13,9 +13,10 @@ namespace kimic::testing {
 
 class FakeHost {
 public:
-  explicit FakeHost(std::vector<std::uint8_t> pack, std::uint64_t arenaBytes = 64u << 20, std::uint32_t variants = 0)
+  explicit FakeHost(std::vector<std::uint8_t> pack, std::uint64_t arenaBytes = 64u << 20, std::uint32_t variants = 0,
+                    float residentBonus = 0)
       : pack(std::move(pack)) {
-    KimicOptions options{arenaBytes, variants, 0};
+    KimicOptions options{arenaBytes, variants, residentBonus};
     runtime = kimic_create(&options);
   }
   FakeHost(const FakeHost &) = delete;

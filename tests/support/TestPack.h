@@ -117,6 +117,14 @@ public:
     contents.router = router;
   }
 
+  /// Adds a column behind the parameters of the router's network; in the order of the record's flags.
+  void addColumn(bool pack::Router::*isThere, const std::vector<float> &numbers) {
+    (*contents.router).*isThere = true;
+    auto *bytes = reinterpret_cast<const std::uint8_t *>(numbers.data());
+    std::vector<std::uint8_t> &parameters = contents.experts.back().parameters;
+    parameters.insert(parameters.end(), bytes, bytes + numbers.size() * sizeof(float));
+  }
+
   std::uint32_t kernelsPerGroup() const { return 1u << contents.groupLog2; }
 
   /// The pack's bytes, with modules that do nothing for variants that have none yet.

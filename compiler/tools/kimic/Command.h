@@ -77,6 +77,8 @@ void addCompile(CLI::App &app, Context &context);
 void addMerge(CLI::App &app, Context &context);
 void addInspect(CLI::App &app, Context &context);
 void addRun(CLI::App &app, Context &context);
+void addRoute(CLI::App &app, Context &context);
+void addSimulate(CLI::App &app, Context &context);
 void addEval(CLI::App &app, Context &context);
 void addVerify(CLI::App &app, Context &context);
 void addDiff(CLI::App &app, Context &context);

@@ -14,18 +14,19 @@ namespace kimic::tool {
 
 namespace {
 
-const char *nameOf(pack::Strategy strategy) { return strategy == pack::Strategy::Top1 ? "top-1" : "top-k"; }
+const char *nameOf(pack::Head head) {
+  constexpr const char *kNames[] = {"softmax", "sigmoid", "product-keys"};
+  return kNames[static_cast<unsigned>(head)];
+}
+
+const char *nameOf(pack::Strategy strategy) {
+  constexpr const char *kNames[] = {"top-1", "top-k", "threshold"};
+  return kNames[static_cast<unsigned>(strategy)];
+}
 
 const char *nameOf(pack::Merge merge) {
-  switch (merge) {
-  case pack::Merge::Average:
-    return "average";
-  case pack::Merge::Weighted:
-    return "weighted";
-  case pack::Merge::Best:
-    return "best";
-  }
-  return "";
+  constexpr const char *kNames[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
+  return kNames[static_cast<unsigned>(merge)];
 }
 
 const char *nameOf(quant::WeightFormat format) {
@@ -159,9 +160,20 @@ Json inspectJson(const PackFile &pack) {
   result["router"] = nullptr;
   if (const auto &router = pack.root.router)
     result["router"] = {
-        {"expert", pack.names[header.listed()].id},  {"routed", router->routed},       {"head", "softmax"},
+        {"expert", pack.names[header.listed()].id},   {"routed", router->routed},       {"head", nameOf(router->head)},
         {"strategy", nameOf(router->strategy)},      {"merge", nameOf(router->merge)}, {"top_k", router->topK},
-        {"temperature", number(router->temperature)}};
+        {"temperature", number(router->temperature)},
+        {"scale", number(router->scale)},
+        {"normalised", router->isNormalised},
+        {"threshold", number(router->threshold)},
+        {"min_votes", router->minVotes},
+        {"fallback", router->fallback == pack::kNoFallback ? Json() : Json(pack.names[router->fallback].id)},
+        {"columns", Json::array()}};
+  if (const auto &router = pack.root.router)
+    for (auto [name, isThere] : {std::pair{"bias", router->hasBias}, std::pair{"weights", router->hasWeights},
+                                 std::pair{"thresholds", router->hasThresholds}})
+      if (isThere)
+        result["router"]["columns"].push_back(name);
 
   Json experts = Json::array();
   for (std::uint32_t i = 0; i < header.experts; ++i) {
@@ -232,8 +244,8 @@ void printText(const PackFile &pack) {
   out += fmt::format("kernels     {} in {}: {}\n", header.kernels, counted(header.groupCount(), "group"),
                      fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
-    out += fmt::format("router      {} chooses {} of {} experts ({}, temperature {}), merge {}\n",
-                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy),
+    out += fmt::format("router      {} chooses {} of {} experts ({}, {}, temperature {}), merge {}\n",
+                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy), nameOf(router->head),
                        shortest(router->temperature), nameOf(router->merge));
   else
     out += "router      none\n";

@@ -26,6 +26,8 @@ static int runTool(int argc, char **argv) {
   addMerge(app, context);
   addInspect(app, context);
   addRun(app, context);
+  addRoute(app, context);
+  addSimulate(app, context);
   addEval(app, context);
   addVerify(app, context);
   addDiff(app, context);

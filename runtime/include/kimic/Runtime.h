@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-#define KIMIC_ABI_VERSION 2u
+#define KIMIC_ABI_VERSION 3u
 
 #define KIMIC_OK 0
 #define KIMIC_PENDING (-1)
@@ -51,7 +51,8 @@ typedef struct KimicOptions {
                           is linked; 0: every expert runs generically and no module is read. With the bit of
                           KIMIC_VARIANT_NATIVE no module is read either, but the host is asked for a function for each
                           kernel when it is first needed */
-  uint32_t reserved;   /* 0 */
+  float residentBonus; /* 0..1: added to the scores of resident experts when the second and further ones are chosen, so
+                          that fewer have to be loaded; 0: residence plays no role */
 } KimicOptions;
 
 #define KIMIC_MINIMUM_ARENA 131072u
@@ -97,11 +98,15 @@ typedef struct KimicPackInfo {
   uint32_t kernels;
   uint32_t routerExpert;   /* id of the router's own network, or KIMIC_NO_EXPERT */
   uint32_t routedExperts;  /* the router chooses among ids 0 .. routedExperts-1 */
-  uint32_t topK;           /* experts that the pack's router chooses */
+  uint32_t topK;           /* most experts that the pack's router chooses */
   uint32_t merge;          /* KimicMerge of the pack */
-  float temperature;       /* scores = softmax(logits / temperature) */
+  float temperature;       /* divides the router's logits */
   uint32_t metadataBytes;  /* 0: the pack has no metadata */
   uint8_t digest[KIMIC_DIGEST_BYTES]; /* SHA-256 of the pack's header, which vouches for all the rest */
+  uint32_t head;           /* KimicHead of the router */
+  uint32_t strategy;       /* KimicStrategy of the router */
+  uint32_t minVotes;       /* experts that have to agree with KIMIC_MERGE_VOTE */
+  uint32_t fallbackExpert; /* chosen when the router abstains, or KIMIC_NO_EXPERT */
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
@@ -118,14 +123,51 @@ typedef struct KimicExpertInfo {
 /* One expert that the router chose. */
 typedef struct KimicChoice {
   uint32_t expert;
-  float score;  /* its softmax probability among all routed experts */
-  float weight; /* its share among the chosen: score / sum of the chosen scores */
+  float score;  /* what the router gives it, 0..1 */
+  float weight; /* its part in a weighted answer: score / sum of the chosen scores, unless the pack says otherwise */
 } KimicChoice;
+
+enum KimicHead {
+  KIMIC_HEAD_SOFTMAX = 0,      /* scores = softmax(logits / temperature) */
+  KIMIC_HEAD_SIGMOID = 1,      /* scores = 1 / (1 + exp(-logit / temperature)) */
+  KIMIC_HEAD_PRODUCT_KEYS = 2, /* softmax over the sums of a row's and a column's logit */
+};
+
+enum KimicStrategy {
+  KIMIC_STRATEGY_TOP_1 = 0,     /* the best expert, if its score reaches its threshold */
+  KIMIC_STRATEGY_TOP_K = 1,     /* the best ones, if the best one's score reaches its threshold */
+  KIMIC_STRATEGY_THRESHOLD = 2, /* those of the best ones whose scores reach their thresholds */
+};
+
+/* Why an expert was chosen, or was not. */
+enum KimicReason {
+  KIMIC_CHOSEN = 0,
+  KIMIC_OUTRANKED = 1,        /* as many as may be chosen come before it */
+  KIMIC_BELOW_THRESHOLD = 2,  /* among the best, but its score is below its threshold */
+  KIMIC_ROUTER_ABSTAINED = 3, /* among the best, but the best one's score is below its threshold */
+};
+
+/* What the router made of one expert. */
+typedef struct KimicExplanation {
+  float logit;      /* of the router's network */
+  float score;      /* 0..1 */
+  float selection;  /* what decides on the order: score + bias + bonus for residence. Experts of equal selection are told
+                       apart by their logits, if there is neither bias nor bonus, then by their ids */
+  float threshold;  /* that the score has to reach */
+  uint32_t reason;  /* KimicReason */
+  uint32_t isResident; /* 1 if the expert is resident and residence counts */
+} KimicExplanation;
 
 enum KimicMerge {
   KIMIC_MERGE_AVERAGE = 0,  /* mean of the chosen experts' outputs */
   KIMIC_MERGE_WEIGHTED = 1, /* sum of weight * output */
   KIMIC_MERGE_BEST = 2,     /* the output of the expert with the highest score */
+  KIMIC_MERGE_LEARNED = 3,  /* as WEIGHTED: kimic_route() fills the weights from the pack's column of them */
+  KIMIC_MERGE_VOTE = 4,     /* fraction of the experts that vote for each output: each for its largest one, or, if there
+                               is only one output, for it from 0.5 on. VoteUndecided if no class has the least number */
+  KIMIC_MERGE_CASCADE = 5,  /* the output of the first expert whose confidence (its largest output, or the larger of y and
+                               1 - y of a single one) reaches its threshold; if none, of the most confident one. Experts
+                               behind a sure one do not run and need not be resident */
 };
 
 typedef struct KimicBytes {
@@ -149,8 +191,8 @@ typedef struct KimicStats {
 
 #ifdef __cplusplus
 static_assert(sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
-static_assert(sizeof(KimicPackInfo) == 72 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
-static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72);
+static_assert(sizeof(KimicPackInfo) == 88 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
+static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
 #endif
 
 /* KIMIC_ABI_VERSION of this library. */
@@ -223,16 +265,21 @@ void kimic_free(KimicRuntime *runtime, void *address);
  * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NothingToRun. */
 int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32_t rows, float *y);
 
-/* Runs the resident router on one row and writes the `count` best experts, best first, ties to the lower id.
- * count = 0 means the pack's top-k. `scores`, if not NULL, gets the softmax probabilities of all routed experts.
- * The number of choices goes to `chosen`; it is `count`, or the pack's top-k. Does not allocate.
+/* Runs the resident router on one row and writes the `count` best experts, best first, ties to the lower id, as far as
+ * thresholds let them answer. count = 0 means the pack's top-k. `scores`, if not NULL, gets the scores of all routed
+ * experts. The number of choices goes to `chosen`: at most `count`; 0 if the router abstains and the pack has no fallback
+ * for that; if it has, the choice is the fallback with score 0 and weight 1. Does not allocate.
  * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices. */
 int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                     float *scores);
 
+/* As kimic_route(), and says of every routed expert what became of it: explanations[routedExperts]. */
+int32_t kimic_explain(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
+                      KimicExplanation *explanations);
+
 /* Runs the chosen experts, all resident, on one row and merges their outputs to y[outputs]. `merge` is a KimicMerge.
  * Outputs are summed in f64 in the order of the choices and rounded to f32 once. Does not allocate.
- * ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer. */
+ * ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer, VoteUndecided. */
 int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, uint32_t merge,
                          const float *x, float *y);
 
@@ -240,7 +287,8 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
  * outputs are merged to y[rows][outputs]. choices[rows][count] and, if not NULL, scores[rows][routed experts] are filled
  * as by kimic_route(). If the router or a chosen expert is not resident its load is started, as by kimic_load(), and the
  * answer is KIMIC_PENDING; if all are, nothing is allocated.
- * PackHasNoRouter, TooManyChoices, NothingToRun, UnknownMerge; InputsDiffer (from the router's), OutputsDiffer (from
+ * Where fewer than `count` experts answer a row, the ids of its other choices are KIMIC_NO_EXPERT.
+ * PackHasNoRouter, RouterAbstained, TooManyChoices, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the router's), OutputsDiffer (from
  * `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);

@@ -46,7 +46,8 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 6dPackRouterUnknown router record has {1} at byte {0}, this reader knows up to {2}
 1cPackRouterField router record has {1} at byte {0}, its limit is {2}
 1cPackRouterOutputs router's network has {0} outputs for {1} routed experts
-8dPackBlockCodec block at byte {0} has codec {1}, which this reader does not know for this kind of block
+1cPackRouterColumn router's column {0} has a number for expert {1} that is out of range
+7dPackBlockCodec block at byte {0} has codec {1}, which this reader does not know for this kind of block
 1cPackBlockLength block at byte {0} has {1} bytes for {2} raw ones, which its codec excludes
 1cPackBlockTooLarge block at byte {0} has {1} raw bytes, but at most {2} are allowed
 1cPackSectionLength section at byte {0} is {1} bytes, but its blocks take {2}
@@ -136,7 +137,8 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cRouterOutputs router has {0} outputs, but chooses among {1} experts
 1aInputLength input has {0} numbers, but {1} rows of {2} are expected
 1eArenaUnavailable arena of {0} bytes is not to be had: between {1} and {2} are possible
-2fRouterAbstained the router is not sure of any expert
+1fVoteUndecided {0} of {1} experts agree, but {2} are needed
+1fRouterAbstained the router is not sure of any expert
 1gCircuitOpen expert {0} has failed {1} times and is left alone for {2} ms
 1gDeadlinePassed there was no answer within {0} ms
 1hOperationCancelled stopped on request

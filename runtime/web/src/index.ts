@@ -20,7 +20,20 @@ export {
   type RoutedRunResult,
   type RunOptions,
 } from './pack.js';
-export type {Choice, ExpertFacts, Merge, PackFacts, Stats, VariantName, WasmSource} from './runtime.js';
+export type {
+  Choice,
+  ExpertFacts,
+  Explanation,
+  Merge,
+  PackFacts,
+  Reason,
+  RouterFacts,
+  RouterHead,
+  Stats,
+  Strategy,
+  VariantName,
+  WasmSource,
+} from './runtime.js';
 export type {ByteSource, Source, SourceOptions} from './source.js';
 export type {TrustOptions} from './trust.js';
 export type {WarmUpOptions, WarmUpReport} from './warmup.js';

@@ -10,6 +10,7 @@ import {
   Runtime,
   type Choice,
   type ExpertFacts,
+  type Explanation,
   type Merge,
   type PackFacts,
   type Stats,
@@ -60,12 +61,16 @@ export interface RouteOptions {
   signal?: AbortSignal;
   /** How many experts to choose; default: as the pack says. */
   k?: number;
+  /** Also tell what the router made of every expert. */
+  explain?: boolean;
 }
 export interface RouteResult {
   /** Best first; equal scores in the order of the experts' numbers. */
   choices: Choice[];
-  /** Probability of each routed expert. */
+  /** Score of each routed expert. */
   scores: Float32Array;
+  /** With the option `explain`: of each routed expert what the router made of it, and why it was chosen or not. */
+  explanations?: Explanation[];
 }
 export interface AskOptions extends RouteOptions, RunOptions {
   /** How the chosen experts' outputs become one; default: as the pack says. */
@@ -283,12 +288,19 @@ export class Pack {
     return this.whileLoaded([router.expert], options, () => {
       const {inputs} = this.shapeOf(router.expert);
       if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
-      const scoresAt = input.length * floatBytes;
-      const choicesAt = scoresAt + router.routedExperts * floatBytes;
-      const io = this.reserve(choicesAt + Runtime.choicesBytes(k), [router.expert]);
+      const experts = router.routedExperts;
+      const choicesAt = input.length * floatBytes;
+      const detailsAt = choicesAt + Runtime.choicesBytes(k);
+      const detailsBytes = options.explain ? Runtime.explanationsBytes(experts) : experts * floatBytes;
+      const io = this.reserve(detailsAt + detailsBytes, [router.expert]);
       this.view().set(input);
-      const choices = this.runtime.route(io, k, io + choicesAt, io + scoresAt);
-      return {choices, scores: this.runtime.floats(io + scoresAt, router.routedExperts).slice()};
+      if (options.explain) {
+        const choices = this.runtime.explain(io, k, io + choicesAt, io + detailsAt);
+        const explanations = this.runtime.explanationsAt(io + detailsAt, experts);
+        return {choices, scores: Float32Array.from(explanations, e => e.score), explanations};
+      }
+      const choices = this.runtime.route(io, k, io + choicesAt, io + detailsAt);
+      return {choices, scores: this.runtime.floats(io + detailsAt, experts).slice()};
     });
   }
 
@@ -309,7 +321,9 @@ export class Pack {
 
   /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
-    const {choices, scores} = await this.route(input, options);
+    const route = await this.route(input, options);
+    const {choices} = route;
+    if (choices.length === 0) throw kimicError('RouterAbstained');
     const merge = options.merge ?? this.info.router!.merge;
     const experts = choices.map(choice => choice.expert);
     const output = await this.whileLoaded(experts, options, () => {
@@ -322,7 +336,7 @@ export class Pack {
       this.runtime.runChosen(choices, io + choicesAt, merge, io, io + yAt);
       return this.copyOut(inputs, outputs, options.out);
     });
-    return {choices, scores, output};
+    return {...route, output};
   }
 
   /**
@@ -359,6 +373,7 @@ export class Pack {
     const {inputs} = await this.whileLoaded([router.expert], options, () => this.shapeOf(router.expert));
     this.rowsOf(input, inputs);
     const {choices} = await this.route(input.subarray(0, inputs), options);
+    if (choices.length === 0) throw kimicError('RouterAbstained');
     const first = choices[0]!.expert;
     this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);
   }

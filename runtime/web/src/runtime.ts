@@ -6,7 +6,7 @@ import {hexOf} from './trust.js';
 
 export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
 
-const abiVersion = 2;
+const abiVersion = 3;
 
 export const pending = -1;
 export const noExpert = 0xffffffff;
@@ -16,8 +16,14 @@ export const variantNumbers = {generic: 0, scalar: 1, simd128: 2} as const;
 export type VariantName = keyof typeof variantNumbers;
 
 /** KimicMerge. */
-export const mergeNames = ['average', 'weighted', 'best'] as const;
+export const mergeNames = ['average', 'weighted', 'best', 'learned', 'vote', 'cascade'] as const;
 export type Merge = (typeof mergeNames)[number];
+const headNames = ['softmax', 'sigmoid', 'product-keys'] as const;
+export type RouterHead = (typeof headNames)[number];
+const strategyNames = ['top-1', 'top-k', 'threshold'] as const;
+export type Strategy = (typeof strategyNames)[number];
+const reasonNames = ['chosen', 'outranked', 'below-threshold', 'router-abstained'] as const;
+export type Reason = (typeof reasonNames)[number];
 
 export interface ReadRequest {
   kind: 'read';
@@ -63,6 +69,7 @@ interface Exports {
   kimic_free(runtime: number, address: number): void;
   kimic_run(runtime: number, expert: number, x: number, rows: number, y: number): number;
   kimic_route(runtime: number, x: number, count: number, choices: number, chosen: number, scores: number): number;
+  kimic_explain(runtime: number, x: number, count: number, choices: number, chosen: number, explanations: number): number;
   kimic_run_chosen(runtime: number, choices: number, count: number, merge: number, x: number, y: number): number;
   kimic_ask(
     runtime: number,
@@ -83,10 +90,25 @@ export interface PackFacts {
   packBytes: number;
   experts: number;
   kernels: number;
-  router: {expert: number; routedExperts: number; topK: number; merge: Merge; temperature: number} | undefined;
+  router: RouterFacts | undefined;
   metadataBytes: number;
   /** SHA-256 of the pack's header in hexadecimal: the option `integrity` of this pack is `sha256-` and this. */
   digest: string;
+}
+
+export interface RouterFacts {
+  expert: number;
+  routedExperts: number;
+  topK: number;
+  merge: Merge;
+  /** Divides the logits. */
+  temperature: number;
+  head: RouterHead;
+  strategy: Strategy;
+  /** How many experts have to agree when outputs are merged by vote. */
+  minVotes: number;
+  /** The expert that answers when the router abstains. */
+  fallback: number | undefined;
 }
 
 export interface ExpertFacts {
@@ -102,10 +124,24 @@ export interface ExpertFacts {
 
 export interface Choice {
   expert: number;
-  /** Softmax probability among all routed experts. */
+  /** What the router gives it, 0..1. */
   score: number;
-  /** Share among the chosen ones. */
+  /** Its part in a weighted answer. */
   weight: number;
+}
+
+/** What the router made of one expert. */
+export interface Explanation {
+  expert: number;
+  /** Of the router's network. */
+  logit: number;
+  /** 0..1. */
+  score: number;
+  /** What decides on the order: score, bias, and a bonus for experts in memory. */
+  selection: number;
+  /** That the score has to reach. */
+  threshold: number;
+  reason: Reason;
 }
 
 export interface Stats {
@@ -124,6 +160,7 @@ export interface Stats {
 }
 
 const choiceBytes = 12;
+const explanationBytes = 24;
 
 /** One instance of the runtime's module, with one runtime in it. Addresses and sizes are plain numbers. */
 export class Runtime {
@@ -230,6 +267,10 @@ export class Runtime {
               topK: this.u32(24),
               merge: mergeNames[this.u32(28)] ?? 'average',
               temperature: this.f32(32),
+              head: headNames[this.u32(72)] ?? 'softmax',
+              strategy: strategyNames[this.u32(76)] ?? 'top-k',
+              minVotes: this.u32(80),
+              fallback: this.u32(84) === noExpert ? undefined : this.u32(84),
             },
       metadataBytes: this.u32(36),
       digest: hexOf(this.bytes(this.exchange + 40, 32)),
@@ -296,8 +337,15 @@ export class Runtime {
   /** `choices` has room for `count` or the pack's top-k of them, `scores` for all routed experts. */
   route(x: number, count: number, choices: number, scores: number): Choice[] {
     this.check(this.exports.kimic_route(this.handle, x, count, choices, this.exchange, scores));
-    const chosen = this.u32(0);
-    return Array.from({length: chosen}, (_, i) => {
+    return this.choicesAt(choices);
+  }
+  /** The same; `explanations` has room for all routed experts. */
+  explain(x: number, count: number, choices: number, explanations: number): Choice[] {
+    this.check(this.exports.kimic_explain(this.handle, x, count, choices, this.exchange, explanations));
+    return this.choicesAt(choices);
+  }
+  private choicesAt(choices: number): Choice[] {
+    return Array.from({length: this.u32(0)}, (_, i) => {
       const at = choices + i * choiceBytes;
       return {
         expert: this.data.getUint32(at, true),
@@ -305,6 +353,16 @@ export class Runtime {
         weight: this.data.getFloat32(at + 8, true),
       };
     });
+  }
+  explanationsAt(explanations: number, experts: number): Explanation[] {
+    return Array.from({length: experts}, (_, expert) => {
+      const at = explanations + expert * explanationBytes;
+      const [logit, score, selection, threshold] = this.floats(at, 4) as unknown as [number, number, number, number];
+      return {expert, logit, score, selection, threshold, reason: reasonNames[this.data.getUint32(at + 16, true)]!};
+    });
+  }
+  static explanationsBytes(experts: number): number {
+    return experts * explanationBytes;
   }
   static choicesBytes(count: number): number {
     return count * choiceBytes;
@@ -325,7 +383,8 @@ export class Runtime {
 
   /** Takes back the loads that ask() started; gives one of the experts that are missing. */
   withdraw(router: number, choices: number, count: number): number {
-    const experts = Array.from({length: count}, (_, i) => this.data.getUint32(choices + i * choiceBytes, true));
+    const all = Array.from({length: count}, (_, i) => this.data.getUint32(choices + i * choiceBytes, true));
+    const experts = all.filter(expert => expert !== noExpert); // where fewer than `count` answer
     const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
     for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
     return absent ?? router;

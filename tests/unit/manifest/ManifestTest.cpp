@@ -102,6 +102,36 @@ TEST(Manifest, ReadsEveryKeyOfTheRouter) {
   EXPECT_EQ(router.accuracy.minSqnrDb, 30.0f);
 }
 
+TEST(Manifest, ReadsHowARouterChooses) {
+  auto manifest = parseManifest(R"({"kimic": 1, "name": "s",
+      "experts": [{"id": "a", "domain": "Coding", "network": "a.net"}, {"id": "b", "domain": "Coding", "network": "a.net"}],
+      "router": {"network": "r.net", "experts": ["b", "a"], "head": "sigmoid", "strategy": "threshold", "top_k": 2,
+                 "selection_bias": [0.5, -1], "threshold": [0.25, 0.75], "scale": 2.5, "normalise": false,
+                 "merge": "vote", "min_votes": 2, "fallback": "a"}})",
+                                "");
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message();
+  const RouterEntry &router = *manifest->router;
+  EXPECT_EQ(router.head, RouterHead::Sigmoid);
+  EXPECT_EQ(router.strategy, RouterStrategy::Threshold);
+  EXPECT_EQ(router.merge, RouterMerge::Vote);
+  EXPECT_THAT(router.bias, ElementsAre(0.5f, -1.0f));
+  EXPECT_THAT(router.thresholds, ElementsAre(0.25f, 0.75f));
+  EXPECT_EQ(router.scale, 2.5f);
+  EXPECT_FALSE(router.isNormalised);
+  EXPECT_EQ(router.minVotes, 2u);
+  EXPECT_EQ(router.fallback, 0u);
+}
+
+TEST(Manifest, ReadsOneThresholdForAllExperts) {
+  auto manifest = parseManifest(R"({"kimic": 1, "name": "s",
+      "experts": [{"id": "a", "domain": "Coding", "network": "a.net"}],
+      "router": {"network": "r.net", "experts": ["a"], "threshold": 0.5, "merge": "learned", "merge_weights": [3]}})",
+                                "");
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message();
+  EXPECT_THAT(manifest->router->thresholds, ElementsAre(0.5f));
+  EXPECT_THAT(manifest->router->mergeWeights, ElementsAre(3.0f));
+}
+
 TEST(Manifest, ReadsTheBudgetOfTheSet) { EXPECT_EQ(complete().accuracy.minSqnrDb, 20.0f); }
 
 TEST(Manifest, AnExpertsOwnBudgetGoesFirstAndTheSetsFillsIt) {

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace kimic::runtime {
 namespace {
 
@@ -146,6 +148,157 @@ TEST(Merge, TakesTheBestOfTheChosen) {
   EXPECT_EQ(host.merge(reversed, KIMIC_MERGE_BEST), (std::vector<float>{2, -2}));
 }
 
+TEST(Merge, WeighsByTheLearnedWeights) {
+  TestPack pack = routedPack({1, 4, 2, 3}, 2, pack::Merge::Learned);
+  pack.addColumn(&pack::Router::hasWeights, {1, 3, 1, 1});
+  RoutedHost host(pack);
+  std::vector<KimicChoice> choices = host.route();
+  EXPECT_EQ(choices[0].weight, 0.75f);
+  EXPECT_EQ(choices[1].weight, 0.25f);
+  EXPECT_EQ(host.merge(choices, KIMIC_MERGE_LEARNED), (std::vector<float>{3.5f, -3.5f})); // 0.75 * 2 + 0.25 * 8
+}
+
+// Experts that answer with whole numbers, all chosen.
+RoutedHost &votingHost(const std::vector<std::vector<std::int32_t>> &answers, std::uint32_t minVotes,
+                       pack::Merge merge = pack::Merge::Vote, float sureFrom = 0) {
+  static std::unique_ptr<RoutedHost> host;
+  TestPack pack;
+  for (const auto &answer : answers)
+    pack.add(constantExpert(3, answer));
+  pack.addRouter(constantExpert(3, std::vector<std::int32_t>(answers.size(), 0)),
+                 static_cast<std::uint32_t>(answers.size()), merge);
+  pack.contents.router->minVotes = minVotes;
+  for (auto &expert : pack.contents.experts)
+    expert.confidenceThreshold = sureFrom;
+  host = std::make_unique<RoutedHost>(pack);
+  return *host;
+}
+
+TEST(Vote, CountsTheLargestOutputOfEach) {
+  RoutedHost &host = votingHost({{0, 5, 1}, {2, 2, 1}, {0, 3, 9}, {0, 1, 0}}, 2);
+  EXPECT_EQ(host.lastError().id, ErrorId::None);
+  std::vector<float> y(3);
+  std::vector<KimicChoice> choices = host.route();
+  ASSERT_EQ(kimic_run_chosen(host.runtime, choices.data(), 4, KIMIC_MERGE_VOTE, host.x, y.data()), KIMIC_OK);
+  EXPECT_EQ(y, (std::vector<float>{0.25f, 0.5f, 0.25f}));
+}
+
+TEST(Vote, IsUndecidedBelowTheMinimum) {
+  RoutedHost &host = votingHost({{0, 5}, {2, 1}, {0, 3}, {9, 1}}, 3);
+  float y[2];
+  std::vector<KimicChoice> choices = host.route();
+  EXPECT_EQ(kimic_run_chosen(host.runtime, choices.data(), 4, KIMIC_MERGE_VOTE, host.x, y),
+            static_cast<int>(ErrorId::VoteUndecided));
+  EXPECT_EQ(host.lastError(), makeError(ErrorId::VoteUndecided, 2, 4, 3));
+}
+
+TEST(Vote, CountsBothSidesOfASingleOutput) {
+  float y;
+  RoutedHost &against = votingHost({{0}, {0}, {1}}, 2);
+  std::vector<KimicChoice> choices = against.route();
+  ASSERT_EQ(kimic_run_chosen(against.runtime, choices.data(), 3, KIMIC_MERGE_VOTE, against.x, &y), KIMIC_OK);
+  EXPECT_EQ(y, static_cast<float>(1.0 / 3));
+}
+
+TEST(Cascade, StopsAtTheFirstSureExpert) {
+  RoutedHost &host = votingHost({{0, 0}, {1, 0}, {0, 1}}, 0, pack::Merge::Cascade, 0.75f);
+  ASSERT_EQ(kimic_evict(host.runtime, 2), KIMIC_OK); // it does not run, so it need not be there
+  std::vector<KimicChoice> choices = host.route();
+  float y[2];
+  ASSERT_EQ(kimic_run_chosen(host.runtime, choices.data(), 3, KIMIC_MERGE_CASCADE, host.x, y), KIMIC_OK);
+  EXPECT_EQ(y[0], 1.0f);
+}
+
+TEST(Cascade, NeedsTheNextExpertWhenThisOneIsUnsure) {
+  RoutedHost &host = votingHost({{0, 0}, {1, 0}}, 0, pack::Merge::Cascade, 0.75f);
+  ASSERT_EQ(kimic_evict(host.runtime, 1), KIMIC_OK);
+  std::vector<KimicChoice> choices = host.route();
+  float y[2];
+  EXPECT_EQ(kimic_run_chosen(host.runtime, choices.data(), 2, KIMIC_MERGE_CASCADE, host.x, y),
+            static_cast<int>(ErrorId::ExpertNotResident));
+  EXPECT_EQ(host.lastError(), makeError(ErrorId::ExpertNotResident, 1));
+}
+
+TEST(Cascade, TakesTheMostConfidentIfNoneIsSure) {
+  RoutedHost &host = votingHost({{-3, -1}, {-2, 0}, {-1, -1}}, 0, pack::Merge::Cascade, 0.75f);
+  std::vector<KimicChoice> choices = host.route();
+  float y[2];
+  ASSERT_EQ(kimic_run_chosen(host.runtime, choices.data(), 3, KIMIC_MERGE_CASCADE, host.x, y), KIMIC_OK);
+  EXPECT_EQ(y[0], -2.0f);
+}
+
+TEST(Cascade, IsSureOfASingleOutputOnEitherSide) {
+  RoutedHost &host = votingHost({{0}, {1}}, 0, pack::Merge::Cascade, 0.75f);
+  std::vector<KimicChoice> choices = host.route();
+  float y;
+  ASSERT_EQ(kimic_run_chosen(host.runtime, choices.data(), 2, KIMIC_MERGE_CASCADE, host.x, &y), KIMIC_OK);
+  EXPECT_EQ(y, 0.0f); // 1 - 0 is a confidence of 1
+}
+
+TEST(Route, ChoosesByTheBiasThatArrivesWithTheNetwork) {
+  TestPack pack = routedPack({0, 0, 0, 0}, 2, pack::Merge::Weighted);
+  pack.contents.router->head = pack::Head::Sigmoid;
+  pack.addColumn(&pack::Router::hasBias, {0, 0.25f, 0, 0.5f});
+  RoutedHost host(pack);
+  std::vector<KimicChoice> choices = host.route();
+  EXPECT_EQ(choices[0].expert, 3u);
+  EXPECT_EQ(choices[1].expert, 1u);
+  EXPECT_EQ(choices[0].score, 0.5f);
+}
+
+TEST(Route, RefusesColumnsWithoutMeaning) {
+  TestPack pack = routedPack({0, 0, 0, 0}, 2, pack::Merge::Weighted);
+  pack.addColumn(&pack::Router::hasThresholds, {0, 0.25f, 2, 0.5f});
+  FakeHost host(pack.bytes());
+  ASSERT_EQ(host.open(), KIMIC_OK);
+  EXPECT_EQ(host.load(4), static_cast<int>(ErrorId::PackRouterColumn));
+  EXPECT_EQ(host.lastError(), makeError(ErrorId::PackRouterColumn, 2, 2));
+}
+
+TEST(Route, AnswersWithTheFallbackWhenItAbstains) {
+  TestPack pack = routedPack({0, 0, 0, 0}, 2, pack::Merge::Weighted);
+  pack.contents.router->threshold = 0.5f;
+  {
+    RoutedHost abstaining(pack);
+    EXPECT_EQ(abstaining.route().size(), 0u);
+  }
+  pack.contents.router->fallback = 2;
+  RoutedHost host(pack);
+  std::vector<KimicChoice> choices = host.route();
+  ASSERT_EQ(choices.size(), 1u);
+  EXPECT_EQ(choices[0].expert, 2u);
+  EXPECT_EQ(choices[0].score, 0.0f);
+  EXPECT_EQ(host.merge(choices, KIMIC_MERGE_WEIGHTED), (std::vector<float>{4, -4}));
+}
+
+TEST(Route, PrefersResidentExpertsIfToldTo) {
+  TestPack pack = routedPack({3, 2, 2, 2}, 2, pack::Merge::Weighted);
+  for (float bonus : {0.0f, 0.1f}) {
+    FakeHost host(pack.bytes(), 64u << 20, 0, bonus);
+    ASSERT_EQ(host.open(), KIMIC_OK);
+    ASSERT_EQ(host.load(4), KIMIC_OK);
+    ASSERT_EQ(host.load(3), KIMIC_OK);
+    float x[3] = {};
+    KimicChoice choices[2];
+    std::uint32_t chosen;
+    ASSERT_EQ(kimic_route(host.runtime, x, 0, choices, &chosen, nullptr), KIMIC_OK);
+    EXPECT_EQ(choices[0].expert, 0u);
+    EXPECT_EQ(choices[1].expert, bonus > 0 ? 3u : 1u);
+  }
+}
+
+TEST(Route, ExplainsItself) {
+  RoutedHost host(routedPack({0, 0, 0, 0}, 2, pack::Merge::Weighted));
+  KimicChoice choices[2];
+  KimicExplanation explanations[4];
+  std::uint32_t chosen;
+  ASSERT_EQ(kimic_explain(host.runtime, host.x, 0, choices, &chosen, explanations), KIMIC_OK);
+  EXPECT_EQ(chosen, 2u);
+  EXPECT_EQ(explanations[1].reason, static_cast<std::uint32_t>(KIMIC_CHOSEN));
+  EXPECT_EQ(explanations[2].reason, static_cast<std::uint32_t>(KIMIC_OUTRANKED));
+  EXPECT_EQ(explanations[3].score, 0.25f);
+}
+
 TEST(Merge, RefusesExpertsOfDifferentShapes) {
   TestPack pack;
   pack.add(constantExpert(3, {1, 2}));
@@ -161,7 +314,7 @@ TEST(Merge, RefusesExpertsOfDifferentShapes) {
             static_cast<int>(ErrorId::InputsDiffer));
   EXPECT_EQ(kimic_run_chosen(host.runtime, inputs, 0, KIMIC_MERGE_AVERAGE, host.x, y),
             static_cast<int>(ErrorId::NothingToRun));
-  EXPECT_EQ(kimic_run_chosen(host.runtime, inputs, 1, 3, host.x, y), static_cast<int>(ErrorId::UnknownMerge));
+  EXPECT_EQ(kimic_run_chosen(host.runtime, inputs, 1, 6, host.x, y), static_cast<int>(ErrorId::UnknownMerge));
 }
 
 } // namespace
