@@ -35,7 +35,7 @@ struct Core {
 
   /// Memory of the cache, or null and ArenaExhausted noted.
   std::uint8_t *allocate(std::size_t bytes) {
-    std::uint8_t *memory = cache.allocate(bytes);
+    std::uint8_t *memory = cache.allocate(bytes, priority);
     if (!memory)
       fail(ErrorId::ArenaExhausted, bytes, arena.used(), arena.cap());
     return memory;
@@ -50,6 +50,7 @@ struct Core {
   }
 
   Arena &arena;
+  KimicPriority priority = KIMIC_DEMANDED; ///< for whom the current step works: who asks, and what it may evict
   HostRequests requests;
   ExpertCache cache;
   Error lastError;

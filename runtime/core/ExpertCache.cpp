@@ -2,28 +2,31 @@
 
 namespace kimic::runtime {
 
-void ExpertCache::append(Expert &expert) {
+void ExpertCache::append(Expert &expert, KimicPriority list) {
+  List &to = lists_[list];
+  expert.list = list;
   expert.newer = nullptr;
-  expert.older = newest_;
-  (newest_ ? newest_->newer : oldest_) = &expert;
-  newest_ = &expert;
+  expert.older = to.newest;
+  (to.newest ? to.newest->newer : to.oldest) = &expert;
+  to.newest = &expert;
 }
 
 void ExpertCache::unlink(Expert &expert) {
-  (expert.older ? expert.older->newer : oldest_) = expert.newer;
-  (expert.newer ? expert.newer->older : newest_) = expert.older;
+  List &from = lists_[expert.list];
+  (expert.older ? expert.older->newer : from.oldest) = expert.newer;
+  (expert.newer ? expert.newer->older : from.newest) = expert.older;
 }
 
-void ExpertCache::insert(Expert &expert, std::span<std::uint8_t> parameters) {
+void ExpertCache::insert(Expert &expert, std::span<std::uint8_t> parameters, KimicPriority priority) {
   expert.parameters = parameters;
   residentBytes_ += parameters.size();
   ++residentExperts_;
-  append(expert);
+  append(expert, priority);
 }
 
 void ExpertCache::touch(Expert &expert) {
   unlink(expert);
-  append(expert);
+  append(expert, KIMIC_DEMANDED);
 }
 
 void ExpertCache::evict(Expert &expert) {
@@ -34,8 +37,8 @@ void ExpertCache::evict(Expert &expert) {
   expert.parameters = {};
 }
 
-bool ExpertCache::evictOldest() {
-  for (Expert *expert = oldest_; expert; expert = expert->newer)
+bool ExpertCache::evictOldest(const List &list) {
+  for (Expert *expert = list.oldest; expert; expert = expert->newer)
     if (expert->pins == 0) {
       evict(*expert);
       ++evictions_;
@@ -44,10 +47,10 @@ bool ExpertCache::evictOldest() {
   return false;
 }
 
-std::uint8_t *ExpertCache::allocate(std::size_t bytes) {
+std::uint8_t *ExpertCache::allocate(std::size_t bytes, KimicPriority priority) {
   void *address;
   while (!(address = arena_.allocate(bytes)))
-    if (!evictOldest())
+    if (!evictOldest(lists_[KIMIC_PREFETCH]) && (priority == KIMIC_PREFETCH || !evictOldest(lists_[KIMIC_DEMANDED])))
       return nullptr;
   return static_cast<std::uint8_t *>(address);
 }

@@ -1,10 +1,12 @@
 // Which experts are resident, and who has to go when memory is short.
 //
-// Resident experts are on one list in order of use. An expert that is pinned stays on the list but is passed over by
+// Resident experts are on one of two lists: those that were used, in order of use, and those that were only fetched
+// ahead, in order of arrival, which have to go first. An expert that is pinned stays on its list but is passed over by
 // eviction. All memory of the runtime that is not bookkeeping is allocated here, because an allocation may evict.
 #pragma once
 
 #include "runtime/core/Arena.h"
+#include "runtime/include/kimic/Runtime.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +20,10 @@ struct Kernel;
 struct Expert {
   std::uint32_t id = 0;
   std::uint32_t pins = 0;
-  const Kernel *kernel = nullptr;     ///< what runs it, set when it becomes resident
-  std::span<std::uint8_t> parameters; ///< 16-byte aligned; empty unless resident
+  const Kernel *kernel = nullptr;      ///< what runs it, set when it becomes resident
+  std::span<std::uint8_t> parameters;  ///< 16-byte aligned; empty unless resident
+  KimicPriority list = KIMIC_DEMANDED; ///< KIMIC_PREFETCH: resident and never used
+  bool isAsked = false;                ///< pinned by the kimic_ask() that is running
   Expert *newer = nullptr, *older = nullptr;
 
   bool isResident() const { return !parameters.empty(); }
@@ -29,13 +33,14 @@ class ExpertCache {
 public:
   explicit ExpertCache(Arena &arena) : arena_(arena) {}
 
-  /// 16-byte-aligned memory, after evicting as many experts as it takes, least recently used first; null if it does not
-  /// fit even then.
-  std::uint8_t *allocate(std::size_t bytes);
+  /// 16-byte-aligned memory, after evicting as many experts as it takes: those that were never used, then, unless the
+  /// memory is for KIMIC_PREFETCH, those that were used longest ago. Null if it does not fit even then.
+  std::uint8_t *allocate(std::size_t bytes, KimicPriority priority);
   void free(void *address) { arena_.free(address); }
 
-  /// Adds an expert whose parameters lie in memory of allocate(), which the cache now owns.
-  void insert(Expert &expert, std::span<std::uint8_t> parameters);
+  /// Adds an expert whose parameters lie in memory of allocate(), which the cache now owns. KIMIC_DEMANDED: as used
+  /// now.
+  void insert(Expert &expert, std::span<std::uint8_t> parameters, KimicPriority priority);
 
   /// Makes the expert the most recently used. REQUIRES: it is resident.
   void touch(Expert &expert);
@@ -49,12 +54,15 @@ public:
   std::uint64_t evictions() const { return evictions_; }
 
 private:
-  bool evictOldest();
+  struct List {
+    Expert *oldest = nullptr, *newest = nullptr;
+  };
+  bool evictOldest(const List &list);
   void unlink(Expert &expert);
-  void append(Expert &expert);
+  void append(Expert &expert, KimicPriority list);
 
   Arena &arena_;
-  Expert *oldest_ = nullptr, *newest_ = nullptr;
+  List lists_[2]; ///< by KimicPriority
   std::uint64_t residentBytes_ = 0, evictions_ = 0;
   std::uint32_t residentExperts_ = 0;
 };

@@ -15,8 +15,10 @@ void HostRequests::ask(Ticket &ticket, std::uint32_t kind, const void *address, 
   *end = &ticket;
 }
 
-void HostRequests::read(Ticket &ticket, std::uint64_t offset, std::uint32_t length, void *address) {
+void HostRequests::read(Ticket &ticket, std::uint64_t offset, std::uint32_t length, void *address,
+                        KimicPriority priority) {
   ask(ticket, KIMIC_REQUEST_READ, address, length);
+  ticket.request.priority = priority;
   ticket.request.offset = offset;
 }
 
@@ -28,14 +30,28 @@ void HostRequests::link(Ticket &ticket, const void *address, std::uint32_t lengt
   ticket.request.variant = variant;
 }
 
-bool HostRequests::next(KimicRequest &request) {
+bool HostRequests::next(KimicPriority lowest, KimicRequest &request) {
+  Ticket *best = nullptr;
   for (Ticket *ticket = first_; ticket; ticket = ticket->next)
-    if (!ticket->isTaken) {
-      ticket->isTaken = true;
-      request = ticket->request;
-      return true;
-    }
-  return false;
+    if (!ticket->isTaken && ticket->request.priority <= static_cast<std::uint32_t>(lowest) &&
+        (!best || ticket->request.priority < best->request.priority))
+      best = ticket;
+  if (!best)
+    return false;
+  best->isTaken = true;
+  request = best->request;
+  return true;
+}
+
+bool HostRequests::withdraw(Ticket &ticket) {
+  if (ticket.isTaken)
+    return false;
+  Ticket **link = &first_;
+  while (*link != &ticket)
+    link = &(*link)->next;
+  *link = ticket.next;
+  ticket = Ticket{};
+  return true;
 }
 
 bool HostRequests::complete(std::uint32_t id, ErrorId error, std::uintptr_t value) {

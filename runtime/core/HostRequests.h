@@ -23,14 +23,18 @@ struct Ticket {
 class HostRequests {
 public:
   /// Asks for bytes [offset, offset + length) of the pack at `address`, valid until the ticket is Done or Failed.
-  void read(Ticket &ticket, std::uint64_t offset, std::uint32_t length, void *address);
+  void read(Ticket &ticket, std::uint64_t offset, std::uint32_t length, void *address, KimicPriority priority);
 
   /// Asks for the kernels of the module at `address` to be put into the function table.
   void link(Ticket &ticket, const void *address, std::uint32_t length, std::uint32_t firstKernel,
             std::uint32_t kernelCount, std::uint32_t variant);
 
-  /// The next request that was not taken yet, in order of asking; false if there is none.
-  bool next(KimicRequest &request);
+  /// The next request that was not taken yet, demanded ones first, then in order of asking; false if there is none of
+  /// priority `lowest` or higher.
+  bool next(KimicPriority lowest, KimicRequest &request);
+
+  /// Takes back a read that the host has not seen: its ticket is Idle again. False if the host has seen it.
+  bool withdraw(Ticket &ticket);
 
   /// Settles the ticket of a request: Done with `value` if `error` is None, else Failed. False if
   /// there is no such request.

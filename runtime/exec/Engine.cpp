@@ -27,7 +27,7 @@ Status Engine::reserve(const Kernel &kernel) {
       return core_.failure();
     scratchBytes_ = bytes;
   }
-  if (std::uint32_t outputs = kernel.signature.outputs(); outputs > outputRoom_) {
+  if (std::uint32_t outputs = kernel.outputs; outputs > outputRoom_) {
     core_.cache.free(sums_);
     outputRoom_ = 0;
     sums_ = reinterpret_cast<double *>(core_.allocate(outputs * (sizeof(double) + sizeof(float))));
@@ -39,6 +39,16 @@ Status Engine::reserve(const Kernel &kernel) {
   return KIMIC_OK;
 }
 
+// The resident expert, if the buffers that it needs are there.
+Expert *Engine::runnable(std::uint32_t expert) {
+  Expert *record = resident(expert);
+  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || record->kernel->outputs > outputRoom_)) {
+    core_.fail(ErrorId::ExpertNotResident, expert);
+    record = nullptr;
+  }
+  return record;
+}
+
 void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, float *y) {
   const Kernel &kernel = *expert.kernel;
   if (kernel.function)
@@ -48,7 +58,7 @@ void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, floa
 }
 
 Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
-  Expert *record = resident(expert);
+  Expert *record = runnable(expert);
   if (!record)
     return core_.failure();
   if (rows == 0)
@@ -59,10 +69,10 @@ Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, flo
 
 Status Engine::route(const float *x, std::span<KimicChoice> choices, float *scores) {
   const pack::Router &router = *session_.root().router;
-  Expert *record = resident(router.expert);
+  Expert *record = runnable(router.expert);
   if (!record)
     return core_.failure();
-  if (std::uint32_t outputs = record->kernel->signature.outputs(); outputs != router.routed)
+  if (std::uint32_t outputs = record->kernel->outputs; outputs != router.routed)
     return core_.fail(ErrorId::RouterOutputs, outputs, router.routed);
   call(*record, x, 1, outputs_);
   std::span<float> allScores = scores ? std::span(scores, router.routed) : std::span<float>();
@@ -78,18 +88,18 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
   const KimicChoice *best = &choices[0];
   std::uint32_t inputs = 0, outputs = 0;
   for (const KimicChoice &choice : choices) {
-    Expert *record = resident(choice.expert);
+    Expert *record = runnable(choice.expert);
     if (!record)
       return core_.failure();
-    const quant::Signature &signature = record->kernel->signature;
+    const Kernel &kernel = *record->kernel;
     if (&choice == &choices[0]) {
-      inputs = signature.inputs;
-      outputs = signature.outputs();
+      inputs = kernel.signature.inputs;
+      outputs = kernel.outputs;
     }
-    if (signature.inputs != inputs)
-      return core_.fail(ErrorId::InputsDiffer, record->id, signature.inputs, inputs);
-    if (signature.outputs() != outputs)
-      return core_.fail(ErrorId::OutputsDiffer, record->id, signature.outputs(), outputs);
+    if (kernel.signature.inputs != inputs)
+      return core_.fail(ErrorId::InputsDiffer, record->id, kernel.signature.inputs, inputs);
+    if (kernel.outputs != outputs)
+      return core_.fail(ErrorId::OutputsDiffer, record->id, kernel.outputs, outputs);
     if (choice.score > best->score)
       best = &choice;
   }

@@ -14,22 +14,24 @@ public:
   /// The resident expert with this id; or null, and noted is PackNotOpen, UnknownExpert or ExpertNotResident.
   Expert *resident(std::uint32_t expert);
 
-  /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted.
+  /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted; then experts count as not resident
+  /// whose buffers are lost.
   Status reserve(const Kernel &kernel);
 
-  /// y[rows][outputs] = expert(x[rows][inputs]). REQUIRES: reserved. NothingToRun and the errors of resident().
+  /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
   Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
 
   /// Runs the router's network on one row and chooses choices.size() experts. `scores`: all probabilities, or null.
-  /// REQUIRES: the pack has a router, reserved, at least one choice and at most as many as routed experts.
+  /// REQUIRES: the pack has a router, at least one choice and at most as many as routed experts.
   /// RouterOutputs and the errors of resident().
   Status route(const float *x, std::span<KimicChoice> choices, float *scores);
 
-  /// Runs the chosen experts on one row and merges their outputs. REQUIRES: reserved.
+  /// Runs the chosen experts on one row and merges their outputs.
   /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer and the errors of resident().
   Status runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
 
 private:
+  Expert *runnable(std::uint32_t expert);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
 
   Core &core_;

@@ -19,15 +19,18 @@ Status BlockFetch::finish(Core &core, const pack::BlockRef &block) {
 Status BlockFetch::poll(Core &core, const pack::BlockRef &block) {
   if (raw_.data())
     return KIMIC_OK;
-  if (isWaiting())
+  if (isWaiting()) {
+    if (core.priority == KIMIC_DEMANDED)
+      ticket_.request.priority = KIMIC_DEMANDED;
     return KIMIC_PENDING;
+  }
   if (isCancelled())
     release(core);
   if (ticket_.state == Ticket::State::Idle) {
     stored_ = core.allocate(block.storedLength);
     if (!stored_)
       return core.failure();
-    core.requests.read(ticket_, block.offset, block.storedLength, stored_);
+    core.requests.read(ticket_, block.offset, block.storedLength, stored_, core.priority);
     return KIMIC_PENDING;
   }
   Status outcome = finish(core, block);
@@ -42,6 +45,11 @@ std::span<std::uint8_t> BlockFetch::take() {
   std::span<std::uint8_t> raw = raw_;
   raw_ = {};
   return raw;
+}
+
+void BlockFetch::withdraw(Core &core) {
+  if (!isWaiting() || core.requests.withdraw(ticket_))
+    release(core);
 }
 
 void BlockFetch::release(Core &core) {

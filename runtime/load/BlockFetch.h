@@ -18,6 +18,9 @@ public:
   /// The raw block, 16-byte aligned, in memory of the cache. REQUIRES: poll() returned KIMIC_OK.
   std::span<std::uint8_t> bytes() const { return raw_; }
 
+  /// Nobody wants the block any more: takes the read back if the host has not seen it.
+  void withdraw(Core &core);
+
   /// Gives the raw block to the caller, who frees it, and becomes as new.
   std::span<std::uint8_t> take();
 

@@ -14,7 +14,7 @@ void ExpertLoader::drop(std::unique_ptr<Arriving> &arriving) {
 std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert) {
   std::unique_ptr<Arriving> *at = &arriving_;
   while (*at && (*at)->expert != expert) {
-    if (((*at)->hasFailed && !(*at)->data.isWaiting()) || (*at)->data.isCancelled())
+    if (((*at)->isAbandoned && !(*at)->data.isWaiting()) || (*at)->data.isCancelled())
       drop(*at);
     else
       at = &(*at)->next;
@@ -32,20 +32,34 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving) {
   KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
   KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout)));
-  KIMIC_STEP(
-      core_.statusOf(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes())));
+  KIMIC_STEP(core_.statusOf(quant::validateParameters(kernel.signature, kernel.layout, arriving.data.bytes())));
   Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
-  core_.cache.insert(record, arriving.data.take());
+  prefetched_ += !arriving.isDemanded;
+  core_.cache.insert(record, arriving.data.take(), arriving.isDemanded ? KIMIC_DEMANDED : KIMIC_PREFETCH);
   return KIMIC_OK;
+}
+
+void ExpertLoader::cancel(std::uint32_t expert) {
+  std::unique_ptr<Arriving> &arriving = find(expert);
+  if (!arriving)
+    return;
+  arriving->isAbandoned = true;
+  arriving->data.withdraw(core_);
+  if (!arriving->data.isWaiting())
+    drop(arriving);
 }
 
 Status ExpertLoader::load(std::uint32_t expert) {
   if (expert >= session_.header().experts)
     return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
+  bool isDemanded = core_.priority == KIMIC_DEMANDED;
   if (Expert *record = session_.expert(expert); record && record->isResident()) {
-    core_.cache.touch(*record);
-    ++hits_;
+    if (isDemanded) {
+      prefetchedUsed_ += record->list == KIMIC_PREFETCH;
+      core_.cache.touch(*record);
+      ++hits_;
+    }
     return KIMIC_OK;
   }
   std::unique_ptr<Arriving> &arriving = find(expert);
@@ -53,10 +67,11 @@ Status ExpertLoader::load(std::uint32_t expert) {
     KIMIC_STEP(core_.ensureRoom(sizeof(Arriving)));
     arriving.reset(new Arriving);
     arriving->expert = expert;
-    ++misses_;
   }
+  misses_ += isDemanded && !arriving->isDemanded;
+  arriving->isDemanded |= isDemanded;
   Status status = advance(expert, *arriving);
-  arriving->hasFailed = status > 0;
+  arriving->isAbandoned = status > 0;
   if (status == KIMIC_OK || (status > 0 && !arriving->data.isWaiting()))
     drop(arriving);
   return status;

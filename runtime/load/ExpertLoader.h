@@ -12,18 +12,24 @@ public:
   ExpertLoader(Core &core, PackSession &session, KernelLinker &linker)
       : core_(core), session_(session), linker_(linker) {}
 
-  /// Starts or goes on loading the expert, one read per block whoever asks. KIMIC_OK when it is resident. A
-  /// resident expert becomes the most recently used. REQUIRES: the session is open. UnknownExpert.
+  /// Starts or goes on loading the expert, one read per block whoever asks. KIMIC_OK when it is resident; if the core's
+  /// priority is KIMIC_DEMANDED it is then the most recently used. REQUIRES: the session is open. UnknownExpert.
   Status load(std::uint32_t expert);
+
+  /// Nobody waits for the expert any more: what there is of it goes, at once or when the host has delivered it.
+  void cancel(std::uint32_t expert);
 
   std::uint64_t hits() const { return hits_; }
   std::uint64_t misses() const { return misses_; }
+  std::uint32_t prefetched() const { return prefetched_; }
+  std::uint32_t prefetchedUsed() const { return prefetchedUsed_; }
 
 private:
   /// An expert whose parameters are being read.
   struct Arriving {
     std::uint32_t expert = 0;
-    bool hasFailed = false; ///< nobody waits for it any more, only the host still owes its bytes
+    bool isAbandoned = false; ///< nobody waits for it any more, only the host still owes its bytes
+    bool isDemanded = false;  ///< somebody waits for it, or did
     BlockFetch data;
     std::unique_ptr<Arriving> next;
   };
@@ -38,6 +44,7 @@ private:
   KernelLinker &linker_;
   std::unique_ptr<Arriving> arriving_; ///< a list
   std::uint64_t hits_ = 0, misses_ = 0;
+  std::uint32_t prefetched_ = 0, prefetchedUsed_ = 0;
 };
 
 } // namespace kimic::runtime

@@ -32,6 +32,7 @@ Status KernelLinker::parseKernels(std::uint32_t number, Group &group) {
     Result<quant::Layout> layout = quant::layoutOf((*signatures)[i]);
     KIMIC_STEP(core_.statusOf(layout));
     kernels[i].layout = std::move(layout).value();
+    kernels[i].outputs = (*signatures)[i].outputs();
     kernels[i].signature = std::move((*signatures)[i]);
   }
   group.kernels = std::move(kernels);

@@ -19,6 +19,7 @@ using KernelFunction = void (*)(const std::uint8_t *, const float *, float *, st
 struct Kernel {
   quant::Signature signature;
   quant::Layout layout;
+  std::uint32_t outputs = 0;         ///< signature.outputs()
   KernelFunction function = nullptr; ///< null: run generically
 };
 

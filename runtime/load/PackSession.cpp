@@ -12,6 +12,9 @@ Status PackSession::readRoot() {
   std::span<const std::uint8_t> bytes(firstBytes_, firstRead_.value);
   Result<pack::Header> header = pack::parseHeader(bytes);
   KIMIC_STEP(core_.statusOf(header));
+  digest_ = pack::packDigest(bytes);
+  if (required_ && *required_ != digest_)
+    return core_.fail(ErrorId::PackDigest);
   header_ = *header;
   const pack::Section &section = header_.root;
   if (section.end() > bytes.size())
@@ -35,7 +38,7 @@ Status PackSession::open() {
     firstBytes_ = core_.allocate(pack::kFirstReadBytes);
     if (!firstBytes_)
       return core_.failure();
-    core_.requests.read(firstRead_, 0, pack::kFirstReadBytes, firstBytes_);
+    core_.requests.read(firstRead_, 0, pack::kFirstReadBytes, firstBytes_, KIMIC_DEMANDED);
     return KIMIC_PENDING;
   }
   Status outcome = readRoot();

@@ -4,12 +4,16 @@
 #include "runtime/load/BlockFetch.h"
 
 #include <memory>
+#include <optional>
 
 namespace kimic::runtime {
 
 class PackSession {
 public:
   explicit PackSession(Core &core) : core_(core) {}
+
+  /// Makes open() refuse every other pack: PackDigest.
+  void requireDigest(const Digest &digest) { required_ = digest; }
 
   /// Reads and verifies header and root with one request.
   Status open();
@@ -18,6 +22,7 @@ public:
   /// REQUIRES: isOpen().
   const pack::Header &header() const { return header_; }
   const pack::Root &root() const { return root_; }
+  const Digest &digest() const { return digest_; }
 
   /// Reads the leaf of the expert; then entry() and expert() may be called. REQUIRES: the expert exists.
   Status fetchEntry(std::uint32_t expert);
@@ -45,6 +50,8 @@ private:
   Ticket firstRead_;
   std::uint8_t *firstBytes_ = nullptr;
   bool isOpen_ = false;
+  std::optional<Digest> required_;
+  Digest digest_{};
   pack::Header header_;
   pack::Root root_;
   std::unique_ptr<Leaf[]> leaves_;

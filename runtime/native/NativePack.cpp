@@ -81,7 +81,7 @@ bool NativePack::Host::read(std::uint64_t offset, void *destination, std::size_t
 
 void NativePack::Host::answerRequests() {
   KimicRequest request;
-  while (kimic_next_request(runtime, &request)) {
+  while (kimic_next_request(runtime, KIMIC_PREFETCH, &request)) {
     std::size_t delivered = 0;
     ErrorId error = ErrorId::LinkDeclined;
     if (request.kind == KIMIC_REQUEST_READ) {

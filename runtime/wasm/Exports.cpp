@@ -7,6 +7,7 @@
 #include "runtime/exec/Engine.h"
 #include "runtime/load/ExpertLoader.h"
 
+#include <cstring>
 #include <new>
 
 #ifdef __EMSCRIPTEN__
@@ -26,11 +27,87 @@ struct KimicRuntime : Core {
   /// PackNotOpen if it is not.
   Status requireOpen() { return session.isOpen() ? KIMIC_OK : fail(ErrorId::PackNotOpen); }
 
+  /// kimic_load() with the core's priority.
+  Status load(std::uint32_t expert);
+
+  /// The pack has a router that can choose `count` experts; 0 becomes its top-k.
+  Status requireRouter(std::uint32_t &count);
+
+  /// Loads the experts and keeps those that are resident until release(). KIMIC_OK if all are.
+  Status keep(std::span<const KimicChoice> choices);
+  void release(std::span<const KimicChoice> choices);
+
+  /// Runs the chosen experts of every row.
+  Status runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge, const float *x,
+                 float *y, std::uint32_t outputs);
+
   PackSession session;
   KernelLinker linker;
   ExpertLoader loader;
   Engine engine;
 };
+
+Status KimicRuntime::load(std::uint32_t expert) {
+  KIMIC_STEP(requireOpen());
+  KIMIC_STEP(loader.load(expert));
+  // The buffers must not cost the expert for which they are made.
+  Expert &record = *session.expert(expert);
+  ++record.pins;
+  Status reserved = engine.reserve(*record.kernel);
+  --record.pins;
+  return reserved;
+}
+
+Status KimicRuntime::requireRouter(std::uint32_t &count) {
+  KIMIC_STEP(requireOpen());
+  const std::optional<pack::Router> &router = session.root().router;
+  if (!router)
+    return fail(ErrorId::PackHasNoRouter);
+  if (count == 0)
+    count = router->topK;
+  return count <= router->routed ? KIMIC_OK : fail(ErrorId::TooManyChoices, count, router->routed);
+}
+
+Status KimicRuntime::keep(std::span<const KimicChoice> choices) {
+  Status outcome = KIMIC_OK;
+  for (const KimicChoice &choice : choices) {
+    Status status = load(choice.expert);
+    if (status > 0)
+      return status;
+    if (status == KIMIC_PENDING)
+      outcome = KIMIC_PENDING;
+    else if (Expert &record = *session.expert(choice.expert); !record.isAsked) {
+      record.isAsked = true;
+      ++record.pins;
+    }
+  }
+  return outcome;
+}
+
+void KimicRuntime::release(std::span<const KimicChoice> choices) {
+  for (const KimicChoice &choice : choices)
+    if (Expert *record = session.expert(choice.expert); record && record->isAsked) {
+      record->isAsked = false;
+      --record->pins;
+    }
+}
+
+Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge,
+                             const float *x, float *y, std::uint32_t outputs) {
+  std::uint32_t inputs = session.expert(session.root().router->expert)->kernel->signature.inputs;
+  for (const KimicChoice &choice : choices) {
+    const Kernel &kernel = *session.expert(choice.expert)->kernel;
+    if (kernel.signature.inputs != inputs)
+      return fail(ErrorId::InputsDiffer, choice.expert, kernel.signature.inputs, inputs);
+    if (kernel.outputs != outputs)
+      return fail(ErrorId::OutputsDiffer, choice.expert, kernel.outputs, outputs);
+  }
+  std::size_t count = choices.size() / rows;
+  for (std::uint32_t row = 0; row < rows; ++row)
+    KIMIC_STEP(engine.runChosen(choices.subspan(row * count, count), merge, x + std::size_t{row} * inputs,
+                                y + std::size_t{row} * outputs));
+  return KIMIC_OK;
+}
 
 KIMIC_EXPORT std::uint32_t kimic_abi_version(void) { return KIMIC_ABI_VERSION; }
 
@@ -56,10 +133,16 @@ KIMIC_EXPORT void kimic_destroy(KimicRuntime *runtime) {
   releaseArena(&arena);
 }
 
+KIMIC_EXPORT void kimic_require_digest(KimicRuntime *runtime, const std::uint8_t *digest) {
+  Digest required;
+  std::memcpy(required.data(), digest, required.size());
+  runtime->session.requireDigest(required);
+}
+
 KIMIC_EXPORT std::int32_t kimic_open(KimicRuntime *runtime) { return runtime->session.open(); }
 
-KIMIC_EXPORT std::int32_t kimic_next_request(KimicRuntime *runtime, KimicRequest *request) {
-  return runtime->requests.next(*request) ? 1 : 0;
+KIMIC_EXPORT std::int32_t kimic_next_request(KimicRuntime *runtime, std::uint32_t lowest, KimicRequest *request) {
+  return runtime->requests.next(lowest ? KIMIC_PREFETCH : KIMIC_DEMANDED, *request) ? 1 : 0;
 }
 
 KIMIC_EXPORT std::int32_t kimic_complete(KimicRuntime *runtime, std::uint32_t request, std::int32_t error,
@@ -78,6 +161,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   info->kernels = header.kernels;
   info->routerExpert = KIMIC_NO_EXPERT;
   info->metadataBytes = root.meta.rawLength;
+  std::memcpy(info->digest, runtime->session.digest().data(), KIMIC_DIGEST_BYTES);
   if (root.router) {
     info->routerExpert = root.router->expert;
     info->routedExperts = root.router->routed;
@@ -98,16 +182,16 @@ KIMIC_EXPORT std::int32_t kimic_metadata(KimicRuntime *runtime, KimicBytes *json
 
 KIMIC_EXPORT void kimic_release_metadata(KimicRuntime *runtime) { runtime->session.releaseMetadata(); }
 
-KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert) {
-  KIMIC_STEP(runtime->requireOpen());
-  KIMIC_STEP(runtime->loader.load(expert));
-  // The buffers must not cost the expert for which they are made.
-  Expert &record = *runtime->session.expert(expert);
-  ++record.pins;
-  Status reserved = runtime->engine.reserve(*record.kernel);
-  --record.pins;
-  return reserved;
+KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert) { return runtime->load(expert); }
+
+KIMIC_EXPORT std::int32_t kimic_prefetch(KimicRuntime *runtime, std::uint32_t expert) {
+  runtime->priority = KIMIC_PREFETCH;
+  Status status = runtime->load(expert);
+  runtime->priority = KIMIC_DEMANDED;
+  return status;
 }
+
+KIMIC_EXPORT void kimic_cancel(KimicRuntime *runtime, std::uint32_t expert) { runtime->loader.cancel(expert); }
 
 KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {
   Expert *record = runtime->engine.resident(expert);
@@ -117,7 +201,7 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
   const Kernel &kernel = *record->kernel;
   *info = KimicExpertInfo{};
   info->inputs = kernel.signature.inputs;
-  info->outputs = kernel.signature.outputs();
+  info->outputs = kernel.outputs;
   info->parameterBytes = static_cast<std::uint32_t>(record->parameters.size());
   info->kernel = entry.kernel;
   info->variant = runtime->linker.variantOf(kernel);
@@ -164,14 +248,7 @@ KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert,
 
 KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
                                       std::uint32_t *chosen, float *scores) {
-  KIMIC_STEP(runtime->requireOpen());
-  const std::optional<pack::Router> &router = runtime->session.root().router;
-  if (!router)
-    return runtime->fail(ErrorId::PackHasNoRouter);
-  if (count == 0)
-    count = router->topK;
-  if (count > router->routed)
-    return runtime->fail(ErrorId::TooManyChoices, count, router->routed);
+  KIMIC_STEP(runtime->requireRouter(count));
   *chosen = count;
   return runtime->engine.route(x, {choices, count}, scores);
 }
@@ -179,6 +256,26 @@ KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                            std::uint32_t merge, const float *x, float *y) {
   return runtime->engine.runChosen({choices, count}, merge, x, y);
+}
+
+KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::uint32_t rows, std::uint32_t count,
+                                    std::uint32_t merge, KimicChoice *choices, float *scores, float *y,
+                                    std::uint32_t outputs) {
+  KIMIC_STEP(runtime->requireRouter(count));
+  if (rows == 0)
+    return runtime->fail(ErrorId::NothingToRun);
+  const pack::Router &router = *runtime->session.root().router;
+  KIMIC_STEP(runtime->load(router.expert));
+  std::uint32_t inputs = runtime->session.expert(router.expert)->kernel->signature.inputs;
+  std::span<KimicChoice> all(choices, std::size_t{rows} * count);
+  for (std::size_t row = 0; row < rows; ++row)
+    KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count),
+                                     scores ? scores + row * router.routed : nullptr));
+  Status status = runtime->keep(all);
+  if (status == KIMIC_OK)
+    status = runtime->runRows(all, rows, merge, x, y, outputs);
+  runtime->release(all);
+  return status;
 }
 
 KIMIC_EXPORT void kimic_stats(KimicRuntime *runtime, KimicStats *stats) {
@@ -192,6 +289,8 @@ KIMIC_EXPORT void kimic_stats(KimicRuntime *runtime, KimicStats *stats) {
   stats->hits = runtime->loader.hits();
   stats->misses = runtime->loader.misses();
   stats->evictions = runtime->cache.evictions();
+  stats->prefetched = runtime->loader.prefetched();
+  stats->prefetchedUsed = runtime->loader.prefetchedUsed();
 }
 
 KIMIC_EXPORT void kimic_last_error(KimicRuntime *runtime, KimicErrorInfo *error) {

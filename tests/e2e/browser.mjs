@@ -20,7 +20,8 @@ export async function runBrowser(t, visit) {
     t.diagnostic(report.agent);
     for (const line of report.lines) t.diagnostic(line);
     assert.deepEqual(report.failures, []);
-    assert.equal(report.lines.length, 14); // two packs on three engines in page and worker, two variants of kernels
+    // Two packs on three engines in page and worker, two variants of kernels, the servers, two caches.
+    assert.equal(report.lines.length, 17);
     assert.equal(report.isIsolated, false); // nothing needs cross-origin isolation
   } finally {
     await close?.();

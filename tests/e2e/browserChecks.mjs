@@ -1,6 +1,9 @@
 // The checks of page.mjs and worker.mjs; paths are those that browser.mjs serves.
 import * as kimic from '/dist/index.js';
 import {checkVectors} from '/kernels/checkVectors.mjs';
+import {cacheApi, opfs} from '/dist/cache.js';
+import {checkCache} from '/e2e/checkCache.mjs';
+import {cases, checkFault} from '/e2e/checkFaults.mjs';
 import {checkPack, describe, engines} from '/e2e/checkPack.mjs';
 
 export async function checkPacks(where, report) {
@@ -21,4 +24,33 @@ export async function checkKernels(report) {
     report.lines.push(`kernel vectors, ${variant}: ${kernels} kernels, ${rows} rows, ${outputs} outputs compared`);
   report.failures.push(...result.failures);
   if (result.variants.length !== 2) report.failures.push(`kernel vectors ran ${result.variants.length} variants, not 2`);
+}
+
+async function answerOfDemo() {
+  const pack = await kimic.open('/packs/demo.kpk'); // of this origin: needs no voucher
+  const answer = await pack.run(0, new Float32Array(64).fill(0.5));
+  await pack.dispose();
+  return answer;
+}
+
+export async function checkServers(report) {
+  const expected = await answerOfDemo();
+  // A few at a time: browsers do not open more connections to one server.
+  const left = [...cases];
+  const work = async () => {
+    for (let fault; (fault = left.shift()); ) {
+      const problem = await checkFault(kimic, location.origin, fault, expected);
+      if (problem) report.failures.push(`server ${problem}`);
+    }
+  };
+  await Promise.all([work(), work(), work()]);
+  report.lines.push(`servers: ${cases.length} misbehave`);
+}
+
+export async function checkCaches(report) {
+  const expected = await answerOfDemo();
+  for (const [name, make] of Object.entries({cacheApi, opfs})) {
+    await checkCache(kimic, '/packs/demo.kpk', expected, make).catch(error => report.failures.push(`${name}: ${error}`));
+    report.lines.push(`cache: ${name}`);
+  }
 }

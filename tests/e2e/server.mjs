@@ -1,8 +1,9 @@
 // A small HTTP server for tests: files in folders, ranges, and faults on demand.
 import {createReadStream} from 'node:fs';
-import {stat} from 'node:fs/promises';
+import {readFile, stat} from 'node:fs/promises';
 import {createServer} from 'node:http';
 import {extname, join, normalize} from 'node:path';
+import {faults as misbehaviours} from './faults.mjs';
 
 const types = {
   '.html': 'text/html; charset=utf-8',
@@ -15,10 +16,12 @@ const types = {
 /**
  * `roots` maps the first part of a path to a folder or to {body, type}. Every request is noted in `requests` as
  * {path, range}. A function in `faults` (path -> (request, response) => handled) may answer instead.
+ * /faulty/<name>/<file> is the file of the root `packs`, as the server <name> of faults.mjs gives it.
  */
 export async function serve(roots) {
   const requests = [];
   const faults = new Map();
+  const states = new Map();
   const posts = [];
   let notify;
   const server = createServer(async (request, response) => {
@@ -34,6 +37,12 @@ export async function serve(roots) {
     requests.push({path, range: request.headers.range});
     if (await faults.get(path)?.(request, response)) return;
     const [, first, ...rest] = path.split('/');
+    if (first === 'faulty') {
+      if (!states.has(request.url)) states.set(request.url, {});
+      const file = await readFile(join(roots.packs, rest[1]));
+      misbehaviours[rest[0]](request, response, file, states.get(request.url));
+      return;
+    }
     const root = roots[first];
     const headers = {
       'Content-Type': types[extname(path)] ?? 'application/octet-stream',

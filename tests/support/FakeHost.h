@@ -25,7 +25,7 @@ public:
   /// Takes all new requests and appends them to `waiting` and `seen`.
   void take() {
     KimicRequest request;
-    while (kimic_next_request(runtime, &request)) {
+    while (kimic_next_request(runtime, lowest, &request)) {
       waiting.push_back(request);
       seen.push_back(request);
     }
@@ -90,6 +90,7 @@ public:
   KimicRuntime *runtime;
   std::vector<KimicRequest> waiting, seen;
   bool newestFirst = false;
+  KimicPriority lowest = KIMIC_PREFETCH; ///< what take() takes
   ErrorId linkError = ErrorId::None;
   std::uintptr_t table = 0;
   std::function<void(const KimicRequest &)> onRequest; ///< called by answerAll() instead of answer()

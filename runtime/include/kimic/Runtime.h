@@ -7,12 +7,13 @@
  * Functions that may need the outside (open, metadata, load) are asked again until they are done:
  *
  *     while ((status = kimic_load(runtime, expert)) == KIMIC_PENDING) {
- *       while (kimic_next_request(runtime, &request)) start(request);
+ *       while (kimic_next_request(runtime, KIMIC_PREFETCH, &request)) start(request);
  *       wait for one of the started requests; kimic_complete(runtime, request.id, error, value);
  *     }
  *
  * Any number of loads may be under way; whatever two of them share is read once. An error is reported once and then
- * forgotten, so that the same call tries again.
+ * forgotten, so that the same call tries again. Requests say whether somebody waits for them or whether they only fetch
+ * ahead (kimic_prefetch), so that a host can keep the second kind back and put near reads of the first into one.
  *
  * Every function returns KIMIC_OK, KIMIC_PENDING or the number (> 0) of an error of formats/base/Errors.def, whose
  * arguments kimic_last_error() tells, unless its comment says otherwise. Addresses are `uint64_t` in structs, so that
@@ -28,7 +29,7 @@
 extern "C" {
 #endif
 
-#define KIMIC_ABI_VERSION 1u
+#define KIMIC_ABI_VERSION 2u
 
 #define KIMIC_OK 0
 #define KIMIC_PENDING (-1)
@@ -58,6 +59,11 @@ enum KimicRequestKind {
   KIMIC_REQUEST_LINK = 2, /* compile the module of `length` bytes at `address` and put its kernels into the table */
 };
 
+enum KimicPriority {
+  KIMIC_DEMANDED = 0, /* somebody waits for it */
+  KIMIC_PREFETCH = 1, /* it may be wanted soon */
+};
+
 typedef struct KimicRequest {
   uint32_t id;
   uint32_t kind;        /* KimicRequestKind */
@@ -67,6 +73,8 @@ typedef struct KimicRequest {
   uint32_t firstKernel; /* link: pack-wide id of the module's k0 */
   uint32_t kernelCount; /* link: the module exports k0 .. k<kernelCount-1> */
   uint32_t variant;     /* link: KimicVariant */
+  uint32_t priority;    /* KimicPriority */
+  uint32_t reserved;    /* 0 */
 } KimicRequest;
 
 typedef struct KimicErrorInfo {
@@ -76,6 +84,7 @@ typedef struct KimicErrorInfo {
 } KimicErrorInfo;
 
 #define KIMIC_NO_EXPERT 0xFFFFFFFFu
+#define KIMIC_DIGEST_BYTES 32u
 
 typedef struct KimicPackInfo {
   uint64_t packBytes;      /* length that the header states */
@@ -87,6 +96,7 @@ typedef struct KimicPackInfo {
   uint32_t merge;          /* KimicMerge of the pack */
   float temperature;       /* scores = softmax(logits / temperature) */
   uint32_t metadataBytes;  /* 0: the pack has no metadata */
+  uint8_t digest[KIMIC_DIGEST_BYTES]; /* SHA-256 of the pack's header, which vouches for all the rest */
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
@@ -128,12 +138,14 @@ typedef struct KimicStats {
   uint64_t hits;            /* loads that found the expert resident */
   uint64_t misses;          /* loads that had to read it */
   uint64_t evictions;       /* experts dropped to make room */
+  uint32_t prefetched;      /* experts that became resident without a load */
+  uint32_t prefetchedUsed;  /* those of them that a load found resident later */
 } KimicStats;
 
 #ifdef __cplusplus
-static_assert(sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 40 && sizeof(KimicErrorInfo) == 32);
-static_assert(sizeof(KimicPackInfo) == 40 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
-static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 64);
+static_assert(sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
+static_assert(sizeof(KimicPackInfo) == 72 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
+static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72);
 #endif
 
 /* KIMIC_ABI_VERSION of this library. */
@@ -146,11 +158,16 @@ KimicRuntime *kimic_create(const KimicOptions *options);
 /* Frees everything. Requests under way must not write any more, and must not be completed. */
 void kimic_destroy(KimicRuntime *runtime);
 
+/* Makes kimic_open() refuse every pack but the one with this digest (PackDigest), before anything of it is used. */
+void kimic_require_digest(KimicRuntime *runtime, const uint8_t digest[KIMIC_DIGEST_BYTES]);
+
 /* Opens the pack: reads and verifies header and root directory. */
 int32_t kimic_open(KimicRuntime *runtime);
 
-/* Takes the next request that the host has not seen. Returns 1, or 0 if there is none. */
-int32_t kimic_next_request(KimicRuntime *runtime, KimicRequest *request);
+/* Takes the next request that the host has not seen: those that somebody waits for first, in the order of asking, then,
+ * if `lowest` is KIMIC_PREFETCH, the others. What is not taken may still gain priority. Returns 1, or 0 if there is
+ * none. */
+int32_t kimic_next_request(KimicRuntime *runtime, uint32_t lowest, KimicRequest *request);
 
 /* Reports the outcome of a request. `error` is 0, or the number of the error that stopped the host (host errors are in
  * Errors.def too; its message gets `value`, offset and length as arguments). A link request that fails with
@@ -172,6 +189,15 @@ void kimic_release_metadata(KimicRuntime *runtime);
 /* Makes the expert resident, with its kernel, and counts as its use. Experts that were used longest ago and are not
  * pinned make room. UnknownExpert; ArenaExhausted if even that is not enough; the errors of reading the pack. */
 int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
+
+/* Like kimic_load(), but nobody waits: the requests have the priority KIMIC_PREFETCH, and memory is taken only if it is
+ * free or holds experts that were prefetched earlier and never used (else ArenaExhausted, which harms nothing). Being
+ * prefetched is not a use: such experts are the first to make room. */
+int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
+
+/* Whoever loaded or prefetched the expert does not wait any more. What is not resident yet is dropped as soon as its
+ * bytes have arrived, unless it is asked for again. Requests that the host took must be completed all the same. */
+void kimic_cancel(KimicRuntime *runtime, uint32_t expert);
 
 /* Facts of a resident expert. ExpertNotResident. */
 int32_t kimic_expert_info(KimicRuntime *runtime, uint32_t expert, KimicExpertInfo *info);
@@ -204,6 +230,15 @@ int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, Kimic
  * ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer. */
 int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, uint32_t merge,
                          const float *x, float *y);
+
+/* Answers `rows` rows in one call: the router chooses `count` experts for each (0: the pack's top-k), they run, and their
+ * outputs are merged to y[rows][outputs]. choices[rows][count] and, if not NULL, scores[rows][routed experts] are filled
+ * as by kimic_route(). If the router or a chosen expert is not resident its load is started, as by kimic_load(), and the
+ * answer is KIMIC_PENDING; if all are, nothing is allocated.
+ * PackHasNoRouter, TooManyChoices, NothingToRun, UnknownMerge; InputsDiffer (from the router's), OutputsDiffer (from
+ * `outputs`); the errors of loading. */
+int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
+                  KimicChoice *choices, float *scores, float *y, uint32_t outputs);
 
 void kimic_stats(KimicRuntime *runtime, KimicStats *stats);
 

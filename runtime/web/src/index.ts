@@ -4,9 +4,12 @@ import {compileRuntime} from './runtime.js';
 import type {Source} from './source.js';
 
 export {KimicError, type ErrorKind} from './errors.js';
+export type {PackCache} from './cache.js';
+export type {NetworkOptions} from './http.js';
 export type {EngineOption} from './linker.js';
 export {
   Pack,
+  type AskOptions,
   type ExpertMetadata,
   type ExpertRef,
   type OpenOptions,
@@ -18,7 +21,9 @@ export {
   type RunOptions,
 } from './pack.js';
 export type {Choice, ExpertFacts, Merge, PackFacts, Stats, VariantName, WasmSource} from './runtime.js';
-export type {ByteSource, Source} from './source.js';
+export type {ByteSource, Source, SourceOptions} from './source.js';
+export type {TrustOptions} from './trust.js';
+export type {WarmUpOptions, WarmUpReport} from './warmup.js';
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 

@@ -1,9 +1,12 @@
 // An open pack: what users hold.
-import {kimicError} from './errors.js';
+import {cancelled, kimicError} from './errors.js';
+import type {PackCache} from './cache.js';
 import {linkableVariants, type EngineOption} from './linker.js';
 import {Pump} from './pump.js';
+import {prefetch, Reads} from './reads.js';
 import {
   compileRuntime,
+  pending,
   Runtime,
   type Choice,
   type ExpertFacts,
@@ -13,8 +16,10 @@ import {
   type WasmSource,
 } from './runtime.js';
 import {sourceOf, untilAborted, type ByteSource, type Source, type SourceOptions} from './source.js';
+import {hexOf, pinnedDigest, type TrustOptions} from './trust.js';
+import {warmUp, type WarmUpOptions, type WarmUpReport} from './warmup.js';
 
-export interface OpenOptions extends SourceOptions {
+export interface OpenOptions extends SourceOptions, TrustOptions {
   signal?: AbortSignal;
   /** The runtime's module, if it is not beside the script. */
   wasm?: WasmSource;
@@ -23,6 +28,8 @@ export interface OpenOptions extends SourceOptions {
   variant?: 'simd128' | 'scalar';
   /** Hard cap of the memory that the pack may use; default 256 MiB. */
   memory?: {maxBytes?: number};
+  /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
+  cache?: PackCache;
 }
 
 /** An expert's number, or its id or name in the metadata. */
@@ -60,6 +67,10 @@ export interface RouteResult {
   /** Probability of each routed expert. */
   scores: Float32Array;
 }
+export interface AskOptions extends RouteOptions, RunOptions {
+  /** How the chosen experts' outputs become one; default: as the pack says. */
+  merge?: Merge;
+}
 export interface RoutedRunOptions extends RouteOptions, RunOptions {
   /** Default: as the pack says. */
   merge?: Merge;
@@ -70,12 +81,23 @@ export interface RoutedRunResult extends RouteResult {
 }
 
 const floatBytes = 4;
+/** Experts that are fetched ahead at a time. */
+const prefetchedAtOnce = 16;
 
+/** An open pack. Numbers of experts are those of the pack, 0 .. info.experts - 1. */
 export class Pack {
   /** Facts of the header and root. */
   readonly info: PackFacts;
+  /** Memory of the runtime for inputs and outputs, and a view of it, which is empty after the memory has grown. */
   private io = {address: 0, bytes: 0};
+  private ioView: Float32Array = new Float32Array(0);
   private metadataPromise: Promise<PackMetadata> | undefined;
+  /** Inputs and outputs of the experts that were used. */
+  private readonly shapes = new Map<number, {inputs: number; outputs: number}>();
+  /** How many operations wait for an expert. */
+  private readonly wanted = new Map<number, number>();
+  /** Outputs of the experts that the router chooses, once known. */
+  private answerLength = 0;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -88,21 +110,26 @@ export class Pack {
   static async open(source: Source, options: OpenOptions, defaultModule: () => Promise<WebAssembly.Module>): Promise<Pack> {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
+    const pinned = pinnedDigest(options);
     const bytes = sourceOf(source, options);
-    let runtime: Runtime | undefined;
     try {
       const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
-      runtime = await Runtime.create(module, options.memory?.maxBytes ?? 256 << 20, variants);
-      const pump = new Pump(runtime, bytes, engine);
-      await pump.until(() => runtime!.open(), signal).catch(error => {
+      const runtime = await Runtime.create(module, options.memory?.maxBytes ?? 256 << 20, variants);
+      if (pinned) runtime.requireDigest(pinned);
+      const reads = new Reads(bytes, options.network?.concurrency ?? 6, options.cache, pinned && hexOf(pinned));
+      const pump = new Pump(runtime, bytes, reads, engine);
+      await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
         if (error.code === 'PackMagic' && error.args[0] === 0 && error.args[1] === 0x3c)
           throw kimicError('PackMagic', {args: error.args, hint: 'got an HTML page: the pack is not served', cause: error});
         throw error;
       });
-      return new Pack(runtime, bytes, pump);
+      const pack = new Pack(runtime, bytes, pump);
+      reads.identify(pack.info.digest);
+      reads.commit();
+      return pack;
     } catch (error) {
       await bytes.close?.();
       throw error;
@@ -143,11 +170,14 @@ export class Pack {
     if (number < 0) throw kimicError('UnknownExpertName', {subject: expert});
     return number;
   }
+  private findAll(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal}): Promise<number[]> {
+    const refs = Array.isArray(experts) ? (experts as readonly ExpertRef[]) : [experts as ExpertRef];
+    return Promise.all(refs.map(ref => this.find(ref, options)));
+  }
 
   /** Loads experts and, if wanted, keeps them until they are unpinned. */
   async load(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal; pin?: boolean} = {}): Promise<void> {
-    const refs = Array.isArray(experts) ? (experts as readonly ExpertRef[]) : [experts as ExpertRef];
-    const numbers = await Promise.all(refs.map(ref => this.find(ref, options)));
+    const numbers = await this.findAll(experts, options);
     await this.whileLoaded(numbers, options, () => {
       if (options.pin) for (const number of numbers) this.runtime.pin(number);
     });
@@ -158,6 +188,36 @@ export class Pack {
   /** Drops a resident expert that is not pinned. */
   evict(expert: number): void {
     this.pump.guard(() => this.runtime.evict(expert));
+  }
+
+  /**
+   * Fetches experts ahead, while nothing else is being read and without making room: as far as memory is free or holds
+   * others that were fetched ahead and never used. Gives how many of them are resident in the end; what cannot be had
+   * is no error.
+   */
+  async prefetch(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal} = {}): Promise<number> {
+    const left = new Set(await this.findAll(experts, options));
+    let resident = 0;
+    return this.whileWanted([...left], async () => {
+      await this.pump.until(
+        () => {
+          let waiting = 0;
+          for (const expert of left) {
+            const status = this.runtime.prefetch(expert);
+            if (status === pending) {
+              if (++waiting === prefetchedAtOnce) break;
+            } else {
+              left.delete(expert);
+              if (status === 0) ++resident;
+            }
+          }
+          return waiting ? pending : 0;
+        },
+        options.signal,
+        prefetch
+      );
+      return resident;
+    });
   }
 
   /** Facts of an expert; loads it. */
@@ -174,44 +234,83 @@ export class Pack {
 
   /** Runs a resident expert at once; throws ExpertNotResident if it is not. */
   runSync(expert: number, input: Float32Array, options: {out?: Float32Array} = {}): Float32Array {
-    return this.pump.guard(() => this.runLoaded(expert, input, options.out));
+    if (this.pump.isClosed) return this.pump.guard(() => input); // throws
+    try {
+      return this.runLoaded(expert, input, options.out);
+    } catch (error) {
+      throw this.pump.trapped(error);
+    }
+  }
+
+  /**
+   * The router chooses experts for every row of the input, they run, and their outputs are merged: [rows][outputs]. What
+   * is missing is loaded first. When all is resident this is one call into WebAssembly.
+   */
+  async ask(input: Float32Array, options: AskOptions = {}): Promise<Float32Array> {
+    const router = this.requireRouter(options.k);
+    if (options.signal?.aborted) throw cancelled(options.signal);
+    await this.prepareAnswer(input, options);
+    const {inputs} = this.shapeOf(router.expert);
+    const answer = this.pump.guard(() => this.askResident(input, options));
+    if (answer) return answer;
+    // Load what the rows need, keep it, and ask again.
+    const needed = new Set([router.expert]);
+    for (let at = 0; at < input.length; at += inputs)
+      for (const {expert} of (await this.route(input.subarray(at, at + inputs), options)).choices) needed.add(expert);
+    return (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!;
+  }
+
+  /** Like ask(), at once; throws ExpertNotResident if an expert that is needed is not. */
+  askSync(input: Float32Array, options: Omit<AskOptions, 'signal'> = {}): Float32Array {
+    const router = this.requireRouter(options.k);
+    const answer = this.pump.guard(() => this.askResident(input, options));
+    if (!answer) throw kimicError('ExpertNotResident', {args: [this.missing ?? router.expert]});
+    return answer;
   }
 
   /** Asks the router which experts suit one row. */
   async route(input: Float32Array, options: RouteOptions = {}): Promise<RouteResult> {
-    const router = this.info.router;
-    if (!router) throw kimicError('PackHasNoRouter');
+    const router = this.requireRouter(options.k);
     const k = options.k ?? router.topK;
-    if (!Number.isInteger(k) || k < 1 || k > router.routedExperts)
-      throw kimicError('TooManyChoices', {args: [k, router.routedExperts]});
     return this.whileLoaded([router.expert], options, () => {
-      const {inputs} = this.runtime.expertFacts(router.expert);
+      const {inputs} = this.shapeOf(router.expert);
       if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
       const scoresAt = input.length * floatBytes;
       const choicesAt = scoresAt + router.routedExperts * floatBytes;
       const io = this.reserve(choicesAt + Runtime.choicesBytes(k), [router.expert]);
-      this.runtime.floats(io, inputs).set(input);
+      this.view().set(input);
       const choices = this.runtime.route(io, k, io + choicesAt, io + scoresAt);
       return {choices, scores: this.runtime.floats(io + scoresAt, router.routedExperts).slice()};
     });
   }
 
-  /** Routes one row, runs the chosen experts and merges their outputs. */
+  /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
     const {choices, scores} = await this.route(input, options);
     const merge = options.merge ?? this.info.router!.merge;
     const experts = choices.map(choice => choice.expert);
     const output = await this.whileLoaded(experts, options, () => {
-      const {inputs, outputs} = this.runtime.expertFacts(experts[0]!);
+      const {inputs, outputs} = this.shapeOf(experts[0]!);
       if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
       const yAt = inputs * floatBytes;
       const choicesAt = yAt + outputs * floatBytes;
       const io = this.reserve(choicesAt + Runtime.choicesBytes(choices.length), experts);
-      this.runtime.floats(io, inputs).set(input);
+      this.view().set(input);
       this.runtime.runChosen(choices, io + choicesAt, merge, io, io + yAt);
-      return this.copyOut(io + yAt, outputs, options.out);
+      return this.copyOut(inputs, outputs, options.out);
     });
     return {choices, scores, output};
+  }
+
+  /**
+   * Calls kernels on made-up rows until the engine has compiled them as well as it can, which engines do only for
+   * code that is called often: the first real calls are then as fast as all later ones. Loads the experts.
+   */
+  async warmUp(options: WarmUpOptions = {}): Promise<WarmUpReport> {
+    const router = this.info.router;
+    const used = this.shapes.size ? [...this.shapes.keys()] : [0];
+    const numbers = await this.findAll(options.experts ?? (router ? [...used, router.expert] : used), options);
+    return warmUp(this, [...new Set(numbers)], options);
   }
 
   /** Frees the memory. Everything under way fails with PackDisposed, and so does every later call. */
@@ -222,31 +321,101 @@ export class Pack {
     await this.source.close?.();
   }
 
+  private requireRouter(k: number | undefined): NonNullable<PackFacts['router']> {
+    const router = this.info.router;
+    if (!router) throw kimicError('PackHasNoRouter');
+    if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= router.routedExperts))
+      throw kimicError('TooManyChoices', {args: [k, router.routedExperts]});
+    return router;
+  }
+
+  /** Finds out how long answers are: as the first chosen expert's outputs. */
+  private async prepareAnswer(input: Float32Array, options: AskOptions): Promise<void> {
+    const router = this.info.router!;
+    if (this.answerLength) return;
+    const {inputs} = await this.whileLoaded([router.expert], options, () => this.shapeOf(router.expert));
+    this.rowsOf(input, inputs);
+    const {choices} = await this.route(input.subarray(0, inputs), options);
+    const first = choices[0]!.expert;
+    this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);
+  }
+
+  /** The answer, or undefined if something is not resident: `missing` is then one of those experts. */
+  private askResident(input: Float32Array, options: AskOptions): Float32Array | undefined {
+    const router = this.info.router!;
+    this.missing = undefined;
+    const shape = this.shapes.get(router.expert);
+    if (!shape || !this.answerLength) return undefined;
+    const rows = this.rowsOf(input, shape.inputs);
+    const k = options.k ?? router.topK;
+    const outputs = this.answerLength;
+    const yAt = input.length * floatBytes;
+    const choicesAt = yAt + rows * outputs * floatBytes;
+    const io = this.reserve(choicesAt + rows * Runtime.choicesBytes(k), []);
+    this.view().set(input);
+    const status = this.runtime.ask(io, rows, k, options.merge ?? router.merge, io + choicesAt, io + yAt, outputs);
+    if (status === 0) return this.copyOut(input.length, rows * outputs, options.out);
+    this.runtime.check(status);
+    this.missing = this.runtime.withdraw(router.expert, io + choicesAt, rows * k);
+    return undefined;
+  }
+  private missing: number | undefined;
+
   /** Calls `use` at a moment when all these experts are resident. */
   private async whileLoaded<T>(experts: readonly number[], options: {signal?: AbortSignal}, use: () => T): Promise<T> {
-    const pinned: number[] = [];
+    const pinned = new Set<number>();
     let result: {value: T} | undefined;
-    try {
-      await this.pump.until(() => {
-        let outcome = 0;
-        for (const expert of experts) {
-          if (pinned.includes(expert)) continue;
-          const status = this.runtime.load(expert);
-          if (status > 0) return status;
-          if (status === 0) {
-            this.runtime.pin(expert);
-            pinned.push(expert);
-          } else {
-            outcome = status;
+    return this.whileWanted(experts, async () => {
+      try {
+        await this.pump.until(() => {
+          let outcome = 0;
+          for (const expert of experts) {
+            if (pinned.has(expert)) continue;
+            const status = this.runtime.load(expert);
+            if (status > 0) return status;
+            if (status === 0) {
+              this.runtime.pin(expert);
+              pinned.add(expert);
+            } else {
+              outcome = status;
+            }
           }
-        }
-        if (outcome === 0) result = {value: use()};
-        return outcome;
-      }, options.signal);
+          if (outcome === 0) result = {value: use()};
+          return outcome;
+        }, options.signal);
+      } finally {
+        if (!this.pump.isClosed) for (const expert of pinned) this.runtime.unpin(expert);
+      }
+      return result!.value;
+    });
+  }
+
+  /** Tells the runtime in the end which of the experts nobody waits for any more. */
+  private async whileWanted<T>(experts: readonly number[], body: () => Promise<T>): Promise<T> {
+    for (const expert of experts) this.wanted.set(expert, (this.wanted.get(expert) ?? 0) + 1);
+    try {
+      return await body();
     } finally {
-      if (!this.pump.isClosed) for (const expert of pinned) this.runtime.unpin(expert);
+      for (const expert of experts) {
+        const others = this.wanted.get(expert)! - 1;
+        if (others > 0) {
+          this.wanted.set(expert, others);
+          continue;
+        }
+        this.wanted.delete(expert);
+        if (!this.pump.isClosed) this.runtime.cancel(expert);
+      }
     }
-    return result!.value;
+  }
+
+  /** Inputs and outputs of an expert that is resident or was. */
+  private shapeOf(expert: number): {inputs: number; outputs: number} {
+    let shape = this.shapes.get(expert);
+    if (!shape) {
+      const {inputs, outputs} = this.runtime.expertFacts(expert);
+      this.shapes.set(expert, (shape = {inputs, outputs}));
+    }
+    return shape;
   }
 
   /** Room for inputs and outputs that does not evict `experts`. */
@@ -256,6 +425,7 @@ export class Pack {
       try {
         this.runtime.free(this.io.address);
         this.io = {address: 0, bytes: 0};
+        this.ioView = new Float32Array(0);
         this.io = {address: this.runtime.allocate(bytes), bytes};
       } finally {
         for (const expert of experts) this.runtime.unpin(expert);
@@ -263,24 +433,35 @@ export class Pack {
     }
     return this.io.address;
   }
+  private view(): Float32Array {
+    if (this.ioView.length === 0) this.ioView = this.runtime.floats(this.io.address, this.io.bytes / floatBytes);
+    return this.ioView;
+  }
 
-  private runLoaded(expert: number, input: Float32Array, out: Float32Array | undefined): Float32Array {
-    const {inputs, outputs} = this.runtime.expertFacts(expert);
+  private rowsOf(input: Float32Array, inputs: number): number {
     const rows = input.length / inputs;
     if (!Number.isInteger(rows) || rows < 1)
       throw kimicError('InputLength', {args: [input.length, Math.max(1, Math.ceil(rows)), inputs]});
-    const yAt = input.length * floatBytes;
-    const io = this.reserve(yAt + rows * outputs * floatBytes, [expert]);
-    this.runtime.floats(io, input.length).set(input);
-    this.runtime.run(expert, io, rows, io + yAt);
-    return this.copyOut(io + yAt, rows * outputs, out);
+    return rows;
   }
 
-  private copyOut(address: number, count: number, out: Float32Array | undefined): Float32Array {
-    const result = this.runtime.floats(address, count);
-    if (!out) return result.slice();
+  private runLoaded(expert: number, input: Float32Array, out: Float32Array | undefined): Float32Array {
+    const {inputs, outputs} = this.shapeOf(expert);
+    const rows = this.rowsOf(input, inputs);
+    const yAt = input.length * floatBytes;
+    const io = this.reserve(yAt + rows * outputs * floatBytes, [expert]);
+    this.view().set(input);
+    this.runtime.run(expert, io, rows, io + yAt);
+    return this.copyOut(input.length, rows * outputs, out);
+  }
+
+  /** Copies numbers [from, from + count) of the input and output memory. */
+  private copyOut(from: number, count: number, out: Float32Array | undefined): Float32Array {
+    const view = this.view();
+    if (!out) return view.slice(from, from + count);
     if (out.length < count) throw kimicError('OutputLength', {args: [out.length, count]});
-    out.set(result);
+    if (count > 64) out.set(view.subarray(from, from + count));
+    else for (let i = 0; i < count; ++i) out[i] = view[from + i]!;
     return out;
   }
 }

@@ -1,13 +1,13 @@
 // Carries requests from the runtime to the host and answers back, for any number of operations at a time.
 import {cancelled, KimicError, kimicError} from './errors.js';
 import {link, type EngineOption} from './linker.js';
+import {demanded, prefetch, type Priority, type Reads} from './reads.js';
 import {pending, type HostRequest, type ReadRequest, type Runtime} from './runtime.js';
 import {untilAborted, type ByteSource} from './source.js';
 
 export class Pump {
-  private waiting = 0;
-  private reads = new AbortController();
-  private readsUnderWay = 0;
+  /** Operations that wait, by priority. */
+  private readonly waiting: [number, number] = [0, 0];
   private wake: (() => void) | undefined;
   private progress: Promise<void> | undefined;
   /** Host errors that the runtime knows only by number. */
@@ -17,19 +17,24 @@ export class Pump {
   constructor(
     private readonly runtime: Runtime,
     private readonly source: ByteSource,
+    private readonly reads: Reads,
     private readonly engine: EngineOption
   ) {}
 
   /** Repeats `ask` after every answer of the host until it does not say pending; throws the error that it says. */
-  async until(ask: () => number, signal?: AbortSignal): Promise<void> {
-    ++this.waiting;
+  async until(ask: () => number, signal?: AbortSignal, priority: Priority = demanded): Promise<void> {
+    ++this.waiting[priority];
     try {
       for (;;) {
         if (signal?.aborted) throw cancelled(signal);
         const status = this.guard(ask);
+        if (status === 0) return this.reads.commit();
         if (status !== pending) {
-          if (status > 0) throw this.explain(this.runtime.lastError());
-          return;
+          const error = this.explain(this.runtime.lastError());
+          if (error.kind !== 'DataLoss' && error.code !== 'PackDigest') throw error;
+          // What the cache had is gone now: try without it.
+          if (!(await this.reads.forget())) throw this.source.explain?.(error) ?? error;
+          continue;
         }
         this.dispatch();
         this.progress ??= new Promise(resolve => (this.wake = resolve));
@@ -37,9 +42,9 @@ export class Pump {
       }
     } finally {
       // Reads that nobody waits for any more are stopped; the runtime forgets them.
-      if (--this.waiting === 0 && this.readsUnderWay > 0) {
-        this.reads.abort();
-        this.reads = new AbortController();
+      if (--this.waiting[priority] === 0) {
+        this.reads.cancel(priority);
+        if (priority === demanded) this.reads.drop();
       }
     }
   }
@@ -50,16 +55,20 @@ export class Pump {
     try {
       return call();
     } catch (cause) {
-      if (!(cause instanceof WebAssembly.RuntimeError)) throw cause;
-      this.close(kimicError('RuntimeTrapped', {cause}));
-      throw this.closed;
+      throw this.trapped(cause);
     }
+  }
+  /** What to throw after a call into the runtime threw `cause`. */
+  trapped(cause: unknown): unknown {
+    if (!(cause instanceof WebAssembly.RuntimeError)) return cause;
+    this.close(kimicError('RuntimeTrapped', {cause}));
+    return this.closed;
   }
 
   /** Stops everything; whoever waits gets `error`. */
   close(error: KimicError): void {
     this.closed ??= error;
-    this.reads.abort();
+    this.reads.close();
     this.notify();
   }
   get isClosed(): boolean {
@@ -71,8 +80,10 @@ export class Pump {
     this.wake = this.progress = undefined;
   }
 
+  /** Takes what the runtime asks for; what it only fetches ahead waits until nothing else is under way. */
   private dispatch(): void {
-    for (let request; (request = this.runtime.nextRequest()); ) void this.answer(request);
+    for (let request; (request = this.runtime.nextRequest(demanded)); ) void this.answer(request);
+    if (this.reads.isIdle) for (let request; (request = this.runtime.nextRequest(prefetch)); ) void this.answer(request);
   }
 
   private async answer(request: HostRequest): Promise<void> {
@@ -100,16 +111,7 @@ export class Pump {
   }
 
   private async read(request: ReadRequest): Promise<number> {
-    const signal = this.reads.signal;
-    let bytes: Uint8Array;
-    ++this.readsUnderWay;
-    try {
-      bytes = await this.source.read(request.offset, request.length, signal);
-    } catch (failure) {
-      throw signal.aborted ? cancelled(signal) : failure;
-    } finally {
-      --this.readsUnderWay;
-    }
+    const bytes = await this.reads.read(request.offset, request.length, request.priority);
     if (this.closed) return 0;
     const delivered = bytes.subarray(0, request.length);
     this.runtime.bytes(request.address, delivered.length).set(delivered);

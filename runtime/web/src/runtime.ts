@@ -1,10 +1,12 @@
 // A typed view of the module's exports: runtime/include/kimic/Runtime.h in TypeScript.
 import {KimicError, kimicError} from './errors.js';
+import type {Priority} from './reads.js';
 import {nodeFileSystem} from './source.js';
+import {hexOf} from './trust.js';
 
 export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
 
-const abiVersion = 1;
+const abiVersion = 2;
 
 export const pending = -1;
 export const noExpert = 0xffffffff;
@@ -23,6 +25,7 @@ export interface ReadRequest {
   offset: number;
   address: number;
   length: number;
+  priority: Priority;
 }
 export interface LinkRequest {
   kind: 'link';
@@ -42,13 +45,16 @@ interface Exports {
   kimic_exchange(): number;
   kimic_create(options: number): number;
   kimic_destroy(runtime: number): void;
+  kimic_require_digest(runtime: number, digest: number): void;
   kimic_open(runtime: number): number;
-  kimic_next_request(runtime: number, request: number): number;
+  kimic_next_request(runtime: number, lowest: number, request: number): number;
   kimic_complete(runtime: number, request: number, error: number, value: number): number;
   kimic_pack_info(runtime: number, info: number): number;
   kimic_metadata(runtime: number, json: number): number;
   kimic_release_metadata(runtime: number): void;
   kimic_load(runtime: number, expert: number): number;
+  kimic_prefetch(runtime: number, expert: number): number;
+  kimic_cancel(runtime: number, expert: number): void;
   kimic_expert_info(runtime: number, expert: number, info: number): number;
   kimic_pin(runtime: number, expert: number): number;
   kimic_unpin(runtime: number, expert: number): number;
@@ -58,6 +64,17 @@ interface Exports {
   kimic_run(runtime: number, expert: number, x: number, rows: number, y: number): number;
   kimic_route(runtime: number, x: number, count: number, choices: number, chosen: number, scores: number): number;
   kimic_run_chosen(runtime: number, choices: number, count: number, merge: number, x: number, y: number): number;
+  kimic_ask(
+    runtime: number,
+    x: number,
+    rows: number,
+    count: number,
+    merge: number,
+    choices: number,
+    scores: number,
+    y: number,
+    outputs: number
+  ): number;
   kimic_stats(runtime: number, stats: number): void;
   kimic_last_error(runtime: number, error: number): void;
 }
@@ -68,6 +85,8 @@ export interface PackFacts {
   kernels: number;
   router: {expert: number; routedExperts: number; topK: number; merge: Merge; temperature: number} | undefined;
   metadataBytes: number;
+  /** SHA-256 of the pack's header in hexadecimal: the option `integrity` of this pack is `sha256-` and this. */
+  digest: string;
 }
 
 export interface ExpertFacts {
@@ -99,6 +118,9 @@ export interface Stats {
   hits: number;
   misses: number;
   evictions: number;
+  /** Experts that were fetched ahead, and how many of them were used later. */
+  prefetched: number;
+  prefetchedUsed: number;
 }
 
 const choiceBytes = 12;
@@ -171,16 +193,21 @@ export class Runtime {
   destroy(): void {
     this.exports.kimic_destroy(this.handle);
   }
+  requireDigest(digest: Uint8Array): void {
+    this.bytes(this.exchange, digest.length).set(digest);
+    this.exports.kimic_require_digest(this.handle, this.exchange);
+  }
   open(): number {
     return this.exports.kimic_open(this.handle);
   }
 
-  nextRequest(): HostRequest | undefined {
-    if (!this.exports.kimic_next_request(this.handle, this.exchange)) return undefined;
+  /** The next request of priority `lowest` or higher. */
+  nextRequest(lowest: Priority): HostRequest | undefined {
+    if (!this.exports.kimic_next_request(this.handle, lowest, this.exchange)) return undefined;
     const id = this.u32(0);
     const address = this.u64(16);
     const length = this.u32(24);
-    if (this.u32(4) === 1) return {kind: 'read', id, offset: this.u64(8), address, length};
+    if (this.u32(4) === 1) return {kind: 'read', id, offset: this.u64(8), address, length, priority: this.u32(40) as Priority};
     return {kind: 'link', id, address, length, firstKernel: this.u32(28), kernelCount: this.u32(32)};
   }
   complete(request: number, error: number, value: number): void {
@@ -205,6 +232,7 @@ export class Runtime {
               temperature: this.f32(32),
             },
       metadataBytes: this.u32(36),
+      digest: hexOf(this.bytes(this.exchange + 40, 32)),
     };
   }
 
@@ -221,6 +249,12 @@ export class Runtime {
 
   load(expert: number): number {
     return this.exports.kimic_load(this.handle, expert);
+  }
+  prefetch(expert: number): number {
+    return this.exports.kimic_prefetch(this.handle, expert);
+  }
+  cancel(expert: number): void {
+    this.exports.kimic_cancel(this.handle, expert);
   }
   expertFacts(expert: number): ExpertFacts {
     this.check(this.exports.kimic_expert_info(this.handle, expert, this.exchange));
@@ -284,6 +318,19 @@ export class Runtime {
     this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, mergeNames.indexOf(merge), x, y));
   }
 
+  /** 0, or the status with which nothing was computed. `y` gets `outputs` numbers per row. */
+  ask(x: number, rows: number, count: number, merge: Merge, choices: number, y: number, outputs: number): number {
+    return this.exports.kimic_ask(this.handle, x, rows, count, mergeNames.indexOf(merge), choices, 0, y, outputs);
+  }
+
+  /** Takes back the loads that ask() started; gives one of the experts that are missing. */
+  withdraw(router: number, choices: number, count: number): number {
+    const experts = Array.from({length: count}, (_, i) => this.data.getUint32(choices + i * choiceBytes, true));
+    const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
+    for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
+    return absent ?? router;
+  }
+
   stats(): Stats {
     this.exports.kimic_stats(this.handle, this.exchange);
     return {
@@ -296,6 +343,8 @@ export class Runtime {
       hits: this.u64(40),
       misses: this.u64(48),
       evictions: this.u64(56),
+      prefetched: this.u32(64),
+      prefetchedUsed: this.u32(68),
     };
   }
 }

@@ -1,24 +1,38 @@
-// Where a pack's bytes come from: memory, a file, a Blob or a server with ranges.
+// Where a pack's bytes come from: memory, a file, a Blob, a server with ranges (http.ts), or whatever the caller has.
 import {cancelled, kimicError} from './errors.js';
+import {UrlSource, type NetworkOptions} from './http.js';
+import {requireVoucher, type TrustOptions} from './trust.js';
 
-/** Bytes of one immutable file. */
+/** Bytes of one immutable file. Several reads may be under way at a time. */
 export interface ByteSource {
   /** Bytes [offset, offset + length), fewer only where the file ends. */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Bytes that were read turned out wrong: the source may know a better reason. */
+  explain?(error: Error): Error;
   /** Frees what the source holds. */
   close?(): void | Promise<void>;
 }
 
-export type Source = string | URL | Blob | ArrayBuffer | Uint8Array | ByteSource;
+/** Bytes; a Blob or File; a handle of a file (Node's, or of the browser's file systems); a URL; in Node a path. */
+export type Source =
+  | string
+  | URL
+  | Blob
+  | ArrayBuffer
+  | Uint8Array
+  | FileSystemFileHandle
+  | import('node:fs/promises').FileHandle
+  | ByteSource;
 
 export interface SourceOptions {
   /** Used instead of the global one. */
   fetch?: typeof fetch;
   /** The most that is read of a server that ignores ranges; default 64 MiB. */
   maxWholeBytes?: number;
+  network?: NetworkOptions;
 }
 
-class MemorySource implements ByteSource {
+export class MemorySource implements ByteSource {
   constructor(private readonly bytes: Uint8Array) {}
   async read(offset: number, length: number): Promise<Uint8Array> {
     return this.bytes.subarray(offset, offset + length);
@@ -26,9 +40,13 @@ class MemorySource implements ByteSource {
 }
 
 class BlobSource implements ByteSource {
-  constructor(private readonly blob: Blob) {}
+  private readonly blob: Promise<Blob>;
+  constructor(blob: Blob | Promise<Blob>) {
+    this.blob = Promise.resolve(blob);
+    this.blob.catch(() => undefined); // reported by the first read
+  }
   async read(offset: number, length: number): Promise<Uint8Array> {
-    return new Uint8Array(await this.blob.slice(offset, offset + length).arrayBuffer());
+    return new Uint8Array(await (await this.blob).slice(offset, offset + length).arrayBuffer());
   }
 }
 
@@ -44,10 +62,11 @@ export function nodeFileSystem(): Promise<typeof import('node:fs')> | undefined 
 }
 
 class FileSource implements ByteSource {
-  private handle: Promise<import('node:fs/promises').FileHandle>;
-  constructor(fileSystem: Promise<typeof import('node:fs')>, path: string | URL) {
-    this.handle = fileSystem.then(fs => fs.promises.open(path, 'r'));
-    this.handle.catch(() => undefined); // reported by the first read
+  constructor(
+    private readonly handle: Promise<import('node:fs/promises').FileHandle>,
+    private readonly isOwned: boolean
+  ) {
+    handle.catch(() => undefined); // reported by the first read
   }
   async read(offset: number, length: number): Promise<Uint8Array> {
     const handle = await this.handle;
@@ -61,96 +80,35 @@ class FileSource implements ByteSource {
     return buffer.subarray(0, filled);
   }
   async close(): Promise<void> {
-    await this.handle.then(handle => handle.close()).catch(() => undefined);
+    if (this.isOwned) await this.handle.then(handle => handle.close()).catch(() => undefined);
   }
 }
 
-/** Reads a body of at most `limit` bytes; undefined if it is longer. */
-async function readBody(response: Response, limit: number): Promise<Uint8Array | undefined> {
-  const announced = Number(response.headers.get('content-length') ?? 0);
-  if (announced > limit && !response.headers.get('content-encoding')) {
-    await response.body?.cancel();
-    return undefined;
-  }
-  const pieces: Uint8Array[] = [];
-  let total = 0;
-  const reader = response.body?.getReader();
-  for (;;) {
-    const piece = await reader?.read();
-    if (!piece || piece.done) break;
-    total += piece.value.length;
-    if (total > limit) {
-      await reader?.cancel();
-      return undefined;
-    }
-    pieces.push(piece.value);
-  }
-  if (pieces.length === 1) return pieces[0];
-  const whole = new Uint8Array(total);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
+/** The address, if the source is one that has to be fetched; strings that are none are paths in Node. */
+function urlOf(source: Source): string | undefined {
+  if (typeof source !== 'string' && !(source instanceof URL)) return undefined;
+  const text = String(source);
+  return nodeFileSystem() && !/^(https?|blob|data):/i.test(text) ? undefined : text;
 }
 
-class UrlSource implements ByteSource {
-  private whole: MemorySource | undefined;
-  private version: string | null | undefined;
-  constructor(
-    private readonly url: string,
-    private readonly fetch_: typeof fetch,
-    private readonly maxWholeBytes: number
-  ) {}
-
-  async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
-    if (this.whole) return this.whole.read(offset, length);
-    // A plain range `a-b` needs no CORS preflight; the length of the file is not needed.
-    const response = await this.fetch_(this.url, {
-      headers: {Range: `bytes=${offset}-${offset + length - 1}`},
-      ...(signal ? {signal} : {}),
-    });
-    if (response.status !== 206 && response.status !== 200) {
-      await response.body?.cancel();
-      throw kimicError('HttpStatus', {args: [response.status, offset, length], subject: this.url});
-    }
-    const version = response.headers.get('etag') ?? response.headers.get('last-modified');
-    if (this.version === undefined) this.version = version;
-    if (version !== this.version) {
-      await response.body?.cancel();
-      throw kimicError('PackChanged', {subject: this.url, hint: 'open it again'});
-    }
-    if (response.status === 200) {
-      const whole = await readBody(response, this.maxWholeBytes);
-      if (!whole)
-        throw kimicError('RangeIgnored', {
-          args: [this.maxWholeBytes],
-          subject: this.url,
-          hint: 'serve it from a server that answers range requests with status 206, or raise maxWholeBytes',
-        });
-      this.whole = new MemorySource(whole);
-      return this.whole.read(offset, length);
-    }
-    const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '');
-    const bytes = range && Number(range[1]) !== offset ? undefined : await readBody(response, length);
-    if (!bytes) throw kimicError('SourceReadFailed', {args: [0, offset, length], subject: this.url});
-    return bytes;
-  }
-}
-
-/** The source's bytes behind one interface. Strings are URLs; in Node also paths of files. */
-export function sourceOf(source: Source, options: SourceOptions = {}): ByteSource {
+/** The source's bytes behind one interface. */
+export function sourceOf(source: Source, options: SourceOptions & TrustOptions = {}): ByteSource {
   if (source instanceof ArrayBuffer) return new MemorySource(new Uint8Array(source));
   if (source instanceof Uint8Array) return new MemorySource(source);
   if (typeof Blob !== 'undefined' && source instanceof Blob) return new BlobSource(source);
-  if (typeof source === 'string' || source instanceof URL) {
-    const text = String(source);
-    const fileSystem = nodeFileSystem();
-    if (fileSystem && !/^(https?|blob|data):/i.test(text))
-      return new FileSource(fileSystem, /^file:/i.test(text) ? new URL(text) : text);
+  const url = urlOf(source);
+  if (url !== undefined) {
     const fetch_ = options.fetch ?? globalThis.fetch?.bind(globalThis);
-    if (fetch_) return new UrlSource(text, fetch_, options.maxWholeBytes ?? 64 << 20);
+    const vouch = (address: string) => requireVoucher(address, options);
+    vouch(url);
+    if (fetch_) return new UrlSource(url, fetch_, options.maxWholeBytes ?? 64 << 20, options.network, vouch);
+  } else if (typeof source === 'string' || source instanceof URL) {
+    const path = /^file:/i.test(String(source)) ? new URL(source) : source;
+    return new FileSource(nodeFileSystem()!.then(fs => fs.promises.open(path, 'r')), true);
+  } else if (typeof (source as FileSystemFileHandle | undefined)?.getFile === 'function') {
+    return new BlobSource((source as FileSystemFileHandle).getFile());
+  } else if (typeof (source as import('node:fs/promises').FileHandle | undefined)?.fd === 'number') {
+    return new FileSource(Promise.resolve(source as import('node:fs/promises').FileHandle), false);
   } else if (typeof (source as ByteSource | undefined)?.read === 'function') {
     return source as ByteSource;
   }

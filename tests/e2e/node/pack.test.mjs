@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import test from 'node:test';
-import {importKimic, packPath} from '../setup.mjs';
+import {importKimic, packPath, vectorsOf} from '../setup.mjs';
 
 const {open, KimicError} = await importKimic();
 const path = packPath('demo');
 const bytes = new Uint8Array(await readFile(path));
+const randomBytes = new Uint8Array(await readFile(packPath('random')));
 const row = new Float32Array(64).fill(0.25);
 
 /** A source that answers only when told, and knows what was cancelled. */
@@ -206,4 +207,145 @@ test('a thousand packs opened and disposed of leave nothing behind', async () =>
   const before = process.memoryUsage().rss;
   for (let i = 0; i < 900; ++i) await cycle();
   assert.ok(process.memoryUsage().rss - before < 200e6, `${(process.memoryUsage().rss - before) / 1e6} MB more`);
+});
+
+test('ask computes what routing, running and merging do', async () => {
+  const vectors = await vectorsOf('demo');
+  const pack = await open(path);
+  const input = i => Float32Array.from({length: 64}, (_, j) => Math.sin(i * 64 + j));
+  const k = Math.min(2, pack.info.router.routedExperts);
+  for (const merge of ['average', 'weighted', 'best'])
+    for (let i = 0; i < 8; ++i) {
+      const {output} = await pack.runRouted(input(i), {k, merge});
+      assert.deepEqual(await pack.ask(input(i), {k, merge}), output);
+      assert.deepEqual(pack.askSync(input(i), {k, merge}), output);
+    }
+  assert.ok(vectors.routes.length > 0);
+  await pack.dispose();
+});
+
+test('ask answers many rows at once', async () => {
+  const pack = await open(path);
+  const rows = Float32Array.from({length: 64 * 10}, (_, i) => Math.cos(i));
+  const answers = await pack.ask(rows, {k: 2});
+  const outputs = answers.length / 10;
+  for (let row = 0; row < 10; ++row)
+    assert.deepEqual(answers.subarray(row * outputs, (row + 1) * outputs), await pack.ask(rows.subarray(64 * row, 64 * row + 64), {k: 2}));
+  await pack.dispose();
+});
+
+test('ask into an array of the caller makes no other', async () => {
+  const pack = await open(path);
+  const first = await pack.ask(row);
+  const out = new Float32Array(first.length);
+  assert.equal(pack.askSync(row, {out}), out);
+  assert.deepEqual(out, first);
+  assert.throws(() => pack.askSync(row, {out: out.subarray(1)}), {code: 'OutputLength'});
+  await pack.dispose();
+});
+
+test('ask at once needs everything resident, and says what is missing', async () => {
+  const pack = await open(path);
+  assert.throws(() => pack.askSync(row), {code: 'ExpertNotResident', args: [pack.info.router.expert]});
+  const {choices} = await pack.runRouted(row, {k: 2});
+  await pack.ask(row, {k: 2});
+  pack.evict(choices[1].expert);
+  assert.throws(() => pack.askSync(row, {k: 2}), {code: 'ExpertNotResident', args: [choices[1].expert]});
+  assert.equal((await pack.ask(row, {k: 2})).length, (await pack.ask(row, {k: 1})).length);
+  await assert.rejects(pack.ask(row, {k: 99}), {code: 'TooManyChoices'});
+  await assert.rejects(pack.ask(row.subarray(1)), {code: 'InputLength'});
+  await assert.rejects(pack.ask(row, {signal: AbortSignal.abort()}), {code: 'OperationCancelled'});
+  await pack.dispose();
+  await assert.rejects(pack.ask(row), {code: 'PackDisposed'});
+});
+
+test('prefetched experts run at once', async () => {
+  const pack = await open(path);
+  assert.equal(await pack.prefetch([3, 4, 5]), 3);
+  assert.equal(pack.runSync(4, row).length > 0, true);
+  assert.equal(pack.stats.prefetched, 3);
+  await pack.run(4, row);
+  assert.equal(pack.stats.prefetchedUsed, 1);
+  await pack.dispose();
+});
+
+test('prefetching waits until nothing else is read', async () => {
+  const order = [];
+  const source = {
+    async read(offset, length) {
+      order.push(offset);
+      await new Promise(resolve => setTimeout(resolve, 5));
+      return randomBytes.subarray(offset, offset + length);
+    },
+  };
+  const pack = await open(source, {engine: 'generic'});
+  await pack.load([10, 100]);
+  const ends = [];
+  order.length = 0;
+  const loading = pack.load([20]).then(() => ends.push('load'));
+  await new Promise(setImmediate);
+  await Promise.all([loading, pack.prefetch([140]).then(() => ends.push('prefetch'))]);
+  assert.deepEqual(ends, ['load', 'prefetch']);
+  assert.ok(order.indexOf(Math.max(...order)) > 0); // expert 140 lies behind expert 20
+  await pack.dispose();
+});
+
+test('prefetching more than fits is no error and evicts nothing that was used', async () => {
+  const pack = await open(packPath('random'), {memory: {maxBytes: 400_000}, engine: 'generic'});
+  await pack.load([0, 1, 2]);
+  const all = Array.from({length: pack.info.experts}, (_, expert) => expert);
+  const resident = await pack.prefetch(all);
+  assert.ok(resident > 3);
+  for (const expert of [0, 1, 2]) pack.runSync(expert, new Float32Array((await pack.expertInfo(expert)).inputs));
+  assert.ok(pack.stats.arenaPeak <= 400_000);
+  await pack.dispose();
+});
+
+test('prefetching can be cancelled and leaves nothing', async () => {
+  const source = slowSource();
+  const pack = await open(source);
+  await pack.run(0, row);
+  const used = pack.stats.arenaUsed;
+  source.isSlow = true;
+  const controller = new AbortController();
+  const fetching = pack.prefetch([6, 7, 8], {signal: controller.signal});
+  await tick();
+  const start = performance.now();
+  controller.abort();
+  await assert.rejects(fetching, {code: 'OperationCancelled'});
+  assert.ok(performance.now() - start < 50);
+  await tick();
+  source.isSlow = false;
+  assert.equal(await pack.prefetch([]), 0);
+  await pack.run(0, row);
+  assert.ok(pack.stats.arenaUsed <= used + 100, `${pack.stats.arenaUsed - used} bytes are left`);
+  await pack.dispose();
+});
+
+test('a prefetch that fails is no error', async () => {
+  let isDown = false;
+  const source = {
+    read: async (offset, length) => {
+      if (isDown) throw new Error('down');
+      return bytes.subarray(offset, offset + length);
+    },
+  };
+  const pack = await open(source);
+  isDown = true;
+  assert.equal(await pack.prefetch([9]), 0);
+  isDown = false;
+  assert.equal(await pack.prefetch([9]), 1);
+  await pack.dispose();
+});
+
+test('warming up calls every kernel often and changes no answer', async () => {
+  const pack = await open(path);
+  const before = await pack.run(0, row);
+  const report = await pack.warmUp({experts: [0, 1, 2], budgetMs: 200});
+  assert.ok(report.ms < 400, `${report.ms} ms`);
+  assert.ok(report.kernels.length >= 1);
+  for (const {calls, before: first, after} of report.kernels) assert.ok(calls >= 1000 && after <= first && after > 0);
+  assert.deepEqual(await pack.run(0, row), before);
+  await assert.rejects(pack.warmUp({signal: AbortSignal.abort()}), {code: 'OperationCancelled'});
+  await pack.dispose();
 });
