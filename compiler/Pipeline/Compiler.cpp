@@ -543,10 +543,11 @@ private:
     return expert;
   }
 
-  /// Kernel ids: distinct signatures in order of first use.
+  /// Kernel ids: distinct signatures in order of first use, the router's first, because a pack is read from there on.
   void findKernels() {
     std::map<std::vector<std::uint8_t>, std::uint32_t> ids;
-    for (std::size_t id = 0; id < experts.size(); ++id) {
+    for (std::size_t i = 0; i < experts.size(); ++i) {
+      const std::size_t id = !set.router ? i : i ? i - 1 : experts.size() - 1;
       const quant::Signature &signature = experts[id].signature;
       auto [found, isNew] = ids.try_emplace(quant::encode(signature), static_cast<std::uint32_t>(signatures.size()));
       if (isNew) {
@@ -563,21 +564,12 @@ private:
 
   static constexpr abi::Variant kVariants[] = {abi::Variant::Scalar, abi::Variant::Simd128};
 
-  /// The smallest groups whose rows fit the root, beside those of the leaves (pack-v1, "Root").
-  std::uint8_t groupLog2() const {
-    std::size_t leafRows = (experts.size() >> pack::kMinLeafLog2) + 1;
-    std::size_t room = pack::kFirstReadBytes - pack::kHeaderBytes - pack::kRootFixedBytes;
-    for (std::uint8_t log2 = pack::kMinGroupLog2; log2 < pack::kMaxGroupLog2; ++log2) {
-      std::size_t groupRows = ((signatures.size() >> log2) + 1) * (1 + std::size(kVariants));
-      if ((leafRows + groupRows) * pack::kBlockRowBytes <= room)
-        return log2;
-    }
-    return pack::kMaxGroupLog2;
-  }
-
   Result<void, Diagnostic> emitModules() {
     auto kernels = static_cast<std::uint32_t>(signatures.size());
-    contents.groupLog2 = groupLog2();
+    std::uint8_t variants = 0;
+    for (abi::Variant variant : kVariants)
+      variants |= static_cast<std::uint8_t>(1u << pack::variantIndex(variant));
+    contents.groupLog2 = pack::smallestGroupLog2(static_cast<std::uint32_t>(experts.size()), kernels, variants);
     std::uint32_t perGroup = 1u << contents.groupLog2;
     std::size_t groups = (kernels + perGroup - 1) / perGroup, count = groups * std::size(kVariants);
     for (abi::Variant variant : kVariants)
@@ -630,7 +622,6 @@ private:
     }
     if (const auto &router = set.router) {
       pack::Router &entry = contents.router.emplace();
-      entry.expert = static_cast<std::uint32_t>(experts.size() - 1);
       entry.routed = static_cast<std::uint32_t>(router->experts.size());
       entry.head = static_cast<pack::Head>(router->head);
       entry.strategy = static_cast<pack::Strategy>(router->strategy);
@@ -658,22 +649,33 @@ private:
     KIMIC_ASSIGN(pack::Header header, pack::parseHeader(file));
     KIMIC_ASSIGN(pack::Root root, pack::parseRoot(header, file.subspan(header.root.offset, header.root.length)));
     report.packBytes = file.size();
+    KIMIC_ASSIGN(std::vector<pack::BlockRef> rows, pack::leafRows(header, root, file));
     std::map<std::uint64_t, std::uint32_t> distinct; // stored length by offset
-    for (std::uint32_t leaf = 0; leaf < root.leaves.size(); ++leaf) {
-      const pack::BlockRef &block = root.leaves[leaf];
-      std::vector<std::uint8_t> raw(block.rawLength);
-      KIMIC_TRY(pack::decodeBlock(block, file.subspan(block.offset, block.storedLength), raw));
-      KIMIC_ASSIGN(pack::Leaf entries, pack::parseLeaf(header, leaf, raw));
-      for (std::uint32_t i = 0; i < entries.size(); ++i) {
-        const pack::BlockRef &data = entries[i].data;
-        ExpertReport &expert = report.experts[header.firstExpert(leaf) + i];
-        expert.storedBytes = data.storedLength;
-        expert.isCompressed = data.codec != pack::Codec::Stored;
+    auto add = [&](std::uint32_t number, const pack::BlockRef &data, std::uint32_t base) {
+      ExpertReport &expert = report.experts[number];
+      const std::vector<std::uint8_t> &raw = contents.experts[number].parameters;
+      pack::DataBlock block{data.codec, data.storedLength, data.rawLength, {}, {}, base};
+      expert.storedBytes = data.storedLength;
+      expert.codec = pack::nameOf(data.codec);
+      expert.codecReason = pack::reasonFor(block, raw);
+      if (data.codec == pack::Codec::Delta)
+        expert.base = report.experts[base].id;
+      expert.entropyBits = pack::entropyOf(raw);
+      if (data.storedLength)
         distinct[data.offset] = data.storedLength;
-        report.floatBytes += expert.floatBytes;
-        report.blockBytes += expert.blockBytes;
-      }
+      report.floatBytes += expert.floatBytes;
+      report.blockBytes += expert.blockBytes;
+    };
+    for (std::uint32_t leaf = 0; leaf < header.leafCount(); ++leaf) {
+      std::vector<std::uint8_t> raw(rows[leaf].rawLength);
+      KIMIC_TRY(pack::decodeBlock(rows[leaf], file.subspan(rows[leaf].offset, rows[leaf].storedLength), raw));
+      KIMIC_ASSIGN(pack::Leaf entries, pack::parseLeaf(header, leaf, raw));
+      std::uint32_t number = header.firstExpert(leaf);
+      for (const pack::LeafEntry &entry : entries.entries)
+        add(number++, entry.data, entry.base);
     }
+    if (root.router)
+      add(header.listed(), root.routerEntry.data, pack::kNoExpert);
     for (auto [offset, length] : distinct)
       report.storedBytes += length;
     for (ModuleReport &module : report.modules) {

@@ -197,7 +197,13 @@ std::string toJson(const Report &report, int indent) {
     entry["bytesPerParameter"] =
         number(expert.parameters ? static_cast<double>(expert.weightBytes) / static_cast<double>(expert.parameters) : 0);
     entry["storedBytes"] = expert.storedBytes;
-    entry["codec"] = expert.isCompressed ? "lz4" : "stored";
+    entry["codec"] = expert.codec;
+    entry["codecReason"] = expert.codecReason;
+    if (!expert.base.empty())
+      entry["base"] = expert.base;
+    entry["bitsPerParameter"] = number(8.0 * expert.storedBytes / static_cast<double>(expert.parameters));
+    entry["entropyPerParameter"] =
+        number(expert.entropyBits * expert.blockBytes / static_cast<double>(expert.parameters));
     entry.update(accuracy(expert));
     addDetails(entry, expert);
     entry["warnings"] = expert.warnings;

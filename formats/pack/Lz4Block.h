@@ -15,7 +15,8 @@ namespace kimic::pack {
 Result<void> decodeLz4(std::span<const std::uint8_t> block, std::span<std::uint8_t> output);
 
 /// The LZ4 block of `raw`, or an empty vector if it would not be smaller than `raw`. Deterministic for one version of
-/// liblz4. REQUIRES: raw.size() <= kMaxBlockBytes.
-std::vector<std::uint8_t> encodeLz4(std::span<const std::uint8_t> raw);
+/// liblz4. From 4 KiB on the block is given up if LZ4's fast compressor needs more than `worthwhile` bytes.
+/// REQUIRES: raw.size() <= kMaxBlockBytes.
+std::vector<std::uint8_t> encodeLz4(std::span<const std::uint8_t> raw, std::size_t worthwhile = SIZE_MAX);
 
 } // namespace kimic::pack

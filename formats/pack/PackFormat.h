@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace kimic::pack {
@@ -23,25 +24,32 @@ inline constexpr std::uint16_t kMinor = 0;
 inline constexpr std::uint8_t kHashSha256 = 1;
 
 inline constexpr std::size_t kHeaderBytes = 256;
+inline constexpr std::size_t kSignatureSlots = 4;
+inline constexpr std::size_t kSignatureSlotBytes = 96; ///< public key, 32, and signature, 64
+inline constexpr std::size_t kRootOffset = kHeaderBytes + kSignatureSlots * kSignatureSlotBytes;
 inline constexpr std::size_t kAlignment = 64;         ///< of every block
 inline constexpr std::size_t kFirstReadBytes = 16384; ///< the root ends within them
 
-// pack-v1 §9, "Limits".
+// pack-v1 §10, "Limits".
 inline constexpr std::uint64_t kMaxFileBytes = (std::uint64_t{1} << 53) - 1;
 inline constexpr std::uint32_t kMaxBlockBytes = 16u << 20; ///< raw, of any block
 inline constexpr std::uint32_t kMaxMetaBytes = 4u << 20;   ///< raw
 inline constexpr std::uint32_t kMaxExperts = 1u << 24;
 inline constexpr std::uint32_t kMaxKernels = 65536;
-inline constexpr std::uint8_t kMinLeafLog2 = 8, kMaxLeafLog2 = 16;
+inline constexpr std::uint8_t kMinLeafLog2 = 6, kMaxLeafLog2 = 9;
 inline constexpr std::uint8_t kMinGroupLog2 = 6, kMaxGroupLog2 = 8;
+inline constexpr std::uint8_t kMaxBranchLog2 = 8; ///< 0: no branches
+inline constexpr std::uint8_t kMaxTransitions = 16;
 
 /// Offsets of header fields, pack-v1 §3; they are also the first arguments of errors about these fields.
-inline constexpr std::size_t kVariantsAt = 25, kLeafLog2At = 26, kGroupLog2At = 27, kExpertsAt = 28, kKernelsAt = 32,
-                             kDataBlocksAt = 36, kDataRawLengthAt = 40, kLengthsAt = 48, kReservedAt = 96,
-                             kRootHashAt = 192, kHeaderHashAt = 224;
+inline constexpr std::size_t kVariantsAt = 25, kLeafLog2At = 26, kGroupLog2At = 27, kBranchLog2At = 28, kRouterAt = 29,
+                             kTransitionsAt = 30, kExpertsAt = 32, kKernelsAt = 36, kDataBlocksAt = 40,
+                             kDataRawLengthAt = 48, kLengthsAt = 56, kContentIdAt = 128, kRootHashAt = 192,
+                             kHeaderHashAt = 224;
 
-inline constexpr std::size_t kRootFixedBytes = 76; ///< router record and meta row
+inline constexpr std::size_t kRouterBytes = 64; ///< router record
 inline constexpr std::size_t kBlockRowBytes = 44;
+inline constexpr std::size_t kBranchRowBytes = 40;
 
 inline constexpr unsigned kVariantCount = 3;
 /// Index of a variant in arrays and its bit in Header::variants: 0 scalar, 1 simd128, 2 relaxed.
@@ -50,8 +58,17 @@ constexpr abi::Variant variantAt(unsigned index) { return static_cast<abi::Varia
 
 enum class Codec : std::uint8_t {
   Stored = 0,
-  Lz4 = 1, ///< one LZ4 block, smaller than the raw bytes
+  Lz4 = 1,    ///< one LZ4 block, smaller than the raw bytes
+  Sparse = 2, ///< differences from zero weights
+  Delta = 3,  ///< differences from the raw bytes of another data block
+  Zero = 4,   ///< no bytes: all raw bytes are 0
 };
+inline constexpr unsigned kCodecCount = 5;
+
+constexpr const char *nameOf(Codec codec) {
+  constexpr const char *kNames[kCodecCount] = {"stored", "lz4", "sparse", "delta", "zero"};
+  return kNames[static_cast<unsigned>(codec)];
+}
 
 enum class Head : std::uint8_t { Softmax = 0 };
 enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1 };
@@ -62,7 +79,7 @@ constexpr std::uint64_t alignUp(std::uint64_t offset) {
 }
 
 /// The most raw bytes that `storedLength` bytes may stand for: LZ4's largest ratio, so nothing honest is refused and a
-/// bomb needs 1/255 of its size in stored bytes.
+/// bomb needs 1/255 of its size in stored bytes. Codec::Zero is apart.
 constexpr std::uint64_t maxRawLength(std::uint64_t storedLength) { return 255 * storedLength + 64; }
 
 /// Where a block lies in the file and what it must be.
@@ -94,40 +111,75 @@ struct Header {
   std::uint8_t variants = 0; ///< bit variantIndex(v) is set if every kernel group has a module of variant v
   std::uint8_t leafLog2 = kMinLeafLog2;
   std::uint8_t groupLog2 = kMinGroupLog2;
-  std::uint32_t experts = 0;
+  std::uint8_t branchLog2 = 0;  ///< 0: the root has the rows of all leaves
+  std::uint8_t routers = 0;     ///< 1 if the last expert is the router, else 0
+  std::uint8_t transitions = 0; ///< most next experts of an entry
+  std::uint32_t experts = 0;    ///< the router included
   std::uint32_t kernels = 0;
-  std::uint32_t dataBlocks = 0;                               ///< distinct ones
-  std::uint64_t dataRawLength = 0;                            ///< sum over the distinct data blocks
-  Section root, leaves, meta, kernelBlocks, data, extensions; ///< in file order
-  Digest rootSha256{};
+  std::uint32_t dataBlocks = 0;    ///< distinct ones in the data section
+  std::uint64_t dataRawLength = 0; ///< sum over the distinct data blocks
+  /// In file order. kernelBlocks are those of groups 1 and up, except scalar modules.
+  Section root, first, leaves, data, kernelBlocks, scalar, meta, extensions;
+  Digest contentId{}, rootSha256{};
 
-  std::uint64_t fileBytes() const { return extensions.length ? extensions.end() : data.end(); }
-  std::uint32_t leafCount() const { return ((experts - 1) >> leafLog2) + 1; }
+  std::uint64_t fileBytes() const { return extensions.length ? extensions.end() : meta.end(); }
+  /// Experts that have entries in leaves: all but the router.
+  std::uint32_t listed() const { return experts - routers; }
+  std::uint32_t leafCount() const { return ((listed() - 1) >> leafLog2) + 1; }
+  /// REQUIRES: branchLog2 is not 0.
+  std::uint32_t branchCount() const { return ((leafCount() - 1) >> branchLog2) + 1; }
   std::uint32_t groupCount() const { return ((kernels - 1) >> groupLog2) + 1; }
   std::uint32_t leafOf(std::uint32_t expert) const { return expert >> leafLog2; }
   std::uint32_t groupOf(std::uint32_t kernel) const { return kernel >> groupLog2; }
   /// First expert of a leaf, and how many it holds.
   std::uint32_t firstExpert(std::uint32_t leaf) const { return leaf << leafLog2; }
-  std::uint32_t expertsIn(std::uint32_t leaf) const;
+  std::uint32_t expertsIn(std::uint32_t leaf) const { return partOf(listed(), firstExpert(leaf), leafLog2); }
+  /// First leaf of a branch, and how many it holds.
+  std::uint32_t firstLeaf(std::uint32_t branch) const { return branch << branchLog2; }
+  std::uint32_t leavesIn(std::uint32_t branch) const { return partOf(leafCount(), firstLeaf(branch), branchLog2); }
   /// First kernel of a group (export `k0` of its modules), and how many it holds.
   std::uint32_t firstKernel(std::uint32_t group) const { return group << groupLog2; }
-  std::uint32_t kernelsIn(std::uint32_t group) const;
+  std::uint32_t kernelsIn(std::uint32_t group) const { return partOf(kernels, firstKernel(group), groupLog2); }
   bool hasVariant(abi::Variant variant) const { return (variants >> variantIndex(variant) & 1) != 0; }
+  /// Bytes of the root as the counts want it. REQUIRES: counts within their limits.
+  std::uint64_t rootBytes() const;
+
+private:
+  static std::uint32_t partOf(std::uint32_t all, std::uint32_t first, std::uint8_t log2) {
+    return all - first < (1u << log2) ? all - first : 1u << log2;
+  }
 };
 
-inline std::uint32_t Header::expertsIn(std::uint32_t leaf) const {
-  std::uint32_t left = experts - firstExpert(leaf);
-  return left < (1u << leafLog2) ? left : 1u << leafLog2;
+inline std::uint64_t Header::rootBytes() const {
+  std::uint64_t modules = 0;
+  for (unsigned index = 0; index < kVariantCount; ++index)
+    modules += variants >> index & 1;
+  const std::uint64_t rows = groupCount() * (1 + modules) + routers + 1 + (branchLog2 ? 0 : leafCount());
+  return kRouterBytes + kBlockRowBytes * rows + (branchLog2 ? kBranchRowBytes * std::uint64_t{branchCount()} : 0);
 }
 
-inline std::uint32_t Header::kernelsIn(std::uint32_t group) const {
-  std::uint32_t left = kernels - firstKernel(group);
-  return left < (1u << groupLog2) ? left : 1u << groupLog2;
-}
+/// Who claims to have signed a pack, pack-v1 §3, "Signatures". Whether it is true is not known here.
+struct SignatureSlot {
+  std::array<std::uint8_t, 32> publicKey{};
+  std::array<std::uint8_t, 64> signature{};
 
-/// pack-v1 §4.1. Output n of the router's network is the score of expert n.
+  friend bool operator==(const SignatureSlot &, const SignatureSlot &) = default;
+};
+
+/// What every expert has, in a leaf or, for the router, in the root.
+struct ExpertEntry {
+  std::uint32_t kernel = 0;
+  Domain domain = Domain::Reasoning;
+  std::uint8_t flags = 0;        ///< no bits are defined
+  float confidenceThreshold = 0; ///< 0..1
+  BlockRef data;                 ///< the parameter block; rawLength >= Layout::parameterBytes of the kernel's signature
+
+  friend bool operator==(const ExpertEntry &, const ExpertEntry &) = default;
+};
+
+/// pack-v1 §4, "Router record". Output n of the router's network is the score of expert n. The router's own network is
+/// the last expert.
 struct Router {
-  std::uint32_t expert = 0; ///< the router's own network; always the last expert
   std::uint32_t routed = 0; ///< experts 0 .. routed-1 can be chosen
   Head head = Head::Softmax;
   Strategy strategy = Strategy::Top1;
@@ -145,25 +197,48 @@ struct KernelGroup {
   const BlockRef &module(abi::Variant variant) const { return modules[variantIndex(variant)]; }
 };
 
+/// The rows of some leaves, in order, and where those leaves end.
+struct Branch {
+  BlockRef block; ///< the rows as a block of the file
+  std::uint64_t end = 0;
+};
+
 /// pack-v1 §4.
 struct Root {
   std::optional<Router> router;
+  ExpertEntry routerEntry; ///< meaningful if there is a router
   BlockRef meta;
-  std::vector<BlockRef> leaves;
+  std::vector<BlockRef> leaves; ///< empty if there are branches
+  std::vector<Branch> branches; ///< empty if there are none
   std::vector<KernelGroup> groups;
 };
 
-/// One expert, pack-v1 §5. Its id is Header::firstExpert(leaf) plus its index in the leaf.
-struct LeafEntry {
-  std::uint32_t kernel = 0;
-  Domain domain = Domain::Reasoning;
-  std::uint8_t flags = 0;        ///< no bits are defined
-  float confidenceThreshold = 0; ///< 0..1
-  BlockRef data;                 ///< the parameter block; rawLength >= Layout::parameterBytes of the kernel's signature
+/// An expert that often follows another one.
+struct Transition {
+  std::uint32_t expert = 0;
+  std::uint8_t chance = 0; ///< about 256 times its probability, 1..255
+
+  friend bool operator==(const Transition &, const Transition &) = default;
+};
+
+inline constexpr std::uint32_t kNoExpert = 0xFFFFFFFFu;
+
+/// One listed expert, pack-v1 §5. Its number is Header::firstExpert(leaf) plus its index in the leaf.
+struct LeafEntry : ExpertEntry {
+  std::uint32_t base = kNoExpert;             ///< Codec::Delta: the expert from whose raw bytes `data` differs
+  std::uint32_t firstNext = 0, nextCount = 0; ///< its next experts, in Leaf::next
 
   friend bool operator==(const LeafEntry &, const LeafEntry &) = default;
 };
 
-using Leaf = std::vector<LeafEntry>;
+struct Leaf {
+  std::vector<LeafEntry> entries;
+  std::vector<Transition> next; ///< of all entries, one after another
+
+  /// The experts that are likely after an entry, most likely first.
+  std::span<const Transition> nextOf(const LeafEntry &entry) const {
+    return std::span(next).subspan(entry.firstNext, entry.nextCount);
+  }
+};
 
 } // namespace kimic::pack

@@ -2,6 +2,7 @@
 
 #include "formats/base/Bytes.h"
 #include "formats/pack/Lz4Block.h"
+#include "formats/pack/SparseBlock.h"
 #include "formats/quant/Layout.h"
 
 #include <algorithm>
@@ -12,9 +13,14 @@ namespace {
 /// Bytes of an entry in a leaf at least: one per varint and u8 column, the threshold, the hash.
 constexpr std::size_t kMinEntryBytes = 4 + 3 + 4 + 32;
 
-/// Whether a number is at least 1 and at most `limit`.
-Result<void> checkField(std::size_t offset, std::uint64_t value, std::uint64_t limit) {
-  if (value == 0 || value > limit)
+/// The codecs that a kind of block may have, as bits.
+constexpr unsigned kPlainCodecs = 1u << static_cast<unsigned>(Codec::Stored) | 1u << static_cast<unsigned>(Codec::Lz4);
+constexpr unsigned kDataCodecs = (1u << kCodecCount) - 1;
+constexpr unsigned kRouterCodecs = kDataCodecs & ~(1u << static_cast<unsigned>(Codec::Delta));
+
+/// Whether a number is at least `least` and at most `limit`.
+Result<void> checkField(std::size_t offset, std::uint64_t value, std::uint64_t limit, std::uint64_t least = 1) {
+  if (value < least || value > limit)
     return makeError(ErrorId::PackHeaderField, offset, value, limit);
   return {};
 }
@@ -26,14 +32,15 @@ Result<void> checkZero(std::span<const std::uint8_t> bytes, std::size_t offsetIn
   return {};
 }
 
-/// The rules of pack-v1 §8 and §9 for one block.
-Result<void> checkBlock(const BlockRef &block, std::uint32_t limit = kMaxBlockBytes) {
-  if (block.codec > Codec::Lz4)
-    return makeError(ErrorId::PackBlockCodec, block.offset, static_cast<unsigned>(block.codec),
-                     static_cast<unsigned>(Codec::Lz4));
-  bool fits =
-      block.codec == Codec::Stored ? block.storedLength == block.rawLength : block.storedLength < block.rawLength;
-  if (block.storedLength == 0 || !fits || block.rawLength > maxRawLength(block.storedLength))
+/// The rules of pack-v1 §8 and §10 for one block.
+Result<void> checkBlock(const BlockRef &block, unsigned codecs, std::uint32_t limit = kMaxBlockBytes) {
+  const unsigned codec = static_cast<unsigned>(block.codec);
+  if (codec >= kCodecCount || !(codecs >> codec & 1))
+    return makeError(ErrorId::PackBlockCodec, block.offset, codec);
+  bool fits = block.rawLength <= maxRawLength(block.storedLength) && block.storedLength < block.rawLength;
+  if (block.codec == Codec::Stored)
+    fits = block.storedLength == block.rawLength;
+  if (block.codec == Codec::Zero ? block.storedLength != 0 || block.rawLength == 0 : block.storedLength == 0 || !fits)
     return makeError(ErrorId::PackBlockLength, block.offset, block.storedLength, block.rawLength);
   if (block.rawLength > limit)
     return makeError(ErrorId::PackBlockTooLarge, block.offset, block.rawLength, limit);
@@ -47,17 +54,20 @@ Digest readDigest(ByteReader &in) {
   return digest;
 }
 
-/// Reads the rows of one section, which place each other: pack-v1 §2.
+bool isThreshold(float value) { return value >= 0 && value <= 1; }
+
+/// Reads the rows of one section or branch, which place each other: pack-v1 §2.
 class RowReader {
 public:
   RowReader(ByteReader &in, std::size_t offsetInFile) : in_(in), offsetInFile_(offsetInFile) {}
 
-  void enter(const Section &section) {
-    section_ = section;
-    next_ = section.offset;
+  void enter(std::uint64_t begin, std::uint64_t end) {
+    begin_ = next_ = begin;
+    end_ = end;
   }
+  void enter(const Section &section) { enter(section.offset, section.end()); }
 
-  Result<void> read(BlockRef &block, std::uint32_t limit = kMaxBlockBytes) {
+  Result<void> read(BlockRef &block, std::uint32_t limit = kMaxBlockBytes, unsigned codecs = kPlainCodecs) {
     block.offset = alignUp(next_);
     block.storedLength = in_.u32();
     block.rawLength = in_.u32();
@@ -65,61 +75,83 @@ public:
     const std::size_t reservedAt = offsetInFile_ + in_.position();
     KIMIC_TRY(checkZero(in_.take(3), reservedAt));
     block.sha256 = readDigest(in_);
-    KIMIC_TRY(checkBlock(block, limit));
-    // Checked per row, so that the sum cannot leave the file, let alone overflow.
-    if (block.end() > section_.end())
-      return makeError(ErrorId::PackSectionLength, section_.offset, section_.length, block.end() - section_.offset);
-    next_ = block.end();
-    return {};
+    KIMIC_TRY(checkBlock(block, codecs, limit));
+    return follow(block.end());
   }
 
-  Result<void> leave() const {
-    if (next_ != section_.end())
-      return makeError(ErrorId::PackSectionLength, section_.offset, section_.length, next_ - section_.offset);
-    return {};
+  /// A row of a branch.
+  Result<void> read(Branch &branch, std::uint32_t leaves) {
+    branch.block.offset = alignUp(next_);
+    branch.block.storedLength = branch.block.rawLength = static_cast<std::uint32_t>(kBlockRowBytes * leaves);
+    const std::uint64_t length = in_.u64();
+    branch.block.sha256 = readDigest(in_);
+    if (length > end_ - std::min(end_, branch.block.offset) || length < branch.block.storedLength)
+      return sectionError(length);
+    branch.end = branch.block.offset + length;
+    return follow(branch.end);
   }
+
+  Result<void> leave() const { return next_ == end_ ? Result<void>() : sectionError(next_ - begin_); }
 
 private:
+  // Checked per row, so that the sum cannot leave the file, let alone overflow.
+  Result<void> follow(std::uint64_t end) {
+    if (end > end_)
+      return sectionError(end - begin_);
+    next_ = end;
+    return {};
+  }
+  Error sectionError(std::uint64_t found) const {
+    return makeError(ErrorId::PackSectionLength, begin_, end_ - begin_, found);
+  }
+
   ByteReader &in_;
   std::size_t offsetInFile_;
-  Section section_;
-  std::uint64_t next_ = 0;
+  std::uint64_t begin_ = 0, next_ = 0, end_ = 0;
 };
 
-Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> bytes, std::optional<Router> &result) {
-  const std::size_t at = kHeaderBytes;
-  if (bytes[0] > 1)
-    return makeError(ErrorId::PackRouterField, at, bytes[0], 1);
-  if (bytes[0] == 0)
+Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> bytes, Root &root) {
+  const std::size_t at = kRootOffset;
+  if (!header.routers)
     return checkZero(bytes, at);
-  ByteReader in(bytes.subspan(1));
-  std::uint8_t head = in.u8(), strategy = in.u8(), merge = in.u8();
-  Router &router = result.emplace();
+  ByteReader in(bytes);
+  std::uint8_t head = in.u8(), strategy = in.u8(), merge = in.u8(), domain = in.u8();
+  Router &router = root.router.emplace();
+  ExpertEntry &entry = root.routerEntry;
   router.head = static_cast<Head>(head);
   router.strategy = static_cast<Strategy>(strategy);
   router.merge = static_cast<Merge>(merge);
-  router.expert = in.u32();
   router.routed = in.u32();
   router.topK = in.u32();
   router.temperature = in.f32();
+  entry.domain = static_cast<Domain>(domain);
+  entry.kernel = in.u32();
+  entry.confidenceThreshold = in.f32();
+  entry.flags = in.u8();
   if (router.head > Head::Softmax)
-    return makeError(ErrorId::PackRouterUnknown, at + 1, head, static_cast<unsigned>(Head::Softmax));
+    return makeError(ErrorId::PackRouterUnknown, at, head, static_cast<unsigned>(Head::Softmax));
   if (router.strategy > Strategy::TopK)
-    return makeError(ErrorId::PackRouterUnknown, at + 2, strategy, static_cast<unsigned>(Strategy::TopK));
+    return makeError(ErrorId::PackRouterUnknown, at + 1, strategy, static_cast<unsigned>(Strategy::TopK));
   if (router.merge > Merge::Best)
-    return makeError(ErrorId::PackRouterUnknown, at + 3, merge, static_cast<unsigned>(Merge::Best));
-  if (router.expert != header.experts - 1)
-    return makeError(ErrorId::PackRouterField, at + 4, router.expert, header.experts - 1);
-  if (router.routed == 0 || router.routed > header.experts - 1)
-    return makeError(ErrorId::PackRouterField, at + 8, router.routed, header.experts - 1);
-  std::uint32_t maxTopK = router.strategy == Strategy::Top1 ? 1 : router.routed;
-  if (router.topK == 0 || router.topK > maxTopK)
-    return makeError(ErrorId::PackRouterField, at + 12, router.topK, maxTopK);
-  constexpr std::uint32_t kInfinity = 0x7F800000;
-  std::uint32_t temperature = ByteReader(bytes.subspan(16)).u32();
-  if (temperature == 0 || temperature >= kInfinity) // negative numbers have the top bit set
-    return makeError(ErrorId::PackRouterField, at + 16, temperature, kInfinity - 1);
-  return checkZero(bytes.subspan(20), at + 20);
+    return makeError(ErrorId::PackRouterUnknown, at + 2, merge, static_cast<unsigned>(Merge::Best));
+  auto bits = [&](std::size_t offset) { return ByteReader(bytes.subspan(offset)).u32(); };
+  constexpr std::uint32_t kInfinity = 0x7F800000, kOne = 0x3F800000;
+  const std::uint32_t maxTopK = router.strategy == Strategy::Top1 ? 1 : router.routed;
+  const struct {
+    std::uint32_t offset, value, least, limit;
+  } fields[] = {
+      {3, domain, 0, kDomainCount - 1},
+      {4, router.routed, 1, header.listed()},
+      {8, router.topK, 1, maxTopK},
+      {12, bits(12), 1, kInfinity - 1}, // negative numbers have the top bit set
+      {16, entry.kernel, 0, header.kernelsIn(0) - 1},
+      {20, isThreshold(entry.confidenceThreshold) ? 0 : bits(20), 0, kOne},
+      {24, entry.flags, 0, 0},
+  };
+  for (const auto &field : fields)
+    if (field.value < field.least || field.value > field.limit)
+      return makeError(ErrorId::PackRouterField, at + field.offset, field.value, field.limit);
+  return checkZero(bytes.subspan(25), at + 25);
 }
 
 } // namespace
@@ -155,49 +187,67 @@ Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
   header.variants = in.u8();
   header.leafLog2 = in.u8();
   header.groupLog2 = in.u8();
-  KIMIC_TRY(checkField(kVariantsAt, header.variants, (1u << kVariantCount) - 1));
-  if (header.leafLog2 < kMinLeafLog2 || header.leafLog2 > kMaxLeafLog2)
-    return makeError(ErrorId::PackHeaderField, kLeafLog2At, header.leafLog2, kMaxLeafLog2);
-  if (header.groupLog2 < kMinGroupLog2 || header.groupLog2 > kMaxGroupLog2)
-    return makeError(ErrorId::PackHeaderField, kGroupLog2At, header.groupLog2, kMaxGroupLog2);
+  header.branchLog2 = in.u8();
+  header.routers = in.u8();
+  header.transitions = in.u8();
+  in.take(1);
   header.experts = in.u32();
   header.kernels = in.u32();
   header.dataBlocks = in.u32();
+  in.take(4);
   header.dataRawLength = in.u64();
-  KIMIC_TRY(checkField(kExpertsAt, header.experts, kMaxExperts));
+  KIMIC_TRY(checkField(kVariantsAt, header.variants, (1u << kVariantCount) - 1));
+  KIMIC_TRY(checkField(kLeafLog2At, header.leafLog2, kMaxLeafLog2, kMinLeafLog2));
+  KIMIC_TRY(checkField(kGroupLog2At, header.groupLog2, kMaxGroupLog2, kMinGroupLog2));
+  KIMIC_TRY(checkField(kBranchLog2At, header.branchLog2, kMaxBranchLog2, 0));
+  KIMIC_TRY(checkField(kRouterAt, header.routers, 1, 0));
+  KIMIC_TRY(checkField(kTransitionsAt, header.transitions, kMaxTransitions, 0));
+  KIMIC_TRY(checkField(kExpertsAt, header.experts, kMaxExperts, 1 + header.routers));
   KIMIC_TRY(checkField(kKernelsAt, header.kernels, kMaxKernels));
-  KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, header.experts));
+  KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, header.listed(), 0));
 
-  std::uint64_t end = kHeaderBytes;
+  const bool hasGroups = header.groupCount() > 1, hasScalar = header.hasVariant(abi::Variant::Scalar);
+  struct {
+    Section *section;
+    bool hasBlocks;
+  } const sections[] = {{&header.root, true},
+                        {&header.first, true},
+                        {&header.leaves, true},
+                        {&header.data, header.dataBlocks != 0},
+                        {&header.kernelBlocks, hasGroups},
+                        {&header.scalar, hasScalar},
+                        {&header.meta, true},
+                        {&header.extensions, true}};
+  std::uint64_t end = kRootOffset;
   unsigned number = 0;
-  for (Section *section : {&header.root, &header.leaves, &header.meta, &header.kernelBlocks, &header.data}) {
+  for (const auto &[section, hasBlocks] : sections) {
     *section = {alignUp(end), in.u64()};
-    KIMIC_TRY(checkField(kLengthsAt + 8 * number, section->length, ~std::uint64_t{0}));
+    if (section == &header.extensions) {
+      if (section->length && !extended)
+        return makeError(ErrorId::PackExtensions, section->length);
+    } else if ((section->length != 0) != hasBlocks) {
+      return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section->length, hasBlocks ? ~0ull : 0);
+    }
     if (section->offset > kMaxFileBytes || section->length > kMaxFileBytes - section->offset)
       return makeError(ErrorId::PackFileTooLarge, number, section->length, kMaxFileBytes);
-    end = section->end();
+    if (section->length)
+      end = section->end();
     ++number;
   }
-  header.extensions = {alignUp(end), in.u64()};
-  if (header.extensions.length) {
-    if (!extended)
-      return makeError(ErrorId::PackExtensions, header.extensions.length);
-    if (header.extensions.offset > kMaxFileBytes || header.extensions.length > kMaxFileBytes - header.extensions.offset)
-      return makeError(ErrorId::PackFileTooLarge, number, header.extensions.length, kMaxFileBytes);
-  }
-  KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, (header.data.length - 1) / kAlignment + 1));
+  KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, (header.data.length + kAlignment - 1) / kAlignment, 0));
 
-  std::uint64_t modules = 0;
-  for (unsigned variant = 0; variant < kVariantCount; ++variant)
-    modules += header.variants >> variant & 1;
-  std::uint64_t rows = header.leafCount() + header.groupCount() * (1 + modules);
-  std::uint64_t rootLength = kRootFixedBytes + kBlockRowBytes * rows;
+  const std::uint64_t rootLength = header.rootBytes();
   if (extended ? header.root.length < rootLength : header.root.length != rootLength)
     return makeError(ErrorId::PackRootLength, header.root.length, rootLength);
   if (header.root.end() > kFirstReadBytes)
     return makeError(ErrorId::PackRootTooLarge, header.root.end(), kFirstReadBytes);
-  if (!extended)
-    KIMIC_TRY(checkZero(bytes.subspan(kReservedAt, kRootHashAt - kReservedAt), kReservedAt));
+  constexpr struct {
+    std::size_t offset, length;
+  } kReserved[] = {{31, 1}, {44, 4}, {120, 8}, {160, 32}};
+  for (const auto &reserved : kReserved)
+    if (!extended)
+      KIMIC_TRY(checkZero(bytes.subspan(reserved.offset, reserved.length), reserved.offset));
+  std::copy_n(bytes.begin() + kContentIdAt, header.contentId.size(), header.contentId.begin());
   std::copy_n(bytes.begin() + kRootHashAt, header.rootSha256.size(), header.rootSha256.begin());
   return header;
 }
@@ -210,44 +260,157 @@ Result<Root> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   if (sha256(bytes) != header.rootSha256)
     return makeError(ErrorId::PackRootHash, bytes.size());
   ByteReader in(bytes);
-  constexpr std::size_t kRouterBytes = kRootFixedBytes - kBlockRowBytes;
   Root root;
-  KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root.router));
+  KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root));
 
-  RowReader rows(in, kHeaderBytes);
-  rows.enter(header.meta);
-  KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
+  RowReader rows(in, kRootOffset);
+  root.groups = std::vector<KernelGroup>(header.groupCount());
+  auto readGroup = [&](KernelGroup &group) -> Result<void> {
+    KIMIC_TRY(rows.read(group.signatures));
+    for (unsigned index = kVariantCount; index-- > 1;)
+      if (header.hasVariant(variantAt(index)))
+        KIMIC_TRY(rows.read(group.modules[index]));
+    return {};
+  };
+  rows.enter(header.first);
+  KIMIC_TRY(readGroup(root.groups[0]));
+  if (root.router)
+    KIMIC_TRY(rows.read(root.routerEntry.data, kMaxBlockBytes, kRouterCodecs));
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.leaves);
-  root.leaves = std::vector<BlockRef>(header.leafCount());
-  for (BlockRef &leaf : root.leaves)
-    KIMIC_TRY(rows.read(leaf));
+  if (header.branchLog2) {
+    root.branches = std::vector<Branch>(header.branchCount());
+    for (std::uint32_t i = 0; i < header.branchCount(); ++i)
+      KIMIC_TRY(rows.read(root.branches[i], header.leavesIn(i)));
+  } else {
+    root.leaves = std::vector<BlockRef>(header.leafCount());
+    for (BlockRef &leaf : root.leaves)
+      KIMIC_TRY(rows.read(leaf));
+  }
   KIMIC_TRY(rows.leave());
 
-  rows.enter(header.kernelBlocks);
-  root.groups = std::vector<KernelGroup>(header.groupCount());
-  for (KernelGroup &group : root.groups) {
-    KIMIC_TRY(rows.read(group.signatures));
-    for (unsigned index = kVariantCount; index-- > 0;)
-      if (header.hasVariant(variantAt(index)))
-        KIMIC_TRY(rows.read(group.modules[index]));
+  if (header.kernelBlocks.length) {
+    rows.enter(header.kernelBlocks);
+    for (std::uint32_t i = 1; i < header.groupCount(); ++i)
+      KIMIC_TRY(readGroup(root.groups[i]));
+    KIMIC_TRY(rows.leave());
   }
+  if (header.scalar.length) {
+    rows.enter(header.scalar);
+    for (KernelGroup &group : root.groups)
+      KIMIC_TRY(rows.read(group.modules[0]));
+    KIMIC_TRY(rows.leave());
+  }
+  rows.enter(header.meta);
+  KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
   KIMIC_TRY(rows.leave());
   return root;
 }
 
-Result<void> decodeBlock(const BlockRef &block, std::span<const std::uint8_t> stored, std::span<std::uint8_t> output) {
+Section hotRange(const Header &header, const Root &root) {
+  const std::uint32_t lastExpert = root.router ? root.router->routed - 1 : 0;
+  const BlockRef &last = header.branchLog2 ? root.branches[0].block : root.leaves[header.leafOf(lastExpert)];
+  return {header.first.offset, last.end() - header.first.offset};
+}
+
+Result<std::vector<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
+                                          std::span<const std::uint8_t> raw) {
+  const Branch &place = root.branches[branch];
+  if (raw.size() != place.block.rawLength)
+    return makeError(ErrorId::PackBlockSize, place.block.offset, place.block.rawLength, raw.size());
+  ByteReader in(raw);
+  RowReader rows(in, static_cast<std::size_t>(place.block.offset));
+  rows.enter(place.block.end(), place.end);
+  std::vector<BlockRef> leaves(header.leavesIn(branch));
+  for (BlockRef &leaf : leaves)
+    KIMIC_TRY(rows.read(leaf));
+  KIMIC_TRY(rows.leave());
+  return leaves;
+}
+
+Result<std::vector<BlockRef>> leafRows(const Header &header, const Root &root, std::span<const std::uint8_t> file) {
+  if (!header.branchLog2)
+    return root.leaves;
+  std::vector<BlockRef> rows;
+  for (std::uint32_t i = 0; i < root.branches.size(); ++i) {
+    const BlockRef &block = root.branches[i].block;
+    std::vector<std::uint8_t> raw(block.rawLength);
+    KIMIC_TRY(decodeBlock(block, file.subspan(block.offset, block.storedLength), raw));
+    KIMIC_ASSIGN(std::vector<BlockRef> leaves, parseBranch(header, root, i, raw));
+    rows.insert(rows.end(), leaves.begin(), leaves.end());
+  }
+  return rows;
+}
+
+Result<void> decodeBlock(const BlockRef &block, std::span<const std::uint8_t> stored,
+                         std::span<const std::uint8_t> base, std::span<std::uint8_t> output) {
   if (stored.size() != block.storedLength)
     return makeError(ErrorId::PackBlockSize, block.offset, block.storedLength, stored.size());
   if (output.size() != block.rawLength)
     return makeError(ErrorId::PackBlockSize, block.offset, block.rawLength, output.size());
-  KIMIC_TRY(checkBlock(block));
+  KIMIC_TRY(checkBlock(block, kDataCodecs));
+  if (block.codec == Codec::Delta && base.size() != block.rawLength)
+    return makeError(ErrorId::PackBlockSize, block.offset, block.rawLength, base.size());
   if (sha256(stored) != block.sha256)
     return makeError(ErrorId::PackBlockHash, block.offset);
-  if (block.codec == Codec::Lz4)
+  switch (block.codec) {
+  case Codec::Stored:
+    std::copy(stored.begin(), stored.end(), output.begin());
+    return {};
+  case Codec::Lz4:
     return decodeLz4(stored, output);
-  std::copy(stored.begin(), stored.end(), output.begin());
+  case Codec::Sparse:
+    return decodeSparse(stored, output);
+  case Codec::Delta:
+    return decodeDelta(stored, base, output);
+  case Codec::Zero:
+    std::fill(output.begin(), output.end(), std::uint8_t{0});
+    return {};
+  }
+  return {};
+}
+
+/// The last columns of a leaf, pack-v1 §5.
+static Result<void> readTransitions(const Header &header, std::uint32_t first, ByteReader &in, Leaf &leaf) {
+  std::uint32_t total = 0, expert = first;
+  for (LeafEntry &entry : leaf.entries) {
+    entry.firstNext = total;
+    entry.nextCount = in.u8();
+    if (entry.nextCount > header.transitions)
+      return makeError(ErrorId::PackEntryNext, expert, entry.nextCount, entry.nextCount);
+    total += entry.nextCount;
+    ++expert;
+  }
+  if (!in.ok() || in.remaining() / 2 < total)
+    return makeError(ErrorId::PackLeafMalformed, header.leafOf(first), in.position());
+  leaf.next = std::vector<Transition>(total);
+  expert = first;
+  for (const LeafEntry &entry : leaf.entries) {
+    for (std::uint32_t i = 0; i < entry.nextCount; ++i) {
+      const std::uint64_t next = expert + static_cast<std::uint64_t>(in.zigzag());
+      bool isKnown = next == expert || next >= header.listed();
+      for (std::uint32_t j = 0; j < i; ++j)
+        isKnown |= leaf.next[entry.firstNext + j].expert == next;
+      if (in.ok() && isKnown)
+        return makeError(ErrorId::PackEntryNext, expert, next, i);
+      leaf.next[entry.firstNext + i].expert = static_cast<std::uint32_t>(next);
+    }
+    ++expert;
+  }
+  expert = first;
+  for (const LeafEntry &entry : leaf.entries) {
+    unsigned sum = 0, last = 255;
+    for (std::uint32_t i = 0; i < entry.nextCount; ++i) {
+      Transition &next = leaf.next[entry.firstNext + i];
+      next.chance = in.u8();
+      sum += next.chance;
+      if (in.ok() && (next.chance == 0 || next.chance > last || sum > 256))
+        return makeError(ErrorId::PackEntryNext, expert, next.expert, i);
+      last = next.chance;
+    }
+    ++expert;
+  }
   return {};
 }
 
@@ -255,7 +418,9 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   const std::uint32_t first = header.firstExpert(leaf), count = header.expertsIn(leaf);
   if (raw.size() / kMinEntryBytes < count)
     return makeError(ErrorId::PackLeafMalformed, leaf, raw.size());
-  Leaf entries(count);
+  Leaf result;
+  result.entries = std::vector<LeafEntry>(count);
+  std::span<LeafEntry> entries = result.entries;
   ByteReader in(raw);
 
   std::uint64_t kernel = 0;
@@ -283,6 +448,13 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   }
   for (LeafEntry &entry : entries)
     entry.data.codec = static_cast<Codec>(in.u8());
+  for (std::uint32_t i = 0; i < count; ++i)
+    if (entries[i].data.codec == Codec::Delta) {
+      std::uint64_t base = first + i + static_cast<std::uint64_t>(in.zigzag());
+      if (in.ok() && (base == first + i || base >= header.listed()))
+        return makeError(ErrorId::PackEntryBase, first + i, base);
+      entries[i].base = static_cast<std::uint32_t>(base);
+    }
   for (std::uint32_t i = 0; i < count; ++i) {
     std::uint8_t domain = in.u8();
     if (in.ok() && domain >= kDomainCount)
@@ -296,13 +468,15 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     entries[i].confidenceThreshold = in.f32();
-    if (!(entries[i].confidenceThreshold >= 0 && entries[i].confidenceThreshold <= 1)) {
+    if (!isThreshold(entries[i].confidenceThreshold)) {
       std::uint32_t bits = ByteReader(raw.subspan(in.position() - 4)).u32();
       return makeError(ErrorId::PackEntryThreshold, first + i, bits);
     }
   }
   for (LeafEntry &entry : entries)
     entry.data.sha256 = readDigest(in);
+  if (header.transitions)
+    KIMIC_TRY(readTransitions(header, first, in, result));
   if (!in.ok())
     return makeError(ErrorId::PackLeafMalformed, leaf, in.position());
   if (in.remaining())
@@ -311,14 +485,24 @@ Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   std::uint64_t next = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     BlockRef &block = entries[i].data;
+    const bool isZero = block.codec == Codec::Zero;
     std::uint64_t place = next + block.offset;
-    if (place > (header.data.length - 1) / kAlignment || block.storedLength > header.data.length - place * kAlignment)
+    if (isZero
+            ? block.offset != 0
+            : place > header.data.length / kAlignment || block.storedLength > header.data.length - place * kAlignment)
       return makeError(ErrorId::PackEntryRange, first + i, place, header.data.length);
     block.offset = header.data.offset + place * kAlignment;
-    KIMIC_TRY(checkBlock(block));
-    next = (alignUp(block.end()) - header.data.offset) / kAlignment;
+    KIMIC_TRY(checkBlock(block, kDataCodecs));
+    if (!isZero)
+      next = (alignUp(block.end()) - header.data.offset) / kAlignment;
   }
-  return entries;
+  return result;
+}
+
+Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafEntry &base) {
+  if (base.data.codec == Codec::Delta || base.data.rawLength != entry.data.rawLength)
+    return makeError(ErrorId::PackEntryBase, expert, entry.base);
+  return {};
 }
 
 Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std::uint32_t group,
@@ -340,7 +524,7 @@ Result<std::vector<quant::Signature>> parseSignatures(const Header &header, std:
   return signatures;
 }
 
-Result<void> checkParameters(std::uint32_t expert, const LeafEntry &entry, const quant::Signature &signature,
+Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, const quant::Signature &signature,
                              const quant::Layout &layout) {
   std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes;
   bool mayExceed = signature.weights() == quant::WeightFormat::Int8Residual;

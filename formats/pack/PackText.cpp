@@ -300,6 +300,25 @@ private:
     fields.erase(field);
   }
 
+  /// EXPERT:CHANCE, separated by commas.
+  void takeNext(std::map<std::string_view, std::string_view> &fields, std::vector<Transition> &next) {
+    auto field = fields.find("next");
+    if (field == fields.end())
+      return;
+    for (std::string_view rest = field->second; !failed();) {
+      const std::string_view item = rest.substr(0, rest.find(','));
+      const std::size_t colon = std::min(item.find(':'), item.size());
+      Transition &transition = next.emplace_back();
+      if (colon == item.size() || !parseNumber(item.substr(0, colon), transition.expert) ||
+          !parseNumber(item.substr(colon + 1), transition.chance))
+        fail("next", item, "EXPERT:CHANCE");
+      if (item.size() == rest.size())
+        break;
+      rest.remove_prefix(item.size() + 1);
+    }
+    fields.erase(field);
+  }
+
   void refuseRest(const std::map<std::string_view, std::string_view> &fields) {
     if (!fields.empty())
       fail("", fields.begin()->first, "a field of this kind of line");
@@ -315,6 +334,7 @@ private:
     takeWord(fields, "domain", kDomains, expert.domain);
     take(fields, "threshold", expert.confidenceThreshold);
     take(fields, "flags", expert.flags);
+    takeNext(fields, expert.next);
     refuseRest(fields);
     expert.parameters = parseBytes(words);
     contents_.experts.push_back(std::move(expert));
@@ -323,7 +343,6 @@ private:
   void parseRouter(std::span<const std::string_view> words) {
     auto fields = takeFields(words);
     Router router;
-    take(fields, "expert", router.expert);
     take(fields, "routed", router.routed);
     takeWord(fields, "head", kHeads, router.head);
     takeWord(fields, "strategy", kStrategies, router.strategy);
@@ -345,13 +364,22 @@ private:
   std::uint32_t line_ = 0;
 };
 
+std::string nextText(std::span<const Transition> next) {
+  std::string text;
+  for (const Transition &transition : next)
+    text +=
+        (text.empty() ? " next=" : ",") + numberText(transition.expert) + ":" + numberText(unsigned{transition.chance});
+  return text;
+}
+
 std::string padded(std::string text, std::size_t width) {
   return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
 }
 
 std::string blockLine(const BlockRef &block, const std::string &what) {
+  const std::string codec = nameOf(block.codec);
   return padded(numberText(block.offset), 10) + " " + padded(numberText(block.storedLength), 9) + " " +
-         padded(numberText(block.rawLength), 9) + (block.codec == Codec::Lz4 ? " lz4    " : " stored ") +
+         padded(numberText(block.rawLength), 9) + " " + codec + std::string(7 - codec.size(), ' ') +
          hex(std::span(block.sha256).first(8), "") + " " + what + "\n";
 }
 
@@ -375,10 +403,10 @@ std::string printContents(const PackContents &contents) {
     text += "expert kernel=" + numberText(expert.kernel) +
             " domain=" + (domain < kDomainCount ? nameOf(expert.domain) : numberText(domain)) +
             " threshold=" + numberText(expert.confidenceThreshold) + " flags=" + numberText(unsigned{expert.flags}) +
-            byteLines(expert.parameters) + "\n";
+            nextText(expert.next) + byteLines(expert.parameters) + "\n";
   }
   if (const std::optional<Router> &router = contents.router)
-    text += "router expert=" + numberText(router->expert) + " routed=" + numberText(router->routed) +
+    text += "router routed=" + numberText(router->routed) +
             " head=" + wordText(kHeads, static_cast<unsigned>(router->head)) +
             " strategy=" + wordText(kStrategies, static_cast<unsigned>(router->strategy)) +
             " merge=" + wordText(kMerges, static_cast<unsigned>(router->merge)) + " top-k=" + numberText(router->topK) +
@@ -399,32 +427,47 @@ Result<std::string> printLayout(std::span<const std::uint8_t> file) {
   text += blockLine({0, kHeaderBytes, kHeaderBytes, Codec::Stored, packDigest(file)}, "header");
   const auto rootLength = static_cast<std::uint32_t>(header.root.length);
   text += blockLine({header.root.offset, rootLength, rootLength, Codec::Stored, header.rootSha256}, "root");
-  struct DataBlock {
+  auto groupLines = [&](std::uint32_t number) {
+    const KernelGroup &group = root.groups[number];
+    text += blockLine(group.signatures, "signatures " + numberText(number));
+    for (unsigned index = kVariantCount; index-- > 1;)
+      if (header.hasVariant(variantAt(index)))
+        text += blockLine(group.modules[index],
+                          std::string("module ") + abi::nameOf(variantAt(index)) + " " + numberText(number));
+  };
+  groupLines(0);
+  if (root.router)
+    text += blockLine(root.routerEntry.data, "data of the router");
+  struct SharedBlock {
     BlockRef block;
     std::uint32_t firstExpert, experts;
   };
-  std::map<std::uint64_t, DataBlock> data;
+  std::map<std::uint64_t, SharedBlock> data;
+  KIMIC_ASSIGN(std::vector<BlockRef> rows, leafRows(header, root, file));
   for (std::uint32_t number = 0; number < header.leafCount(); ++number) {
-    const BlockRef &block = root.leaves[number];
+    if (header.branchLog2 && header.firstLeaf(number >> header.branchLog2) == number)
+      text += blockLine(root.branches[number >> header.branchLog2].block,
+                        "branch " + numberText(number >> header.branchLog2));
+    const BlockRef &block = rows[number];
     text += blockLine(block, "leaf " + numberText(number));
     Bytes raw(block.rawLength);
     KIMIC_TRY(decodeBlock(block, file.subspan(block.offset, block.storedLength), raw));
     KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, number, raw));
-    for (std::uint32_t i = 0; i < leaf.size(); ++i)
-      ++data.emplace(leaf[i].data.offset, DataBlock{leaf[i].data, header.firstExpert(number) + i, 0})
-            .first->second.experts;
-  }
-  text += blockLine(root.meta, "metadata");
-  for (std::uint32_t number = 0; number < header.groupCount(); ++number) {
-    text += blockLine(root.groups[number].signatures, "signatures " + numberText(number));
-    for (unsigned index = kVariantCount; index-- > 0;)
-      if (header.hasVariant(variantAt(index)))
-        text += blockLine(root.groups[number].modules[index],
-                          std::string("module ") + abi::nameOf(variantAt(index)) + " " + numberText(number));
+    for (std::uint32_t i = 0; i < leaf.entries.size(); ++i) {
+      const BlockRef &block = leaf.entries[i].data;
+      if (block.codec != Codec::Zero)
+        ++data.emplace(block.offset, SharedBlock{block, header.firstExpert(number) + i, 0}).first->second.experts;
+    }
   }
   for (const auto &[offset, shared] : data)
     text += blockLine(shared.block, "data of expert " + numberText(shared.firstExpert) +
                                         (shared.experts > 1 ? " and " + numberText(shared.experts - 1) + " more" : ""));
+  for (std::uint32_t number = 1; number < header.groupCount(); ++number)
+    groupLines(number);
+  if (header.scalar.length)
+    for (std::uint32_t number = 0; number < header.groupCount(); ++number)
+      text += blockLine(root.groups[number].modules[0], "module scalar " + numberText(number));
+  text += blockLine(root.meta, "metadata");
   return text;
 }
 

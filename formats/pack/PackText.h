@@ -7,9 +7,9 @@
 //   group 64
 //   kernel 2 | 0 sigmoid_symmetric*3:clamped | 2 linear*1 | affine
 //   module simd128 00 61 73 6d ...
-//   expert kernel=0 domain=Mathematics threshold=0.5 flags=0
+//   expert kernel=0 domain=Mathematics threshold=0.5 flags=0 next=1:200,2:30
 //     00 00 80 3f ...
-//   router expert=2 routed=2 head=softmax strategy=top-k merge=weighted top-k=2 temperature=1
+//   router routed=2 head=softmax strategy=top-k merge=weighted top-k=2 temperature=1
 //
 // A kernel is its signature: inputs, then per layer the first code read and the groups of outputs, then words:
 // `residual` or `float32` weights, `affine` if outputs are scaled, the head `softmax` or `argmax`. Kernels, experts and

@@ -1,12 +1,14 @@
 #include "formats/pack/PackVerify.h"
 
 #include "formats/abi/KernelVerifier.h"
+#include "formats/pack/ContentId.h"
 #include "formats/pack/JsonSyntax.h"
 #include "formats/pack/PackReader.h"
 #include "formats/quant/Parameters.h"
 
+#include <algorithm>
 #include <map>
-#include <set>
+#include <tuple>
 
 namespace kimic::pack {
 namespace {
@@ -22,22 +24,48 @@ public:
     KIMIC_ASSIGN(header_, parseHeader(file_));
     if (file_.size() != header_.fileBytes())
       return makeError(ErrorId::PackFileSize, file_.size(), header_.fileBytes());
+    KIMIC_TRY(parseSignatureSlots(file_));
     KIMIC_ASSIGN(root_, parseRoot(header_, file_.subspan(header_.root.offset, header_.root.length)));
+    KIMIC_ASSIGN(leaves_, leafRows(header_, root_, file_));
     KIMIC_TRY(checkPaddings());
     KIMIC_ASSIGN(Bytes meta, raw(root_.meta));
     if (std::size_t at = findJsonObjectError(meta); at != kNoJsonError)
       return makeError(ErrorId::PackMetaSyntax, at);
+
+    ContentId id(header_, file_.subspan(header_.root.offset, kRouterBytes));
+    id.add(sha256(meta));
     for (std::uint32_t group = 0; group < header_.groupCount(); ++group)
-      KIMIC_TRY(checkGroup(group));
+      KIMIC_TRY(checkGroup(group, id));
     for (std::uint32_t leaf = 0; leaf < header_.leafCount(); ++leaf)
-      KIMIC_TRY(checkLeaf(leaf));
-    return checkData();
+      KIMIC_TRY(forEachEntry(
+          leaf, [&](std::uint32_t expert, const LeafEntry &entry, const Leaf &) { return checkEntry(expert, entry); }));
+    KIMIC_TRY(checkBases());
+    KIMIC_TRY(checkData());
+    for (std::uint32_t leaf = 0; leaf < header_.leafCount(); ++leaf)
+      KIMIC_TRY(forEachEntry(leaf, [&](std::uint32_t, const LeafEntry &entry, const Leaf &whole) -> Result<void> {
+        id.add(entry, rawHashOf(entry.data), whole.nextOf(entry));
+        return {};
+      }));
+    if (root_.router)
+      KIMIC_TRY(checkRouterData(id));
+    return id.finish() == header_.contentId ? Result<void>() : makeError(ErrorId::PackContentId);
   }
 
 private:
-  Result<Bytes> raw(const BlockRef &block) const {
+  struct Kernel {
+    quant::Signature signature;
+    quant::Layout layout;
+  };
+
+  /// What an expert says about its data block.
+  struct Use {
+    BlockRef data;
+    std::uint32_t expert, kernel, base;
+  };
+
+  Result<Bytes> raw(const BlockRef &block, std::span<const std::uint8_t> base = {}) const {
     Bytes bytes(block.rawLength);
-    KIMIC_TRY(decodeBlock(block, file_.subspan(block.offset, block.storedLength), bytes));
+    KIMIC_TRY(decodeBlock(block, file_.subspan(block.offset, block.storedLength), base, bytes));
     return bytes;
   }
 
@@ -57,24 +85,40 @@ private:
       end = block.end();
       return result;
     };
-    for (const BlockRef &leaf : root_.leaves)
-      KIMIC_TRY(follow(leaf));
-    KIMIC_TRY(follow(root_.meta));
-    for (const KernelGroup &group : root_.groups) {
+    auto followGroup = [&](const KernelGroup &group) -> Result<void> {
       KIMIC_TRY(follow(group.signatures));
-      for (unsigned index = kVariantCount; index-- > 0;)
+      for (unsigned index = kVariantCount; index-- > 1;)
         if (header_.hasVariant(variantAt(index)))
           KIMIC_TRY(follow(group.modules[index]));
+      return {};
+    };
+    KIMIC_TRY(followGroup(root_.groups[0]));
+    if (root_.router && root_.routerEntry.data.storedLength)
+      KIMIC_TRY(follow(root_.routerEntry.data));
+    for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
+      if (header_.branchLog2 && leaf % (1u << header_.branchLog2) == 0)
+        KIMIC_TRY(follow(root_.branches[leaf >> header_.branchLog2].block));
+      KIMIC_TRY(follow(leaves_[leaf]));
     }
-    KIMIC_TRY(checkPadding(end, header_.data.offset));
+    if (header_.data.length) {
+      KIMIC_TRY(checkPadding(end, header_.data.offset));
+      end = header_.data.end();
+    }
+    for (std::size_t group = 1; group < root_.groups.size(); ++group)
+      KIMIC_TRY(followGroup(root_.groups[group]));
+    if (header_.scalar.length)
+      for (const KernelGroup &group : root_.groups)
+        KIMIC_TRY(follow(group.modules[0]));
+    KIMIC_TRY(follow(root_.meta));
     if (header_.extensions.length)
-      KIMIC_TRY(checkPadding(header_.data.end(), header_.extensions.offset));
+      KIMIC_TRY(checkPadding(end, header_.extensions.offset));
     return {};
   }
 
-  Result<void> checkGroup(std::uint32_t group) {
+  Result<void> checkGroup(std::uint32_t group, ContentId &id) {
     KIMIC_ASSIGN(Bytes bytes, raw(root_.groups[group].signatures));
     KIMIC_ASSIGN(std::vector<quant::Signature> signatures, parseSignatures(header_, group, bytes));
+    id.add(sha256(bytes));
     for (quant::Signature &signature : signatures) {
       KIMIC_ASSIGN(quant::Layout layout, quant::layoutOf(signature));
       kernels_.push_back({std::move(signature), std::move(layout)});
@@ -83,68 +127,150 @@ private:
       if (header_.hasVariant(variantAt(index))) {
         KIMIC_ASSIGN(Bytes module, raw(root_.groups[group].modules[index]));
         KIMIC_TRY(abi::verifyKernelModule(module, header_.kernelsIn(group), variantAt(index)));
+        id.add(sha256(module));
       }
     return {};
   }
 
-  Result<void> checkLeaf(std::uint32_t number) {
-    KIMIC_ASSIGN(Bytes bytes, raw(root_.leaves[number]));
+  template <class Visit> Result<void> forEachEntry(std::uint32_t number, Visit visit) const {
+    KIMIC_ASSIGN(Bytes bytes, raw(leaves_[number]));
     KIMIC_ASSIGN(Leaf leaf, parseLeaf(header_, number, bytes));
     std::uint32_t expert = header_.firstExpert(number);
-    for (const LeafEntry &entry : leaf) {
-      const Kernel &kernel = kernels_[entry.kernel];
-      KIMIC_TRY(checkParameters(expert, entry, kernel.signature, kernel.layout));
-      if (root_.router && root_.router->expert == expert)
-        KIMIC_TRY(checkRouter(*root_.router, kernel.signature));
-      auto [known, isNew] = data_.emplace(entry.data.offset, entry.data);
-      if (!isNew && known->second != entry.data)
-        return makeError(ErrorId::PackDataConflict, expert, entry.data.offset);
-      if (data_.size() > header_.dataBlocks)
-        return makeError(ErrorId::PackDataTotals, kDataBlocksAt, header_.dataBlocks, data_.size());
-      readers_.emplace(entry.data.offset, entry.kernel);
-      ++expert;
-    }
+    for (const LeafEntry &entry : leaf.entries)
+      KIMIC_TRY(visit(expert++, entry, leaf));
     return {};
   }
 
-  Result<void> checkData() const {
-    if (data_.size() != header_.dataBlocks)
-      return makeError(ErrorId::PackDataTotals, kDataBlocksAt, header_.dataBlocks, data_.size());
-    std::uint64_t end = header_.data.offset, rawLength = 0;
-    auto reader = readers_.begin();
-    for (const auto &[offset, block] : data_) {
-      if (offset != alignUp(end))
-        return makeError(ErrorId::PackDataPlacement, offset, alignUp(end));
-      KIMIC_TRY(checkPadding(end, offset));
-      KIMIC_ASSIGN(Bytes parameters, raw(block));
-      for (; reader != readers_.end() && reader->first == offset; ++reader) {
-        const Kernel &kernel = kernels_[reader->second];
-        KIMIC_TRY(quant::validateParameters(kernel.signature, kernel.layout, parameters));
+  Result<void> checkEntry(std::uint32_t expert, const LeafEntry &entry) {
+    const Kernel &kernel = kernels_[entry.kernel];
+    KIMIC_TRY(checkParameters(expert, entry, kernel.signature, kernel.layout));
+    uses_.push_back({entry.data, expert, entry.kernel, entry.base});
+    return {};
+  }
+
+  /// While uses_ is still in the order of the experts.
+  Result<void> checkBases() const {
+    for (const Use &use : uses_)
+      if (use.data.codec == Codec::Delta) {
+        LeafEntry entry, base;
+        entry.data = use.data;
+        entry.base = use.base;
+        base.data = uses_[use.base].data;
+        KIMIC_TRY(checkBase(use.expert, entry, base));
       }
-      end = block.end();
-      rawLength += block.rawLength;
+    return {};
+  }
+
+  Result<void> checkZeros(const Use &use) {
+    KIMIC_ASSIGN(Bytes parameters, raw(use.data));
+    zeroHashes_[use.data.rawLength] = sha256(parameters);
+    return quant::validateParameters(kernels_[use.kernel].signature, kernels_[use.kernel].layout, parameters);
+  }
+
+  Result<void> checkData() {
+    std::vector<BlockRef> dataOf; // by expert, for bases
+    for (const Use &use : uses_)
+      dataOf.push_back(use.data);
+    // Blocks of no bytes have no place.
+    std::sort(uses_.begin(), uses_.end(), [](const Use &a, const Use &b) {
+      return std::make_tuple(a.data.codec == Codec::Zero, a.data.offset, a.expert) <
+             std::make_tuple(b.data.codec == Codec::Zero, b.data.offset, b.expert);
+    });
+    while (!uses_.empty() && uses_.back().data.codec == Codec::Zero) {
+      KIMIC_TRY(checkZeros(uses_.back()));
+      uses_.pop_back();
+    }
+    std::uint64_t end = header_.data.offset, rawLength = 0, blocks = 0;
+    Bytes base;
+    std::uint32_t baseExpert = kNoExpert;
+    for (std::size_t i = 0; i < uses_.size();) {
+      const Use &first = uses_[i];
+      if (first.data.offset != alignUp(end))
+        return makeError(ErrorId::PackDataPlacement, first.data.offset, alignUp(end));
+      KIMIC_TRY(checkPadding(end, first.data.offset));
+      if (first.data.codec == Codec::Delta && first.base != baseExpert) {
+        KIMIC_ASSIGN(base, raw(dataOf[first.base]));
+        baseExpert = first.base;
+      }
+      KIMIC_ASSIGN(Bytes parameters, raw(first.data, base));
+      rawHashes_.emplace_back(first.data.offset, sha256(parameters));
+      std::uint32_t kernel = kNoExpert; // the one that was checked last
+      for (; i < uses_.size() && uses_[i].data.offset == first.data.offset; ++i) {
+        const Use &use = uses_[i];
+        if (use.data != first.data || use.base != first.base)
+          return makeError(ErrorId::PackDataConflict, use.expert, use.data.offset);
+        if (use.kernel != kernel)
+          KIMIC_TRY(quant::validateParameters(kernels_[use.kernel].signature, kernels_[use.kernel].layout, parameters));
+        kernel = use.kernel;
+      }
+      end = first.data.end();
+      rawLength += first.data.rawLength;
+      ++blocks;
     }
     if (end != header_.data.end())
       return makeError(ErrorId::PackDataPlacement, header_.data.end(), end);
+    if (blocks != header_.dataBlocks)
+      return makeError(ErrorId::PackDataTotals, kDataBlocksAt, header_.dataBlocks, blocks);
     if (rawLength != header_.dataRawLength)
       return makeError(ErrorId::PackDataTotals, kDataRawLengthAt, header_.dataRawLength, rawLength);
     return {};
   }
 
-  struct Kernel {
-    quant::Signature signature;
-    quant::Layout layout;
-  };
+  /// Of a data block that checkData() has seen.
+  const Digest &rawHashOf(const BlockRef &block) const {
+    if (block.codec == Codec::Zero)
+      return zeroHashes_.find(block.rawLength)->second;
+    auto byOffset = [](const auto &known, std::uint64_t offset) { return known.first < offset; };
+    return std::lower_bound(rawHashes_.begin(), rawHashes_.end(), block.offset, byOffset)->second;
+  }
+
+  Result<void> checkRouterData(ContentId &id) const {
+    const ExpertEntry &entry = root_.routerEntry;
+    const Kernel &kernel = kernels_[entry.kernel];
+    KIMIC_TRY(checkParameters(header_.experts - 1, entry, kernel.signature, kernel.layout));
+    KIMIC_TRY(checkRouter(*root_.router, kernel.signature));
+    KIMIC_ASSIGN(Bytes parameters, raw(entry.data));
+    id.add(sha256(parameters));
+    return quant::validateParameters(kernel.signature, kernel.layout, parameters);
+  }
 
   std::span<const std::uint8_t> file_;
   Header header_;
   Root root_;
+  std::vector<BlockRef> leaves_;
   std::vector<Kernel> kernels_;
-  std::map<std::uint64_t, BlockRef> data_; ///< distinct data blocks by offset; at most header_.dataBlocks + 1
-  std::set<std::pair<std::uint64_t, std::uint32_t>> readers_; ///< data blocks by offset, and kernels that read them
+  std::vector<Use> uses_;                                   ///< by expert; later by offset
+  std::vector<std::pair<std::uint64_t, Digest>> rawHashes_; ///< of data blocks, by offset
+  std::map<std::uint32_t, Digest> zeroHashes_;              ///< of blocks of codec Zero, by raw length
 };
 
 } // namespace
+
+Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes) {
+  if (bytes.size() < kRootOffset)
+    return makeError(ErrorId::PackTruncated, bytes.size(), kRootOffset);
+  auto isZero = [](std::span<const std::uint8_t> part) {
+    return std::all_of(part.begin(), part.end(), [](std::uint8_t byte) { return byte == 0; });
+  };
+  std::vector<SignatureSlot> slots;
+  for (std::size_t i = 0; i < kSignatureSlots; ++i) {
+    std::span<const std::uint8_t> slot = bytes.subspan(kHeaderBytes + i * kSignatureSlotBytes, kSignatureSlotBytes);
+    if (isZero(slot))
+      continue;
+    SignatureSlot used;
+    std::copy_n(slot.begin(), used.publicKey.size(), used.publicKey.begin());
+    std::copy_n(slot.begin() + used.publicKey.size(), used.signature.size(), used.signature.begin());
+    if (isZero(used.publicKey) || isZero(used.signature))
+      return makeError(ErrorId::PackSignatureSlot, i, i);
+    for (std::size_t j = 0; j < slots.size(); ++j)
+      if (slots[j].publicKey == used.publicKey)
+        return makeError(ErrorId::PackSignatureSlot, i, j);
+    if (slots.size() != i)
+      return makeError(ErrorId::PackSignatureSlot, i, slots.size());
+    slots.push_back(used);
+  }
+  return slots;
+}
 
 Result<void> verifyPack(std::span<const std::uint8_t> file) { return Verifier(file).run(); }
 

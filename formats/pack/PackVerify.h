@@ -2,16 +2,23 @@
 #pragma once
 
 #include "formats/base/Result.h"
+#include "formats/pack/PackFormat.h"
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace kimic::pack {
 
-/// Success exactly if `file` is a valid pack: every rule of pack-v1 §10, kernel modules included (their structure, by
-/// abi::verifyKernelModule). No bit of a valid pack without optional features can be changed without an error here.
+/// The signatures of a file's slots that are used. Their form is checked, not their truth, which takes Ed25519.
+/// PackTruncated, PackSignatureSlot. `bytes`: at least the first kRootOffset of a file.
+Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes);
+
+/// Success exactly if `file` is a valid pack: every rule of pack-v1 §11, kernel modules included (their structure, by
+/// abi::verifyKernelModule). No bit of a valid pack without optional features can be changed without an error here, but
+/// for those of used signature slots.
 /// Parameter blocks included, as far as kernels rely on them: quant::validateParameters.
-/// Memory: one decoded block at a time, plus about 200 bytes per distinct data block, plus the kernels' signatures.
+/// Memory: two decoded blocks at a time, plus about 120 bytes per expert, plus the kernels' signatures.
 Result<void> verifyPack(std::span<const std::uint8_t> file);
 
 } // namespace kimic::pack

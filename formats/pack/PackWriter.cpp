@@ -1,6 +1,7 @@
 #include "formats/pack/PackWriter.h"
 
 #include "formats/base/Bytes.h"
+#include "formats/pack/ContentId.h"
 #include "formats/pack/Lz4Block.h"
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
@@ -14,85 +15,90 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr std::size_t kMaxRows = (kFirstReadBytes - kHeaderBytes - kRootFixedBytes) / kBlockRowBytes;
+std::span<const std::uint8_t> bytesOf(const std::string &text) {
+  return {reinterpret_cast<const std::uint8_t *>(text.data()), text.size()};
+}
 
-/// A section as it grows: its bytes so far, and the rows of its blocks with offsets from its start.
+void writeRow(ByteWriter &out, const BlockRef &row) {
+  out.u32(row.storedLength);
+  out.u32(row.rawLength);
+  out.u8(static_cast<std::uint8_t>(row.codec));
+  out.zeros(3);
+  out.append(row.sha256);
+}
+
+/// A section as it grows: its bytes so far, and the rows of its blocks.
 struct SectionBuilder {
   Bytes bytes;
   std::vector<BlockRef> rows;
 
-  /// Appends a block, compressed if that makes it smaller.
-  Result<BlockRef> add(std::span<const std::uint8_t> raw, std::uint32_t limit = kMaxBlockBytes) {
-    BlockRef row;
+  void append(BlockRef row, std::span<const std::uint8_t> stored) {
     row.offset = alignUp(bytes.size());
+    bytes.resize(row.offset);
+    bytes.insert(bytes.end(), stored.begin(), stored.end());
+    rows.push_back(row);
+  }
+
+  /// Appends a block, compressed if that makes it smaller.
+  Result<void> add(std::span<const std::uint8_t> raw, std::uint32_t limit = kMaxBlockBytes) {
     if (raw.empty())
-      return makeError(ErrorId::PackBlockLength, row.offset, 0, 0);
+      return makeError(ErrorId::PackBlockLength, alignUp(bytes.size()), 0, 0);
     if (raw.size() > limit)
-      return makeError(ErrorId::PackBlockTooLarge, row.offset, raw.size(), limit);
+      return makeError(ErrorId::PackBlockTooLarge, alignUp(bytes.size()), raw.size(), limit);
     const Bytes compressed = encodeLz4(raw);
     const std::span<const std::uint8_t> stored = compressed.empty() ? raw : compressed;
+    BlockRef row;
     row.codec = compressed.empty() ? Codec::Stored : Codec::Lz4;
     row.storedLength = static_cast<std::uint32_t>(stored.size());
     row.rawLength = static_cast<std::uint32_t>(raw.size());
     row.sha256 = sha256(stored);
-    bytes.resize(row.offset);
-    bytes.insert(bytes.end(), stored.begin(), stored.end());
-    rows.push_back(row);
-    return row;
+    append(row, stored);
+    return {};
+  }
+
+  void writeRows(ByteWriter &out) const {
+    for (const BlockRef &row : rows)
+      writeRow(out, row);
   }
 };
 
-struct DataSection {
-  SectionBuilder section;
-  std::vector<BlockRef> blockOf; ///< by expert, offset from the section's start
-};
+/// The root's end for header.leafLog2 and branchLog2.
+std::uint64_t rootEnd(const Header &header) { return kRootOffset + header.rootBytes(); }
 
-/// Writes the parameters of every expert, equal ones once, in the order of the first expert.
-Result<DataSection> writeData(const std::vector<PackContents::Expert> &experts) {
-  DataSection data;
-  std::map<Digest, std::size_t> firstWith; // digest of the raw bytes -> first expert
-  for (std::size_t i = 0; i < experts.size(); ++i) {
-    auto [known, isNew] = firstWith.emplace(sha256(experts[i].parameters), i);
-    if (!isNew && experts[known->second].parameters == experts[i].parameters) {
-      data.blockOf.push_back(data.blockOf[known->second]);
-      continue;
-    }
-    KIMIC_ASSIGN(BlockRef block, data.section.add(experts[i].parameters));
-    data.blockOf.push_back(block);
-  }
-  return data;
+/// Leaves and branches as pack-v1 §4 recommends. False if nothing fits.
+bool chooseDirectory(Header &header) {
+  constexpr std::uint64_t kSmallRoot = 4096;
+  auto fits = [&](std::uint8_t leafLog2, std::uint8_t branchLog2, std::uint64_t limit) {
+    header.leafLog2 = leafLog2;
+    header.branchLog2 = branchLog2;
+    return rootEnd(header) <= limit;
+  };
+  for (std::uint8_t log2 = kMinLeafLog2; log2 <= kMaxLeafLog2; ++log2)
+    if (fits(log2, 0, kSmallRoot))
+      return true;
+  if (fits(kMaxLeafLog2, 0, kFirstReadBytes))
+    return true;
+  for (std::uint8_t log2 = kMinLeafLog2 + 1; log2 <= kMaxLeafLog2; ++log2)
+    if (fits(log2, kMaxBranchLog2, kFirstReadBytes))
+      return true;
+  return false;
 }
 
-/// The columns of pack-v1 §5.
-Bytes leafBytes(std::span<const PackContents::Expert> experts, std::span<const BlockRef> blocks) {
+Bytes routerRecord(const PackDirectory &directory) {
   ByteWriter out;
-  std::int64_t kernel = 0;
-  for (const PackContents::Expert &expert : experts) {
-    out.zigzag(std::int64_t{expert.kernel} - kernel);
-    kernel = expert.kernel;
+  if (const std::optional<Router> &router = directory.router) {
+    out.u8(static_cast<std::uint8_t>(router->head));
+    out.u8(static_cast<std::uint8_t>(router->strategy));
+    out.u8(static_cast<std::uint8_t>(router->merge));
+    out.u8(static_cast<std::uint8_t>(directory.routerExpert.domain));
+    out.u32(router->routed);
+    out.u32(router->topK);
+    out.f32(router->temperature);
+    out.u32(directory.routerExpert.kernel);
+    out.f32(directory.routerExpert.confidenceThreshold);
+    out.u8(directory.routerExpert.flags);
   }
-  std::int64_t next = 0;
-  for (const BlockRef &block : blocks) {
-    out.zigzag(static_cast<std::int64_t>(block.offset / kAlignment) - next);
-    next = static_cast<std::int64_t>(alignUp(block.end()) / kAlignment);
-  }
-  std::int64_t stored = 0;
-  for (const BlockRef &block : blocks) {
-    out.zigzag(std::int64_t{block.storedLength} - stored);
-    stored = block.storedLength;
-  }
-  for (const BlockRef &block : blocks)
-    out.varint(block.rawLength - block.storedLength);
-  for (const BlockRef &block : blocks)
-    out.u8(static_cast<std::uint8_t>(block.codec));
-  for (const PackContents::Expert &expert : experts)
-    out.u8(static_cast<std::uint8_t>(expert.domain));
-  for (const PackContents::Expert &expert : experts)
-    out.u8(expert.flags);
-  for (const PackContents::Expert &expert : experts)
-    out.f32(expert.confidenceThreshold);
-  for (const BlockRef &block : blocks)
-    out.append(block.sha256);
+  out.zeros(kRouterBytes - out.size());
   return std::move(out).take();
 }
 
@@ -106,151 +112,436 @@ Bytes signatureBytes(std::span<const Bytes> signatures) {
   return std::move(out).take();
 }
 
-void writeRow(ByteWriter &out, const BlockRef &row) {
-  out.u32(row.storedLength);
-  out.u32(row.rawLength);
-  out.u8(static_cast<std::uint8_t>(row.codec));
-  out.zeros(3);
-  out.append(row.sha256);
-}
+/// One pack on its way into a sink.
+class PackStream {
+public:
+  PackStream(const PackDirectory &directory, const BlockSource &source, const ByteSink &sink)
+      : directory_(directory), source_(source), sink_(sink) {}
 
-void writeRouter(ByteWriter &out, const std::optional<Router> &router) {
-  if (!router) {
-    out.zeros(kRootFixedBytes - kBlockRowBytes);
-    return;
-  }
-  out.u8(1);
-  out.u8(static_cast<std::uint8_t>(router->head));
-  out.u8(static_cast<std::uint8_t>(router->strategy));
-  out.u8(static_cast<std::uint8_t>(router->merge));
-  out.u32(router->expert);
-  out.u32(router->routed);
-  out.u32(router->topK);
-  out.f32(router->temperature);
-  out.zeros(12);
-}
+  Result<Header> run() {
+    KIMIC_TRY(count());
+    KIMIC_TRY(placeData());
+    KIMIC_TRY(buildKernels());
+    KIMIC_TRY(buildLeaves());
+    KIMIC_TRY(meta_.add(bytesOf(directory_.meta), kMaxMetaBytes));
+    const Bytes root = rootBytes();
+    const Bytes head = headerBytes(root);
+    KIMIC_ASSIGN(Header header, parseHeader(head));
+    KIMIC_TRY(checkWritten(header, root));
 
-/// Whether header, root and leaves are what a reader accepts, and every expert has the parameters of its kernel.
-Result<void> checkWritten(const PackContents &contents, const Header &header, const Bytes &root,
-                          const std::vector<Bytes> &leaves) {
-  std::vector<quant::Signature> signatures;
-  std::vector<quant::Layout> layouts;
-  for (const Bytes &bytes : contents.signatures) {
-    KIMIC_ASSIGN(quant::Signature signature, quant::decodeSignature(bytes));
-    KIMIC_ASSIGN(quant::Layout layout, quant::layoutOf(signature));
-    signatures.push_back(std::move(signature));
-    layouts.push_back(std::move(layout));
+    KIMIC_TRY(emit(head));
+    KIMIC_TRY(padTo(kRootOffset));
+    KIMIC_TRY(emit(root));
+    KIMIC_TRY(emitSection(first_.bytes));
+    KIMIC_TRY(emitSection(leaves_.bytes));
+    KIMIC_TRY(emitData(header));
+    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_})
+      KIMIC_TRY(emitSection(section->bytes));
+    return header;
   }
-  KIMIC_ASSIGN(Root parsed, parseRoot(header, root));
-  for (std::uint32_t i = 0; i < leaves.size(); ++i) {
-    KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, i, leaves[i]));
-    for (std::uint32_t j = 0; j < leaf.size(); ++j) {
-      std::uint32_t kernel = leaf[j].kernel;
-      KIMIC_TRY(checkParameters(header.firstExpert(i) + j, leaf[j], signatures[kernel], layouts[kernel]));
+
+private:
+  /// The counts have to be sound before anything is computed from them; the reader's own checks follow at the end.
+  Result<void> count() {
+    const std::size_t experts = directory_.experts.size() + (directory_.router ? 1 : 0);
+    if (directory_.experts.empty() || experts > kMaxExperts)
+      return makeError(ErrorId::PackHeaderField, kExpertsAt, experts, kMaxExperts);
+    if (directory_.signatures.empty() || directory_.signatures.size() > kMaxKernels)
+      return makeError(ErrorId::PackHeaderField, kKernelsAt, directory_.signatures.size(), kMaxKernels);
+    if (directory_.groupLog2 < kMinGroupLog2 || directory_.groupLog2 > kMaxGroupLog2)
+      return makeError(ErrorId::PackHeaderField, kGroupLog2At, directory_.groupLog2, kMaxGroupLog2);
+    header_.experts = static_cast<std::uint32_t>(experts);
+    header_.routers = directory_.router ? 1 : 0;
+    header_.kernels = static_cast<std::uint32_t>(directory_.signatures.size());
+    header_.groupLog2 = directory_.groupLog2;
+    for (const PackDirectory::Expert &expert : directory_.experts)
+      header_.transitions =
+          static_cast<std::uint8_t>(std::max<std::uint32_t>(header_.transitions, std::min(expert.nextCount, 255u)));
+    const std::uint32_t groups = header_.groupCount();
+    for (unsigned index = 0; index < kVariantCount; ++index) {
+      const std::size_t modules = directory_.modules[index].size();
+      if (modules != 0 && modules != groups)
+        return makeError(ErrorId::PackContentsModules, static_cast<unsigned>(variantAt(index)), modules, groups);
+      header_.variants |= static_cast<std::uint8_t>((modules != 0) << index);
     }
+    if (!chooseDirectory(header_))
+      return makeError(ErrorId::PackTooManyRows, header_.rootBytes() / kBlockRowBytes,
+                       (kFirstReadBytes - kRootOffset) / kBlockRowBytes);
+    return {};
   }
-  if (parsed.router)
-    KIMIC_TRY(checkRouter(*parsed.router, signatures[contents.experts[parsed.router->expert].kernel]));
+
+  /// Where each block lies in the data section.
+  Result<void> placeData() {
+    places_.reserve(directory_.blocks.size());
+    for (const DataBlock &block : directory_.blocks) {
+      places_.push_back(alignUp(dataLength_));
+      if (block.codec == Codec::Zero)
+        continue;
+      ++header_.dataBlocks;
+      header_.dataRawLength += block.rawLength;
+      dataLength_ = places_.back() + block.storedLength;
+    }
+    return {};
+  }
+
+  Result<void> buildKernels() {
+    for (std::uint32_t group = 0; group < header_.groupCount(); ++group) {
+      SectionBuilder &section = group ? kernels_ : first_;
+      const Bytes signatures = signatureBytes(
+          std::span(directory_.signatures).subspan(header_.firstKernel(group), header_.kernelsIn(group)));
+      groupHashes_.push_back(sha256(signatures));
+      KIMIC_TRY(section.add(signatures));
+      for (unsigned index = kVariantCount; index-- > 1;)
+        if (header_.hasVariant(variantAt(index)))
+          KIMIC_TRY(section.add(directory_.modules[index][group]));
+      if (header_.hasVariant(abi::Variant::Scalar))
+        KIMIC_TRY(scalar_.add(directory_.modules[0][group]));
+      for (const std::vector<Bytes> &modules : directory_.modules)
+        if (!modules.empty())
+          groupHashes_.push_back(sha256(modules[group]));
+    }
+    if (directory_.router) {
+      const DataBlock &block = directory_.routerData.block;
+      first_.append({0, block.storedLength, block.rawLength, block.codec, block.sha256}, directory_.routerData.stored);
+    }
+    return {};
+  }
+
+  /// Of the leaves section, by branches, or one that holds all leaves.
+  Result<void> buildLeaves() {
+    if (!header_.branchLog2) {
+      for (std::uint32_t leaf = 0; leaf < header_.leafCount(); ++leaf)
+        KIMIC_TRY(leaves_.add(leafBytes(leaf)));
+      return {};
+    }
+    for (std::uint32_t branch = 0; branch < header_.branchCount(); ++branch) {
+      SectionBuilder leaves;
+      leaves.bytes.resize(kBlockRowBytes * header_.leavesIn(branch)); // the rows, written below
+      for (std::uint32_t i = 0; i < header_.leavesIn(branch); ++i)
+        KIMIC_TRY(leaves.add(leafBytes(header_.firstLeaf(branch) + i)));
+      ByteWriter rows;
+      leaves.writeRows(rows);
+      const Bytes block = std::move(rows).take();
+      std::copy(block.begin(), block.end(), leaves.bytes.begin());
+      leaves_.append({}, leaves.bytes);
+      branchRows_.u64(leaves.bytes.size());
+      branchRows_.append(sha256(block));
+    }
+    return {};
+  }
+
+  /// The columns of pack-v1 §5.
+  Bytes leafBytes(std::uint32_t leaf) const {
+    const std::uint32_t first = header_.firstExpert(leaf);
+    const auto experts = std::span(directory_.experts).subspan(first, header_.expertsIn(leaf));
+    auto blockOf = [&](const PackDirectory::Expert &expert) -> const DataBlock & {
+      return directory_.blocks[expert.block];
+    };
+    ByteWriter out;
+    std::int64_t kernel = 0;
+    for (const auto &expert : experts) {
+      out.zigzag(std::int64_t{expert.kernel} - kernel);
+      kernel = expert.kernel;
+    }
+    std::int64_t next = 0;
+    for (const auto &expert : experts) {
+      if (blockOf(expert).codec == Codec::Zero) {
+        out.zigzag(0);
+        continue;
+      }
+      const std::uint64_t place = places_[expert.block];
+      out.zigzag(static_cast<std::int64_t>(place / kAlignment) - next);
+      next = static_cast<std::int64_t>(alignUp(place + blockOf(expert).storedLength) / kAlignment);
+    }
+    std::int64_t stored = 0;
+    for (const auto &expert : experts) {
+      out.zigzag(std::int64_t{blockOf(expert).storedLength} - stored);
+      stored = blockOf(expert).storedLength;
+    }
+    for (const auto &expert : experts)
+      out.varint(blockOf(expert).rawLength - blockOf(expert).storedLength);
+    for (const auto &expert : experts)
+      out.u8(static_cast<std::uint8_t>(blockOf(expert).codec));
+    for (std::size_t i = 0; i < experts.size(); ++i)
+      if (const DataBlock &block = blockOf(experts[i]); block.codec == Codec::Delta)
+        out.zigzag(std::int64_t{block.base} - static_cast<std::int64_t>(first + i));
+    for (const auto &expert : experts)
+      out.u8(static_cast<std::uint8_t>(expert.domain));
+    for (const auto &expert : experts)
+      out.u8(expert.flags);
+    for (const auto &expert : experts)
+      out.f32(expert.confidenceThreshold);
+    for (const auto &expert : experts)
+      out.append(blockOf(expert).sha256);
+    if (header_.transitions) {
+      for (const auto &expert : experts)
+        out.u8(static_cast<std::uint8_t>(expert.nextCount));
+      for (std::size_t i = 0; i < experts.size(); ++i)
+        for (const Transition &transition : nextOf(experts[i]))
+          out.zigzag(std::int64_t{transition.expert} - static_cast<std::int64_t>(first + i));
+      for (const auto &expert : experts)
+        for (const Transition &transition : nextOf(expert))
+          out.u8(transition.chance);
+    }
+    return std::move(out).take();
+  }
+
+  std::span<const Transition> nextOf(const PackDirectory::Expert &expert) const {
+    return std::span(directory_.next).subspan(expert.firstNext, expert.nextCount);
+  }
+
+  Bytes rootBytes() {
+    ByteWriter out;
+    out.append(routerRecord(directory_));
+    first_.writeRows(out);
+    if (header_.branchLog2)
+      out.append(std::move(branchRows_).take());
+    else
+      leaves_.writeRows(out);
+    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_})
+      section->writeRows(out);
+    return std::move(out).take();
+  }
+
+  Digest contentId() const {
+    ContentId id(header_, routerRecord(directory_));
+    id.add(sha256(bytesOf(directory_.meta)));
+    for (const Digest &hash : groupHashes_)
+      id.add(hash);
+    for (const PackDirectory::Expert &expert : directory_.experts)
+      id.add(entryOf(expert), directory_.blocks[expert.block].rawSha256, nextOf(expert));
+    if (directory_.router)
+      id.add(directory_.routerData.block.rawSha256);
+    return id.finish();
+  }
+
+  static ExpertEntry entryOf(const PackDirectory::Expert &expert) {
+    ExpertEntry entry;
+    entry.kernel = expert.kernel;
+    entry.domain = expert.domain;
+    entry.flags = expert.flags;
+    entry.confidenceThreshold = expert.confidenceThreshold;
+    return entry;
+  }
+
+  Bytes headerBytes(const Bytes &root) const {
+    ByteWriter out;
+    out.append(kMagic);
+    out.u16(header_.major);
+    out.u16(header_.minor);
+    out.u32(header_.requiredFeatures);
+    out.u32(header_.optionalFeatures);
+    out.u32(header_.kernelAbi);
+    out.u8(kHashSha256);
+    out.u8(header_.variants);
+    out.u8(header_.leafLog2);
+    out.u8(header_.groupLog2);
+    out.u8(header_.branchLog2);
+    out.u8(header_.routers);
+    out.u8(header_.transitions);
+    out.u8(0);
+    out.u32(header_.experts);
+    out.u32(header_.kernels);
+    out.u32(header_.dataBlocks);
+    out.u32(0);
+    out.u64(header_.dataRawLength);
+    out.u64(root.size());
+    out.u64(first_.bytes.size());
+    out.u64(leaves_.bytes.size());
+    out.u64(dataLength_);
+    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_})
+      out.u64(section->bytes.size());
+    out.zeros(kContentIdAt - out.size()); // no extensions
+    out.append(contentId());
+    out.zeros(kRootHashAt - out.size());
+    out.append(sha256(root));
+    Bytes header = std::move(out).take();
+    const Digest hash = sha256(header);
+    header.insert(header.end(), hash.begin(), hash.end());
+    return header;
+  }
+
+  /// Whether header, root and leaves are what a reader accepts, and every expert has the parameters of its kernel.
+  Result<void> checkWritten(const Header &header, const Bytes &root) const {
+    std::vector<quant::Signature> signatures;
+    std::vector<quant::Layout> layouts;
+    for (const Bytes &bytes : directory_.signatures) {
+      KIMIC_ASSIGN(quant::Signature signature, quant::decodeSignature(bytes));
+      KIMIC_ASSIGN(quant::Layout layout, quant::layoutOf(signature));
+      signatures.push_back(std::move(signature));
+      layouts.push_back(std::move(layout));
+    }
+    KIMIC_ASSIGN(Root parsed, parseRoot(header, root));
+    for (std::uint32_t i = 0; i < header.leafCount(); ++i) {
+      KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, i, leafBytes(i)));
+      for (std::uint32_t j = 0; j < leaf.entries.size(); ++j) {
+        const LeafEntry &entry = leaf.entries[j];
+        const std::uint32_t expert = header.firstExpert(i) + j;
+        KIMIC_TRY(checkParameters(expert, entry, signatures[entry.kernel], layouts[entry.kernel]));
+        if (entry.data.codec == Codec::Delta) {
+          const DataBlock &base = directory_.blocks[directory_.experts[entry.base].block];
+          if (base.codec == Codec::Delta || base.rawLength != entry.data.rawLength)
+            return makeError(ErrorId::PackEntryBase, expert, entry.base);
+        }
+      }
+    }
+    if (parsed.router) {
+      const ExpertEntry &entry = parsed.routerEntry;
+      KIMIC_TRY(checkParameters(header.experts - 1, entry, signatures[entry.kernel], layouts[entry.kernel]));
+      KIMIC_TRY(checkRouter(*parsed.router, signatures[entry.kernel]));
+    }
+    return {};
+  }
+
+  Result<void> emit(std::span<const std::uint8_t> bytes) {
+    written_ += bytes.size();
+    return sink_(bytes);
+  }
+  Result<void> padTo(std::uint64_t offset) {
+    const Bytes zeros(static_cast<std::size_t>(offset - written_));
+    return emit(zeros);
+  }
+  Result<void> emitSection(const Bytes &bytes) {
+    if (bytes.empty())
+      return {};
+    KIMIC_TRY(padTo(alignUp(written_)));
+    return emit(bytes);
+  }
+  Result<void> emitData(const Header &header) {
+    Bytes stored;
+    for (std::uint32_t i = 0; i < directory_.blocks.size(); ++i) {
+      const DataBlock &block = directory_.blocks[i];
+      if (block.codec == Codec::Zero)
+        continue;
+      const std::uint64_t offset = header.data.offset + places_[i];
+      stored.clear();
+      KIMIC_TRY(source_(i, stored));
+      if (stored.size() != block.storedLength)
+        return makeError(ErrorId::PackBlockSize, offset, block.storedLength, stored.size());
+      if (sha256(stored) != block.sha256)
+        return makeError(ErrorId::PackBlockHash, offset);
+      KIMIC_TRY(padTo(offset));
+      KIMIC_TRY(emit(stored));
+    }
+    return {};
+  }
+
+  const PackDirectory &directory_;
+  const BlockSource &source_;
+  const ByteSink &sink_;
+  Header header_;
+  SectionBuilder first_, leaves_, kernels_, scalar_, meta_;
+  ByteWriter branchRows_;
+  std::vector<std::uint64_t> places_; ///< by block, from the start of the data section
+  std::uint64_t dataLength_ = 0, written_ = 0;
+  std::vector<Digest> groupHashes_; ///< per group: raw signatures, then the modules from the lowest variant on
+};
+
+/// Encodes the experts' parameters in the order of their numbers: equal ones once, and as differences where an earlier
+/// expert is similar.
+Result<void> encodeExperts(const PackContents &contents, std::span<const PackContents::Expert> experts,
+                           std::span<const std::uint32_t> order, PackDirectory &directory, std::vector<Bytes> &stored) {
+  std::map<Digest, std::uint32_t> blockWith; // by digest of the raw bytes
+  std::vector<EncodedData> blocks;
+  std::vector<std::uint32_t> blockOf; // by expert
+  BaseFinder bases;
+  for (std::uint32_t i = 0; i < experts.size(); ++i) {
+    const Bytes &raw = experts[i].parameters;
+    auto [known, isNew] = blockWith.emplace(sha256(raw), static_cast<std::uint32_t>(blocks.size()));
+    blockOf.push_back(known->second);
+    if (!isNew)
+      continue;
+    const std::optional<std::uint32_t> base = raw.empty() ? std::nullopt : bases.find(experts[i].kernel, raw);
+    KIMIC_ASSIGN(EncodedData data,
+                 encodeData(raw, base ? std::span<const std::uint8_t>(contents.experts[*base].parameters)
+                                      : std::span<const std::uint8_t>()));
+    if (data.block.codec == Codec::Delta)
+      data.block.base = *base;
+    else
+      bases.keep(i, experts[i].kernel, raw);
+    blocks.push_back(std::move(data));
+  }
+
+  constexpr std::uint32_t kUnplaced = 0xFFFFFFFF;
+  std::vector<std::uint32_t> indexOf(blocks.size(), kUnplaced);
+  std::vector<std::uint32_t> seen(order.empty() ? 0 : experts.size());
+  for (std::uint32_t i = 0; i < experts.size(); ++i) {
+    const std::uint32_t expert = order.empty() ? i : i < order.size() ? order[i] : kUnplaced;
+    if (!order.empty() && (expert >= experts.size() || ++seen[expert] > 1 || order.size() != experts.size()))
+      return makeError(ErrorId::PackContentsOrder, expert, expert < experts.size() ? seen[expert] : 0);
+    std::uint32_t &index = indexOf[blockOf[expert]];
+    if (index != kUnplaced)
+      continue;
+    index = static_cast<std::uint32_t>(directory.blocks.size());
+    directory.blocks.push_back(blocks[blockOf[expert]].block);
+    stored.push_back(std::move(blocks[blockOf[expert]].stored));
+  }
+  for (std::uint32_t i = 0; i < experts.size(); ++i) {
+    const PackContents::Expert &expert = experts[i];
+    directory.experts.push_back({expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold,
+                                 indexOf[blockOf[i]], static_cast<std::uint32_t>(directory.next.size()),
+                                 static_cast<std::uint32_t>(expert.next.size())});
+    directory.next.insert(directory.next.end(), expert.next.begin(), expert.next.end());
+  }
   return {};
 }
 
 } // namespace
 
-Result<std::vector<std::uint8_t>> writePack(const PackContents &contents) {
-  // The counts have to be sound before anything is computed from them; the reader's own checks follow at the end.
-  if (contents.experts.empty() || contents.experts.size() > kMaxExperts)
-    return makeError(ErrorId::PackHeaderField, kExpertsAt, contents.experts.size(), kMaxExperts);
-  if (contents.signatures.empty() || contents.signatures.size() > kMaxKernels)
-    return makeError(ErrorId::PackHeaderField, kKernelsAt, contents.signatures.size(), kMaxKernels);
-  if (contents.groupLog2 < kMinGroupLog2 || contents.groupLog2 > kMaxGroupLog2)
-    return makeError(ErrorId::PackHeaderField, kGroupLog2At, contents.groupLog2, kMaxGroupLog2);
-  Header header;
-  header.experts = static_cast<std::uint32_t>(contents.experts.size());
-  header.kernels = static_cast<std::uint32_t>(contents.signatures.size());
-  header.groupLog2 = contents.groupLog2;
-  const std::uint32_t groups = header.groupCount();
-  std::size_t groupRows = groups;
-  for (unsigned index = 0; index < kVariantCount; ++index) {
-    const std::size_t count = contents.modules[index].size();
-    if (count != 0 && count != groups)
-      return makeError(ErrorId::PackContentsModules, static_cast<unsigned>(variantAt(index)), count, groups);
-    header.variants |= static_cast<std::uint8_t>((count != 0) << index);
-    groupRows += count;
+Result<Header> writePack(const PackDirectory &directory, const BlockSource &source, const ByteSink &sink) {
+  return PackStream(directory, source, sink).run();
+}
+
+Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::span<const std::uint32_t> order) {
+  PackDirectory directory;
+  directory.meta = contents.meta;
+  directory.signatures = contents.signatures;
+  directory.groupLog2 = contents.groupLog2;
+  directory.modules = contents.modules;
+  directory.router = contents.router;
+  std::span<const PackContents::Expert> listed = contents.experts;
+  if (contents.router && !listed.empty()) {
+    const PackContents::Expert &expert = listed.back();
+    listed = listed.first(listed.size() - 1);
+    directory.routerExpert.kernel = expert.kernel;
+    directory.routerExpert.domain = expert.domain;
+    directory.routerExpert.flags = expert.flags;
+    directory.routerExpert.confidenceThreshold = expert.confidenceThreshold;
+    KIMIC_ASSIGN(directory.routerData, encodeData(expert.parameters));
   }
-  while (header.leafCount() + groupRows > kMaxRows && header.leafLog2 < kMaxLeafLog2)
-    ++header.leafLog2;
-  if (header.leafCount() + groupRows > kMaxRows)
-    return makeError(ErrorId::PackTooManyRows, header.leafCount() + groupRows, kMaxRows);
-
-  KIMIC_ASSIGN(DataSection data, writeData(contents.experts));
-  header.dataBlocks = static_cast<std::uint32_t>(data.section.rows.size());
-  for (const BlockRef &row : data.section.rows)
-    header.dataRawLength += row.rawLength;
-
-  SectionBuilder leaves, meta, kernelBlocks;
-  std::vector<Bytes> rawLeaves;
-  for (std::uint32_t leaf = 0; leaf < header.leafCount(); ++leaf) {
-    const std::size_t first = header.firstExpert(leaf), count = header.expertsIn(leaf);
-    rawLeaves.push_back(
-        leafBytes(std::span(contents.experts).subspan(first, count), std::span(data.blockOf).subspan(first, count)));
-    KIMIC_TRY(leaves.add(rawLeaves.back()));
-  }
-  KIMIC_TRY(
-      meta.add({reinterpret_cast<const std::uint8_t *>(contents.meta.data()), contents.meta.size()}, kMaxMetaBytes));
-  for (std::uint32_t group = 0; group < groups; ++group) {
-    KIMIC_TRY(kernelBlocks.add(
-        signatureBytes(std::span(contents.signatures).subspan(header.firstKernel(group), header.kernelsIn(group)))));
-    for (unsigned index = kVariantCount; index-- > 0;)
-      if (header.hasVariant(variantAt(index)))
-        KIMIC_TRY(kernelBlocks.add(contents.modules[index][group]));
-  }
-
-  ByteWriter rootWriter;
-  writeRouter(rootWriter, contents.router);
-  for (const SectionBuilder *section : {&meta, &leaves, &kernelBlocks})
-    for (const BlockRef &row : section->rows)
-      writeRow(rootWriter, row);
-  const Bytes root = std::move(rootWriter).take();
-
-  ByteWriter out;
-  out.append(kMagic);
-  out.u16(header.major);
-  out.u16(header.minor);
-  out.u32(header.requiredFeatures);
-  out.u32(header.optionalFeatures);
-  out.u32(header.kernelAbi);
-  out.u8(kHashSha256);
-  out.u8(header.variants);
-  out.u8(header.leafLog2);
-  out.u8(header.groupLog2);
-  out.u32(header.experts);
-  out.u32(header.kernels);
-  out.u32(header.dataBlocks);
-  out.u64(header.dataRawLength);
-  const Bytes *const sections[] = {&root, &leaves.bytes, &meta.bytes, &kernelBlocks.bytes, &data.section.bytes};
-  for (const Bytes *section : sections)
-    out.u64(section->size());
-  out.zeros(kRootHashAt - out.size()); // no extensions; reserved
-  out.append(sha256(root));
-  Bytes pack = std::move(out).take();
-  const Digest headerHash = sha256(pack);
-  pack.insert(pack.end(), headerHash.begin(), headerHash.end());
-
-  KIMIC_ASSIGN(Header parsed, parseHeader(pack));
-  KIMIC_TRY(checkWritten(contents, parsed, root, rawLeaves));
-  pack.reserve(parsed.fileBytes());
-  for (const Bytes *section : sections) {
-    pack.resize(alignUp(pack.size()));
-    pack.insert(pack.end(), section->begin(), section->end());
-  }
+  std::vector<Bytes> stored;
+  KIMIC_TRY(encodeExperts(contents, listed, order, directory, stored));
+  Bytes pack;
+  KIMIC_TRY(writePack(
+      directory,
+      [&](std::uint32_t block, Bytes &bytes) -> Result<void> {
+        bytes = std::move(stored[block]);
+        return {};
+      },
+      [&](std::span<const std::uint8_t> bytes) -> Result<void> {
+        pack.insert(pack.end(), bytes.begin(), bytes.end());
+        return {};
+      }));
   return pack;
+}
+
+std::uint8_t smallestGroupLog2(std::uint32_t experts, std::uint32_t kernels, std::uint8_t variants) {
+  Header header;
+  header.experts = experts;
+  header.kernels = kernels;
+  header.variants = variants;
+  header.routers = experts > 1;
+  for (header.groupLog2 = kMinGroupLog2; header.groupLog2 < kMaxGroupLog2; ++header.groupLog2)
+    if (chooseDirectory(header))
+      break;
+  return header.groupLog2;
 }
 
 Result<PackContents> readContents(std::span<const std::uint8_t> file) {
   KIMIC_TRY(verifyPack(file));
-  auto rawOf = [&](const BlockRef &block) -> Result<Bytes> {
+  auto rawOf = [&](const BlockRef &block, std::span<const std::uint8_t> base = {}) -> Result<Bytes> {
     Bytes raw(block.rawLength);
-    KIMIC_TRY(decodeBlock(block, file.subspan(block.offset, block.storedLength), raw));
+    KIMIC_TRY(decodeBlock(block, file.subspan(block.offset, block.storedLength), base, raw));
     return raw;
   };
   KIMIC_ASSIGN(Header header, parseHeader(file));
@@ -272,14 +563,33 @@ Result<PackContents> readContents(std::span<const std::uint8_t> file) {
         contents.modules[index].push_back(std::move(module));
       }
   }
+  KIMIC_ASSIGN(std::vector<BlockRef> rows, leafRows(header, root, file));
+  std::vector<LeafEntry> entries;
   for (std::uint32_t i = 0; i < header.leafCount(); ++i) {
-    KIMIC_ASSIGN(Bytes raw, rawOf(root.leaves[i]));
+    KIMIC_ASSIGN(Bytes raw, rawOf(rows[i]));
     KIMIC_ASSIGN(Leaf leaf, parseLeaf(header, i, raw));
-    for (const LeafEntry &entry : leaf) {
-      KIMIC_ASSIGN(Bytes parameters, rawOf(entry.data));
+    for (const LeafEntry &entry : leaf.entries) {
+      const std::span<const Transition> next = leaf.nextOf(entry);
       contents.experts.push_back(
-          {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, std::move(parameters)});
+          {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, {}, {next.begin(), next.end()}});
+      entries.push_back(entry);
     }
+  }
+  // Bases first: they are never differences themselves.
+  for (const bool isDelta : {false, true})
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if ((entries[i].data.codec == Codec::Delta) != isDelta)
+        continue;
+      std::span<const std::uint8_t> base;
+      if (isDelta)
+        base = contents.experts[entries[i].base].parameters;
+      KIMIC_ASSIGN(contents.experts[i].parameters, rawOf(entries[i].data, base));
+    }
+  if (root.router) {
+    const ExpertEntry &entry = root.routerEntry;
+    KIMIC_ASSIGN(Bytes parameters, rawOf(entry.data));
+    contents.experts.push_back(
+        {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, std::move(parameters), {}});
   }
   return contents;
 }

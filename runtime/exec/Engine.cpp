@@ -69,7 +69,7 @@ Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, flo
 
 Status Engine::route(const float *x, std::span<KimicChoice> choices, float *scores) {
   const pack::Router &router = *session_.root().router;
-  Expert *record = runnable(router.expert);
+  Expert *record = runnable(session_.header().listed());
   if (!record)
     return core_.failure();
   if (std::uint32_t outputs = record->kernel->outputs; outputs != router.routed)

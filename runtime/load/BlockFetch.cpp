@@ -4,7 +4,7 @@
 
 namespace kimic::runtime {
 
-Status BlockFetch::finish(Core &core, const pack::BlockRef &block) {
+Status BlockFetch::finish(Core &core, const pack::BlockRef &block, std::span<const std::uint8_t> base) {
   if (ticket_.state == Ticket::State::Failed)
     return core.fail(ticket_.error);
   if (ticket_.value != block.storedLength)
@@ -13,10 +13,10 @@ Status BlockFetch::finish(Core &core, const pack::BlockRef &block) {
   if (!raw)
     return core.failure();
   raw_ = {raw, block.rawLength};
-  return core.statusOf(pack::decodeBlock(block, {stored_, block.storedLength}, raw_));
+  return core.statusOf(pack::decodeBlock(block, {stored_, block.storedLength}, base, raw_));
 }
 
-Status BlockFetch::poll(Core &core, const pack::BlockRef &block) {
+Status BlockFetch::poll(Core &core, const pack::BlockRef &block, const std::span<std::uint8_t> *base) {
   if (raw_.data())
     return KIMIC_OK;
   if (isWaiting()) {
@@ -26,14 +26,17 @@ Status BlockFetch::poll(Core &core, const pack::BlockRef &block) {
   }
   if (isCancelled())
     release(core);
-  if (ticket_.state == Ticket::State::Idle) {
+  if (ticket_.state == Ticket::State::Idle && block.storedLength) {
     stored_ = core.allocate(block.storedLength);
     if (!stored_)
       return core.failure();
     core.requests.read(ticket_, block.offset, block.storedLength, stored_, core.priority);
     return KIMIC_PENDING;
   }
-  Status outcome = finish(core, block);
+  const bool isDelta = block.codec == pack::Codec::Delta;
+  if (isDelta && !base && ticket_.state == Ticket::State::Done)
+    return KIMIC_PENDING;
+  Status outcome = finish(core, block, isDelta && base ? *base : std::span<std::uint8_t>());
   std::span<std::uint8_t> raw = outcome == KIMIC_OK ? take() : raw_;
   release(core);
   if (outcome == KIMIC_OK)

@@ -13,7 +13,8 @@ public:
   /// host, of the hash, of decoding, of memory) frees everything, so that the next poll starts again. A read that the
   /// host cancelled is no error: whoever polls still wants the block, so it is read again. `block` must be the same in
   /// every poll and not empty.
-  Status poll(Core &core, const pack::BlockRef &block);
+  /// `base`: raw bytes of the base of a block of codec Delta; null while they are not there, which holds the decoding.
+  Status poll(Core &core, const pack::BlockRef &block, const std::span<std::uint8_t> *base = nullptr);
 
   /// The raw block, 16-byte aligned, in memory of the cache. REQUIRES: poll() returned KIMIC_OK.
   std::span<std::uint8_t> bytes() const { return raw_; }
@@ -33,7 +34,7 @@ public:
   void release(Core &core);
 
 private:
-  Status finish(Core &core, const pack::BlockRef &block);
+  Status finish(Core &core, const pack::BlockRef &block, std::span<const std::uint8_t> base);
 
   Ticket ticket_;
   std::uint8_t *stored_ = nullptr;

@@ -1,4 +1,4 @@
-// Makes experts resident: leaf, then kernel and parameters side by side.
+// Makes experts resident: leaf, then kernel, parameters and the base of the parameters side by side.
 #pragma once
 
 #include "runtime/load/KernelLinker.h"
@@ -37,7 +37,11 @@ private:
   /// Where the expert's record is, or the end of the list. Drops records that nobody waits for.
   std::unique_ptr<Arriving> &find(std::uint32_t expert);
   void drop(std::unique_ptr<Arriving> &arriving);
-  Status advance(std::uint32_t expert, Arriving &arriving);
+  /// Starts or goes on loading an expert that is not resident and whose entry is there.
+  Status fetch(std::uint32_t expert);
+  /// Makes the base of the expert's parameters resident, if they have one: then `base` is its record.
+  Status fetchBase(std::uint32_t expert, Expert *&base);
+  Status advance(std::uint32_t expert, Arriving &arriving, const std::span<std::uint8_t> *base);
 
   Core &core_;
   PackSession &session_;

@@ -19,12 +19,17 @@ Status PackSession::readRoot() {
   const pack::Section &section = header_.root;
   if (section.end() > bytes.size())
     return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, bytes.size());
-  // Its rows are decoded to about their size in the pack; leaves get a record each.
-  KIMIC_STEP(core_.ensureRoom(4 * section.length + header_.leafCount() * sizeof(Leaf) + 1024));
+  // Its rows are decoded to about their size in the pack.
+  const std::uint32_t branches = header_.branchLog2 ? header_.branchCount() : 1;
+  KIMIC_STEP(core_.ensureRoom(4 * section.length + branches * sizeof(Branch) + 1024));
   Result<pack::Root> root = pack::parseRoot(header_, bytes.subspan(section.offset, section.length));
   KIMIC_STEP(core_.statusOf(root));
   root_ = std::move(root).value();
-  leaves_.reset(new Leaf[header_.leafCount()]);
+  branches_.reset(new Branch[branches]);
+  if (!header_.branchLog2)
+    KIMIC_STEP(takeRows(branches_[0], std::move(root_.leaves)));
+  static_cast<pack::ExpertEntry &>(routerEntry_) = root_.routerEntry;
+  router_.id = header_.listed();
   isOpen_ = true;
   return KIMIC_OK;
 }
@@ -48,12 +53,32 @@ Status PackSession::open() {
   return outcome;
 }
 
+Status PackSession::takeRows(Branch &branch, std::vector<pack::BlockRef> rows) {
+  KIMIC_STEP(core_.ensureRoom(rows.size() * sizeof(Leaf) + 1024));
+  branch.leaves.reset(new Leaf[rows.size()]);
+  branch.rows = std::move(rows);
+  return KIMIC_OK;
+}
+
+Status PackSession::fetchRows(std::uint32_t leaf) {
+  Branch &branch = branchOf(leaf);
+  if (branch.leaves)
+    return KIMIC_OK;
+  const std::uint32_t number = leaf >> header_.branchLog2;
+  KIMIC_STEP(branch.fetch.poll(core_, root_.branches[number].block));
+  KIMIC_STEP(core_.ensureRoom(2 * branch.fetch.bytes().size() + 1024));
+  Result<std::vector<pack::BlockRef>> rows = pack::parseBranch(header_, root_, number, branch.fetch.bytes());
+  branch.fetch.release(core_);
+  KIMIC_STEP(core_.statusOf(rows));
+  return takeRows(branch, std::move(rows).value());
+}
+
 Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
   std::uint32_t count = header_.expertsIn(number);
   KIMIC_STEP(core_.ensureRoom(count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert)) + 1024));
-  Result<pack::Leaf> entries = pack::parseLeaf(header_, number, leaf.fetch.bytes());
-  KIMIC_STEP(core_.statusOf(entries));
-  leaf.entries = std::move(entries).value();
+  Result<pack::Leaf> parsed = pack::parseLeaf(header_, number, leaf.fetch.bytes());
+  KIMIC_STEP(core_.statusOf(parsed));
+  leaf.entries = std::move(parsed->entries);
   leaf.experts.reset(new Expert[count]);
   for (std::uint32_t i = 0; i < count; ++i)
     leaf.experts[i].id = header_.firstExpert(number) + i;
@@ -61,25 +86,33 @@ Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
 }
 
 Status PackSession::fetchEntry(std::uint32_t expert) {
+  if (isRouter(expert))
+    return KIMIC_OK;
   std::uint32_t number = header_.leafOf(expert);
-  Leaf &leaf = leaves_[number];
+  KIMIC_STEP(fetchRows(number));
+  Leaf &leaf = leafAt(number);
   if (leaf.experts)
     return KIMIC_OK;
-  KIMIC_STEP(leaf.fetch.poll(core_, root_.leaves[number]));
+  KIMIC_STEP(leaf.fetch.poll(core_, branchOf(number).rows[indexInBranch(number)]));
   Status outcome = parseLeaf(number, leaf);
   leaf.fetch.release(core_);
   return outcome;
 }
 
 const pack::LeafEntry &PackSession::entry(std::uint32_t expert) const {
-  std::uint32_t leaf = header_.leafOf(expert);
-  return leaves_[leaf].entries[expert - header_.firstExpert(leaf)];
+  if (isRouter(expert))
+    return routerEntry_;
+  std::uint32_t number = header_.leafOf(expert);
+  return leafAt(number).entries[expert - header_.firstExpert(number)];
 }
 
 Expert *PackSession::expert(std::uint32_t expert) {
+  if (isRouter(expert))
+    return &router_;
   std::uint32_t number = header_.leafOf(expert);
-  Leaf &leaf = leaves_[number];
-  return leaf.experts ? &leaf.experts[expert - header_.firstExpert(number)] : nullptr;
+  if (!branchOf(number).leaves || !leafAt(number).experts)
+    return nullptr;
+  return &leafAt(number).experts[expert - header_.firstExpert(number)];
 }
 
 Status PackSession::fetchMetadata() { return root_.meta.rawLength ? metadata_.poll(core_, root_.meta) : KIMIC_OK; }

@@ -24,7 +24,8 @@ public:
   const pack::Root &root() const { return root_; }
   const Digest &digest() const { return digest_; }
 
-  /// Reads the leaf of the expert; then entry() and expert() may be called. REQUIRES: the expert exists.
+  /// Reads the leaf of the expert, and before that its branch if there are some; then entry() and expert() may be
+  /// called. The router's entry is there from the start. REQUIRES: the expert exists.
   Status fetchEntry(std::uint32_t expert);
   const pack::LeafEntry &entry(std::uint32_t expert) const;
 
@@ -39,11 +40,26 @@ public:
 private:
   struct Leaf {
     BlockFetch fetch;
-    pack::Leaf entries;
+    std::vector<pack::LeafEntry> entries;
     std::unique_ptr<Expert[]> experts; ///< null until the leaf is there
+  };
+  struct Branch {
+    BlockFetch fetch;
+    std::vector<pack::BlockRef> rows;
+    std::unique_ptr<Leaf[]> leaves; ///< null until the rows are there
   };
 
   Status readRoot();
+  bool isRouter(std::uint32_t expert) const { return expert == header_.listed(); }
+  /// The branch that has the row of a leaf; without branches there is one record, which has all rows.
+  Branch &branchOf(std::uint32_t leaf) const { return branches_[header_.branchLog2 ? leaf >> header_.branchLog2 : 0]; }
+  std::uint32_t indexInBranch(std::uint32_t leaf) const {
+    return header_.branchLog2 ? leaf & ((1u << header_.branchLog2) - 1) : leaf;
+  }
+  /// REQUIRES: the rows of the leaf's branch are there.
+  Leaf &leafAt(std::uint32_t number) const { return branchOf(number).leaves[indexInBranch(number)]; }
+  Status fetchRows(std::uint32_t leaf);
+  Status takeRows(Branch &branch, std::vector<pack::BlockRef> rows);
   Status parseLeaf(std::uint32_t number, Leaf &leaf);
 
   Core &core_;
@@ -54,7 +70,9 @@ private:
   Digest digest_{};
   pack::Header header_;
   pack::Root root_;
-  std::unique_ptr<Leaf[]> leaves_;
+  std::unique_ptr<Branch[]> branches_;
+  pack::LeafEntry routerEntry_;
+  Expert router_;
   BlockFetch metadata_;
 };
 

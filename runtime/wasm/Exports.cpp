@@ -163,7 +163,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   info->metadataBytes = root.meta.rawLength;
   std::memcpy(info->digest, runtime->session.digest().data(), KIMIC_DIGEST_BYTES);
   if (root.router) {
-    info->routerExpert = root.router->expert;
+    info->routerExpert = header.listed();
     info->routedExperts = root.router->routed;
     info->topK = root.router->topK;
     info->merge = static_cast<std::uint32_t>(root.router->merge);

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import KIMIC
 
-COMMANDS = ["compile", "inspect", "run", "eval", "verify", "doctor", "completions"]
+COMMANDS = ["compile", "inspect", "run", "eval", "verify", "diff", "extract", "keygen", "sign", "doctor",
+            "completions"]
 
 
 def test_version_names_every_format(kimic):

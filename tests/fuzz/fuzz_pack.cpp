@@ -35,10 +35,22 @@ void readParts(std::span<const std::uint8_t> file) {
       raw.clear();
     return raw;
   };
+  std::vector<BlockRef> leaves = root->leaves;
+  for (std::uint32_t number = 0; number < root->branches.size(); ++number) {
+    std::vector<std::uint8_t> raw = decode(root->branches[number].block);
+    Result<std::vector<BlockRef>> rows = parseBranch(*header, *root, number, raw);
+    if (!rows.ok())
+      return;
+    leaves.insert(leaves.end(), rows->begin(), rows->end());
+  }
   for (std::uint32_t number = 0; number < header->leafCount(); ++number)
-    if (Result<Leaf> leaf = parseLeaf(*header, number, decode(root->leaves[number])); leaf.ok())
-      for (const LeafEntry &entry : *leaf)
+    if (Result<Leaf> leaf = parseLeaf(*header, number, decode(leaves[number])); leaf.ok())
+      for (const LeafEntry &entry : leaf->entries) {
         require(entry.data.end() <= header->data.end() && entry.data.rawLength <= kMaxBlockBytes);
+        require(entry.base == kNoExpert || entry.base < header->listed());
+        for (const Transition &next : leaf->nextOf(entry))
+          require(next.expert < header->listed());
+      }
   for (std::uint32_t number = 0; number < header->groupCount(); ++number)
     (void)parseSignatures(*header, number, decode(root->groups[number].signatures));
 }

@@ -24,7 +24,7 @@ using Places = std::map<std::string, Place, std::less<>>;
 Places placesIn(std::span<const std::uint8_t> file) {
   Places places = {
       {"header", {0, 0}},
-      {"root", {kHeaderBytes, 0}},
+      {"root", {kRootOffset, 0}},
       {"header.major", {8, 2}},
       {"header.minor", {10, 2}},
       {"header.required_features", {12, 4}},
@@ -34,30 +34,37 @@ Places placesIn(std::span<const std::uint8_t> file) {
       {"header.variants", {25, 1}},
       {"header.leaf_log2", {26, 1}},
       {"header.group_log2", {27, 1}},
-      {"header.experts", {28, 4}},
-      {"header.kernels", {32, 4}},
-      {"header.data_blocks", {36, 4}},
-      {"header.data_raw_length", {40, 8}},
-      {"header.root_length", {48, 8}},
-      {"header.leaves_length", {56, 8}},
-      {"header.meta_length", {64, 8}},
-      {"header.kernels_length", {72, 8}},
+      {"header.branch_log2", {28, 1}},
+      {"header.router", {29, 1}},
+      {"header.transitions", {30, 1}},
+      {"header.experts", {32, 4}},
+      {"header.kernels", {36, 4}},
+      {"header.data_blocks", {40, 4}},
+      {"header.data_raw_length", {48, 8}},
+      {"header.root_length", {56, 8}},
+      {"header.first_length", {64, 8}},
+      {"header.leaves_length", {72, 8}},
       {"header.data_length", {80, 8}},
-      {"header.extensions_length", {88, 8}},
-      {"header.reserved", {96, 8}},
-      {"router.present", {256, 1}},
-      {"router.head", {257, 1}},
-      {"router.strategy", {258, 1}},
-      {"router.merge", {259, 1}},
-      {"router.expert", {260, 4}},
-      {"router.routed", {264, 4}},
-      {"router.top_k", {268, 4}},
-      {"router.temperature", {272, 4}},
-      {"router.reserved", {276, 8}},
+      {"header.kernels_length", {88, 8}},
+      {"header.scalar_length", {96, 8}},
+      {"header.meta_length", {104, 8}},
+      {"header.extensions_length", {112, 8}},
+      {"header.content_id", {128, 8}},
+      {"slots", {256, 0}},
+      {"router.head", {640, 1}},
+      {"router.strategy", {641, 1}},
+      {"router.merge", {642, 1}},
+      {"router.domain", {643, 1}},
+      {"router.routed", {644, 4}},
+      {"router.top_k", {648, 4}},
+      {"router.temperature", {652, 4}},
+      {"router.kernel", {656, 4}},
+      {"router.threshold", {660, 4}},
+      {"router.flags", {664, 1}},
   };
   Header header = parseHeader(file).value();
   Root root = parseRoot(header, file.subspan(header.root.offset, header.root.length)).value();
-  std::size_t row = kHeaderBytes + kRootFixedBytes - kBlockRowBytes;
+  std::size_t row = kRootOffset + kRouterBytes;
   auto add = [&](const std::string &name, const BlockRef &block) {
     places.insert({{name, {block.offset, 0}},
                    {name + ".stored", {row, 4}},
@@ -67,12 +74,16 @@ Places placesIn(std::span<const std::uint8_t> file) {
                    {name + ".sha256", {row + 12, 8}}});
     row += kBlockRowBytes;
   };
-  add("meta", root.meta);
-  add("leaf", root.leaves[0]);
   add("signatures", root.groups[0].signatures);
-  for (unsigned index = kVariantCount; index-- > 0;)
+  for (unsigned index = kVariantCount; index-- > 1;)
     if (header.hasVariant(variantAt(index)))
       add(abi::nameOf(variantAt(index)), root.groups[0].modules[index]);
+  if (root.router)
+    add("router_data", root.routerEntry.data);
+  add("leaf", root.leaves[0]);
+  if (header.hasVariant(abi::Variant::Scalar))
+    add("scalar", root.groups[0].modules[0]);
+  add("meta", root.meta);
 
   std::vector<std::uint8_t> raw(root.leaves[0].rawLength);
   Result<void> decoded =
@@ -80,7 +91,7 @@ Places placesIn(std::span<const std::uint8_t> file) {
   if (decoded.ok()) {
     std::map<std::uint64_t, BlockRef> blocks;
     const Leaf leaf = parseLeaf(header, 0, raw).value();
-    for (const LeafEntry &entry : leaf)
+    for (const LeafEntry &entry : leaf.entries)
       blocks.emplace(entry.data.offset, entry.data);
     unsigned number = 0;
     for (const auto &[offset, block] : blocks)
@@ -116,6 +127,21 @@ std::optional<ErrorId> errorNamed(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<PackContents> readGoodContents(const std::string &golden, const std::string &name, std::string &problem) {
+  const std::string path = golden + "/good/" + name + ".txt";
+  Result<std::string, Diagnostic> text = readFile(path, 1 << 20);
+  if (!text.ok()) {
+    problem = text.error().message();
+    return std::nullopt;
+  }
+  Result<PackContents, Diagnostic> contents = parseContents(*text, path);
+  if (!contents.ok()) {
+    problem = contents.error().message();
+    return std::nullopt;
+  }
+  return *contents;
+}
+
 class Builder {
 public:
   Builder(const std::string &golden, std::string &problem) : golden_(golden), problem_(problem) {}
@@ -140,12 +166,24 @@ private:
   bool apply(std::span<const std::string_view> words) {
     const std::span<const std::string_view> rest = words.subspan(1);
     if (words[0] == "base" && rest.size() == 1) {
-      std::optional<std::vector<std::uint8_t>> file = readGoodPack(golden_, std::string(rest[0]), problem_);
-      if (!file)
+      std::optional<PackContents> contents = readGoodContents(golden_, std::string(rest[0]), problem_);
+      if (!contents)
         return false;
-      bad_.file = *file;
-      places_ = placesIn(bad_.file);
-      return true;
+      contents_ = std::move(*contents);
+      return write();
+    }
+    if (words[0] == "parameters" && rest.size() >= 2) {
+      std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
+      std::uint64_t expert = 0, offset = 0;
+      std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest.subspan(1));
+      if (plus == rest[0].size() || !parseNumber(rest[0].substr(0, plus), expert) ||
+          !parseNumber(rest[0].substr(plus + 1), offset) || expert >= contents_.experts.size() || !bytes)
+        return false;
+      std::vector<std::uint8_t> &parameters = contents_.experts[expert].parameters;
+      if (offset > parameters.size() || bytes->size() > parameters.size() - offset)
+        return false;
+      std::copy(bytes->begin(), bytes->end(), parameters.begin() + static_cast<std::ptrdiff_t>(offset));
+      return write();
     }
     if (words[0] == "set" && rest.size() == 2) {
       auto place = places_.find(rest[0]);
@@ -156,7 +194,7 @@ private:
         bad_.file[place->second.offset + i] = static_cast<std::uint8_t>(value >> (8 * i));
       return true;
     }
-    if (words[0] == "patch" && rest.size() >= 2) {
+    if ((words[0] == "patch" || words[0] == "insert") && rest.size() >= 2) {
       std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
       auto place = places_.find(rest[0].substr(0, plus));
       std::uint64_t offset = 0;
@@ -164,9 +202,30 @@ private:
         return false;
       offset += place->second.offset;
       std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest.subspan(1));
-      if (!bytes || offset > bad_.file.size() || bytes->size() > bad_.file.size() - offset)
+      if (!bytes || offset > bad_.file.size())
         return false;
-      std::copy(bytes->begin(), bytes->end(), bad_.file.begin() + static_cast<std::ptrdiff_t>(offset));
+      const auto at = bad_.file.begin() + static_cast<std::ptrdiff_t>(offset);
+      if (words[0] == "insert") {
+        bad_.file.insert(at, bytes->begin(), bytes->end());
+        return true;
+      }
+      if (bytes->size() > bad_.file.size() - offset)
+        return false;
+      std::copy(bytes->begin(), bytes->end(), at);
+      return true;
+    }
+    if (words[0] == "remove" && rest.size() == 2) {
+      std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
+      auto place = places_.find(rest[0].substr(0, plus));
+      std::uint64_t offset = 0, count = 0;
+      if (place == places_.end() || (plus < rest[0].size() && !parseNumber(rest[0].substr(plus + 1), offset)) ||
+          !parseNumber(rest[1], count))
+        return false;
+      offset += place->second.offset;
+      if (offset > bad_.file.size() || count > bad_.file.size() - offset)
+        return false;
+      const auto at = bad_.file.begin() + static_cast<std::ptrdiff_t>(offset);
+      bad_.file.erase(at, at + static_cast<std::ptrdiff_t>(count));
       return true;
     }
     if (words[0] == "append") {
@@ -214,6 +273,18 @@ private:
     return false;
   }
 
+  /// The bytes of contents_.
+  bool write() {
+    Result<std::vector<std::uint8_t>> file = writePack(contents_);
+    if (!file.ok()) {
+      problem_ = message(file.error());
+      return false;
+    }
+    bad_.file = *file;
+    places_ = placesIn(bad_.file);
+    return true;
+  }
+
   static std::optional<std::vector<std::uint8_t>> bytesIn(std::span<const std::string_view> words) {
     std::vector<std::uint8_t> bytes;
     for (std::string_view word : words) {
@@ -230,6 +301,7 @@ private:
   const std::string &golden_;
   std::string &problem_;
   BadPack bad_;
+  PackContents contents_;
   Places places_;
 };
 
@@ -241,17 +313,9 @@ std::optional<BadPack> readBadPack(const std::string &golden, std::string_view t
 
 std::optional<std::vector<std::uint8_t>> readGoodPack(const std::string &golden, const std::string &name,
                                                       std::string &problem) {
-  const std::string path = golden + "/good/" + name + ".txt";
-  Result<std::string, Diagnostic> text = readFile(path, 1 << 20);
-  if (!text.ok()) {
-    problem = text.error().message();
+  std::optional<PackContents> contents = readGoodContents(golden, name, problem);
+  if (!contents)
     return std::nullopt;
-  }
-  Result<PackContents, Diagnostic> contents = parseContents(*text, path);
-  if (!contents.ok()) {
-    problem = contents.error().message();
-    return std::nullopt;
-  }
   Result<std::vector<std::uint8_t>> file = writePack(*contents);
   if (!file.ok()) {
     problem = message(file.error());

@@ -21,40 +21,50 @@ public:
     Result<Header> header = parseHeader(copy);
     if (!header.ok())
       return;
-    std::uint64_t offset = header->leaves.offset;
-    for (std::uint32_t number = 0; number < header->leafCount(); ++number) {
-      const std::size_t row = kHeaderBytes + kRootFixedBytes + kBlockRowBytes * number;
+    forEachLeaf([&](std::uint32_t number, std::size_t row, std::uint64_t offset) {
       const std::uint64_t length = read(row, 4);
-      if (!contains(offset, length))
+      if (number >= header->leafCount() || !contains(offset, length) || read(row + 8, 1) != 0)
         return;
       std::span<const std::uint8_t> stored = std::span(file_).subspan(offset, length);
-      if (Result<Leaf> leaf = parseLeaf(*header, number, stored); leaf.ok() && read(row + 8, 1) == 0) {
-        std::size_t hashAt = offset + length - 32 * leaf->size();
-        for (const LeafEntry &entry : *leaf) {
-          setHash(file_, hashAt, file_, entry.data.offset, entry.data.storedLength);
-          hashAt += 32;
-        }
+      Result<Leaf> leaf = parseLeaf(*header, number, stored);
+      if (!leaf.ok())
+        return;
+      // The column of hashes begins with the hash of the first entry.
+      const Digest first = leaf->entries[0].data.sha256;
+      std::size_t hashAt = static_cast<std::size_t>(
+          offset + (std::search(stored.begin(), stored.end(), first.begin(), first.end()) - stored.begin()));
+      for (const LeafEntry &entry : leaf->entries) {
+        setHash(file_, hashAt, file_, entry.data.offset, entry.data.storedLength);
+        hashAt += first.size();
       }
-      offset = alignUp(offset + length);
-    }
+    });
   }
 
   void blocks() {
-    const std::uint64_t experts = read(kExpertsAt, 4), kernels = read(kKernelsAt, 4);
-    const std::uint64_t leaves = ((experts - 1) >> (file_[kLeafLog2At] & 31)) + 1;
-    std::uint64_t kernelRows = ((kernels - 1) >> (file_[kGroupLog2At] & 31)) + 1;
-    kernelRows *=
-        1 + std::uint64_t(file_[kVariantsAt] & 1) + (file_[kVariantsAt] >> 1 & 1) + (file_[kVariantsAt] >> 2 & 1);
-    const std::uint64_t leavesAt = alignUp(kHeaderBytes + read(kLengthsAt, 8));
-    const std::uint64_t metaAt = alignUp(leavesAt + read(kLengthsAt + 8, 8));
-    const std::uint64_t kernelsAt = alignUp(metaAt + read(kLengthsAt + 16, 8));
-    std::size_t row = kHeaderBytes + kRootFixedBytes - kBlockRowBytes;
-    row = rows(row, metaAt, 1);
-    row = rows(row, leavesAt, leaves);
-    rows(row, kernelsAt, kernelRows);
+    std::size_t row = kRootOffset + kRouterBytes;
+    const std::uint64_t variants = file_[kVariantsAt] & 7;
+    const std::uint64_t modules = (variants >> 1 & 1) + (variants >> 2);
+    row = rows(row, sectionAt(1), 1 + modules + routers());
+    forEachLeaf([&](std::uint32_t, std::size_t leafRow, std::uint64_t offset) {
+      setHash(file_, leafRow + 12, file_, offset, read(leafRow, 4));
+    });
+    if (branchLog2()) {
+      std::uint64_t offset = sectionAt(2);
+      for (std::uint64_t first = 0; first < leaves() && contains(row, kBranchRowBytes); row += kBranchRowBytes) {
+        const std::uint64_t inBranch = std::min<std::uint64_t>(leaves() - first, 1u << branchLog2());
+        setHash(file_, row + 8, file_, offset, kBlockRowBytes * inBranch);
+        offset = alignUp(offset + read(row, 8));
+        first += inBranch;
+      }
+    } else {
+      row += kBlockRowBytes * static_cast<std::size_t>(leaves());
+    }
+    row = rows(row, sectionAt(4), (groups() - 1) * (1 + modules));
+    row = rows(row, sectionAt(5), variants & 1 ? groups() : 0);
+    rows(row, sectionAt(6), 1);
   }
 
-  void root() { setHash(file_, kRootHashAt, file_, kHeaderBytes, read(kLengthsAt, 8)); }
+  void root() { setHash(file_, kRootHashAt, file_, kRootOffset, read(kLengthsAt, 8)); }
   void header() { setHash(file_, kHeaderHashAt, file_, 0, kHeaderHashAt); }
 
 private:
@@ -67,6 +77,43 @@ private:
       return 0;
     ByteReader in(std::span(file_).subspan(offset, bytes));
     return bytes == 1 ? in.u8() : bytes == 4 ? in.u32() : in.u64();
+  }
+
+  unsigned branchLog2() const { return std::min<unsigned>(file_[kBranchLog2At], kMaxBranchLog2); }
+  std::uint64_t routers() const { return file_[kRouterAt] & 1; }
+  std::uint64_t leaves() const { return ((read(kExpertsAt, 4) - routers() - 1) >> (file_[kLeafLog2At] & 31)) + 1; }
+  std::uint64_t groups() const { return ((read(kKernelsAt, 4) - 1) >> (file_[kGroupLog2At] & 31)) + 1; }
+
+  /// Start of the section with this number in pack-v1 §3, the root being 0.
+  std::uint64_t sectionAt(unsigned number) const {
+    std::uint64_t end = kRootOffset;
+    for (unsigned i = 0; i < number; ++i)
+      if (std::uint64_t length = read(kLengthsAt + 8 * i, 8))
+        end = alignUp(end) + length;
+    return alignUp(end);
+  }
+
+  /// Calls visit(number, place of the row, place of the leaf).
+  template <class Visit> void forEachLeaf(Visit visit) const {
+    const std::uint64_t variants = file_[kVariantsAt] & 7;
+    std::uint64_t row =
+        kRootOffset + kRouterBytes + kBlockRowBytes * (1 + (variants >> 1 & 1) + (variants >> 2) + routers());
+    std::uint64_t offset = sectionAt(2);
+    auto walk = [&](std::uint64_t first, std::uint64_t count, std::uint64_t at, std::uint64_t leaf) {
+      for (std::uint64_t i = 0; i < count && contains(at, kBlockRowBytes); ++i, at += kBlockRowBytes) {
+        leaf = alignUp(leaf);
+        visit(static_cast<std::uint32_t>(first + i), static_cast<std::size_t>(at), leaf);
+        leaf += read(at, 4);
+      }
+    };
+    if (!branchLog2())
+      return walk(0, leaves(), row, offset);
+    for (std::uint64_t first = 0; first < leaves() && contains(row, kBranchRowBytes); row += kBranchRowBytes) {
+      const std::uint64_t inBranch = std::min<std::uint64_t>(leaves() - first, 1u << branchLog2());
+      walk(first, inBranch, offset, offset + kBlockRowBytes * inBranch);
+      offset = alignUp(offset + read(row, 8));
+      first += inBranch;
+    }
   }
 
   std::size_t rows(std::size_t row, std::uint64_t offset, std::uint64_t count) {

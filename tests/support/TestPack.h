@@ -96,8 +96,7 @@ public:
   /// Adds the router's network; all experts before it can be chosen.
   void addRouter(const RandomExpert &network, std::uint32_t topK, pack::Merge merge, float temperature = 1) {
     pack::Router router;
-    router.expert = add(network);
-    router.routed = router.expert;
+    router.routed = add(network);
     router.strategy = topK == 1 ? pack::Strategy::Top1 : pack::Strategy::TopK;
     router.merge = merge;
     router.topK = topK;

@@ -157,7 +157,10 @@ struct ExpertReport : Measurement {
   std::uint32_t blockBytes = 0;      ///< its parameter block: weights, biases, scales
   std::uint64_t weightBytes = 0;     ///< the weights and biases in it
   std::uint32_t storedBytes = 0;     ///< in the pack
-  bool isCompressed = false;
+  std::string codec;                 ///< how: "stored", "lz4", "sparse", "delta", "zero" (pack-v1, "Codecs and hashes")
+  std::string codecReason;           ///< why, a few words
+  std::string base;                  ///< delta: id of the expert from which it differs
+  double entropyBits = 0;            ///< order-0 entropy of a byte of the parameter block
   CalibrationSource calibration = CalibrationSource::Data;
   std::size_t calibrationRows = 0;
   manifest::AccuracyBudget budget;   ///< that held for it, defaults included

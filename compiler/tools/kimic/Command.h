@@ -79,6 +79,10 @@ void addInspect(CLI::App &app, Context &context);
 void addRun(CLI::App &app, Context &context);
 void addEval(CLI::App &app, Context &context);
 void addVerify(CLI::App &app, Context &context);
+void addDiff(CLI::App &app, Context &context);
+void addExtract(CLI::App &app, Context &context);
+void addKeygen(CLI::App &app, Context &context);
+void addSign(CLI::App &app, Context &context);
 void addDoctor(CLI::App &app, Context &context);
 void addCompletions(CLI::App &app, Context &context);
 

@@ -85,10 +85,16 @@ std::string change(const ExpertReport &expert) {
 }
 
 std::string storedWhy(const ExpertReport &expert) {
-  if (!expert.isCompressed)
-    return "dense"; // LZ4 would not make it smaller
+  if (expert.codec == "stored")
+    return fmt::format("dense, {:.2f} bits a byte", expert.entropyBits); // nothing would make it smaller
   double saved = 1 - static_cast<double>(expert.storedBytes) / expert.blockBytes;
-  return fmt::format("lz4 -{:.0f} %", saved * 100);
+  std::string what = expert.base.empty() ? expert.codec : "like " + expert.base;
+  return fmt::format("{} -{:.0f} %", what, saved * 100);
+}
+
+/// Bits for each of the network's parameters: stored, and as the order-0 entropy of the block has it.
+std::string bitsPerParameter(const ExpertReport &expert, double bits) {
+  return fmt::format("{:.2f}", bits / static_cast<double>(expert.parameters));
 }
 
 std::string summary(const Report &report, const PackFile &pack, double seconds, bool showsAll) {
@@ -100,12 +106,13 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
     const ExpertReport &e = report.experts[order[i]];
     lines.push_back({e.id, fmt::format("{}-{}", e.inputs, e.outputs), withCommas(e.parameters),
                      std::to_string(e.kernelId), withCommas(e.floatBytes), withCommas(e.blockBytes),
-                     withCommas(e.storedBytes), storedWhy(e), kimic::nameOf(e.precision),
+                     withCommas(e.storedBytes), bitsPerParameter(e, 8.0 * e.storedBytes),
+                     bitsPerParameter(e, e.entropyBits * e.blockBytes), storedWhy(e), kimic::nameOf(e.precision),
                      fmt::format("{:.2g}", e.maxError),
                      std::isinf(e.sqnrDb) ? "exact" : fmt::format("{:.1f} dB", e.sqnrDb),
                      e.agreement ? percent(*e.agreement) : "", change(e)});
   }
-  std::string out = table({"expert", "in-out", ">parameters", ">kernel", ">f32 bytes", ">compiled", ">stored", "why",
+  std::string out = table({"expert", "in-out", ">parameters", ">kernel", ">f32 bytes", ">compiled", ">stored", ">bits/par", ">entropy", "why",
                            "precision", ">max error", ">sqnr", ">agreement", "float -> compiled"},
                           lines);
   if (shown < order.size())

@@ -28,13 +28,35 @@ const char *nameOf(pack::Merge merge) {
   return "";
 }
 
-const char *nameOf(pack::Codec codec) { return codec == pack::Codec::Lz4 ? "lz4" : "stored"; }
+const char *nameOf(quant::WeightFormat format) {
+  switch (format) {
+  case quant::WeightFormat::Int8:
+    return "int8";
+  case quant::WeightFormat::Int8Residual:
+    return "int8+residual";
+  case quant::WeightFormat::Float32:
+    return "float32";
+  }
+  return "";
+}
+
+const char *nameOf(quant::Head head) {
+  switch (head) {
+  case quant::Head::None:
+    return "none";
+  case quant::Head::Softmax:
+    return "softmax";
+  case quant::Head::Argmax:
+    return "argmax";
+  }
+  return "";
+}
 
 Json blockJson(const pack::BlockRef &block) {
   return {{"offset", block.offset},
           {"stored_bytes", block.storedLength},
           {"raw_bytes", block.rawLength},
-          {"codec", nameOf(block.codec)},
+          {"codec", pack::nameOf(block.codec)},
           {"sha256", hexOf(block.sha256)}};
 }
 
@@ -44,11 +66,17 @@ struct NamedSection {
 };
 
 std::vector<NamedSection> sectionsOf(const pack::Header &header) {
-  std::vector<NamedSection> sections = {{"header", {0, pack::kHeaderBytes}}, {"root", header.root},
-                                        {"leaves", header.leaves},           {"metadata", header.meta},
-                                        {"kernels", header.kernelBlocks},    {"data", header.data}};
-  if (header.extensions.length)
-    sections.push_back({"extensions", header.extensions});
+  std::vector<NamedSection> sections = {{"header", {0, pack::kHeaderBytes}},
+                                        {"signatures", {pack::kHeaderBytes, pack::kRootOffset - pack::kHeaderBytes}},
+                                        {"root", header.root},
+                                        {"first", header.first},
+                                        {"leaves", header.leaves},
+                                        {"data", header.data},
+                                        {"kernels", header.kernelBlocks},
+                                        {"scalar", header.scalar},
+                                        {"metadata", header.meta},
+                                        {"extensions", header.extensions}};
+  std::erase_if(sections, [](const NamedSection &named) { return named.section.length == 0; });
   return sections;
 }
 
@@ -81,12 +109,34 @@ Json layersJson(const quant::Signature &signature) {
   return layers;
 }
 
+/// Who claims to have signed.
+std::vector<std::string> signersOf(const PackFile &pack) {
+  std::vector<std::string> keys;
+  for (const pack::SignatureSlot &slot : pack.slots)
+    keys.push_back(hexOf(slot.publicKey));
+  return keys;
+}
+
+Json nextJson(const PackFile &pack, std::uint32_t expert) {
+  Json next = Json::array();
+  for (const pack::Transition &transition : pack.next[expert])
+    next.push_back({{"expert", pack.names[transition.expert].id}, {"probability", transition.chance / 256.0}});
+  return next;
+}
+
+std::string baseOf(const PackFile &pack, std::uint32_t expert) {
+  const std::uint32_t base = pack.experts[expert].base;
+  return base == pack::kNoExpert ? "" : pack.names[base].id;
+}
+
 Json inspectJson(const PackFile &pack) {
   const pack::Header &header = pack.header;
   Json result = {{"schema", "kimic-inspect/1"},
                  {"pack", pack.path},
-                 {"bytes", pack.bytes.size()},
-                 {"digest", hexOf(pack::packDigest(pack.view()))},
+                 {"bytes", header.fileBytes()},
+                 {"digest", hexOf(pack.digest)},
+                 {"content_id", hexOf(header.contentId)},
+                 {"signed_by", signersOf(pack)},
                  {"header",
                   {{"version", fmt::format("{}.{}", header.major, header.minor)},
                    {"kernel_abi", header.kernelAbi},
@@ -96,7 +146,11 @@ Json inspectJson(const PackFile &pack) {
                    {"experts", header.experts},
                    {"kernels", header.kernels},
                    {"data_blocks", header.dataBlocks},
-                   {"data_raw_bytes", header.dataRawLength}}}};
+                   {"data_raw_bytes", header.dataRawLength},
+                   {"experts_per_leaf", 1u << header.leafLog2},
+                   {"leaves_per_branch", header.branchLog2 ? Json(1u << header.branchLog2) : Json()},
+                   {"kernels_per_group", 1u << header.groupLog2},
+                   {"next_experts", header.transitions}}}};
   Json sections = Json::array();
   for (const NamedSection &section : sectionsOf(header))
     sections.push_back({{"name", section.name}, {"offset", section.section.offset}, {"bytes", section.section.length}});
@@ -105,7 +159,7 @@ Json inspectJson(const PackFile &pack) {
   result["router"] = nullptr;
   if (const auto &router = pack.root.router)
     result["router"] = {
-        {"expert", pack.names[router->expert].id},   {"routed", router->routed},       {"head", "softmax"},
+        {"expert", pack.names[header.listed()].id},  {"routed", router->routed},       {"head", "softmax"},
         {"strategy", nameOf(router->strategy)},      {"merge", nameOf(router->merge)}, {"top_k", router->topK},
         {"temperature", number(router->temperature)}};
 
@@ -120,7 +174,11 @@ Json inspectJson(const PackFile &pack) {
                        {"inputs", signature.inputs},
                        {"outputs", signature.outputs()},
                        {"kernel", entry.kernel},
+                       {"head", nameOf(signature.head)},
+                       {"precision", nameOf(signature.weights())},
                        {"confidence_threshold", number(entry.confidenceThreshold)},
+                       {"base", entry.base == pack::kNoExpert ? Json() : Json(baseOf(pack, i))},
+                       {"next", nextJson(pack, i)},
                        {"data", blockJson(entry.data)}});
   }
   result["experts"] = std::move(experts);
@@ -158,16 +216,24 @@ void printText(const PackFile &pack) {
   if (auto name = pack.metadata.is_object() ? pack.metadata.find("name") : pack.metadata.end();
       name != pack.metadata.end() && name->is_string())
     out += fmt::format("name        {}\n", name->get<std::string>());
-  out += fmt::format("digest      {}\n", hexOf(pack::packDigest(pack.view())));
+  out += fmt::format("digest      {}\n", hexOf(pack.digest));
+  out += fmt::format("content id  {}\n", hexOf(header.contentId));
+  for (const std::string &key : signersOf(pack))
+    out += fmt::format("signed by   {} (see kimic verify --pubkey)\n", key);
   out += fmt::format("version     {}.{}, kernel ABI {}\n", header.major, header.minor, header.kernelAbi);
-  out += fmt::format("size        {} bytes\n", withCommas(pack.bytes.size()));
+  out += fmt::format("size        {} bytes\n", withCommas(header.fileBytes()));
   out += fmt::format("experts     {}, {} distinct parameter blocks, {} bytes raw\n", header.experts, header.dataBlocks,
                      withCommas(header.dataRawLength));
+  if (header.transitions)
+    out += fmt::format("prefetch    up to {} next experts each\n", header.transitions);
+  out += fmt::format("directory   {} of {}{}\n", counted(header.leafCount(), "leaf"),
+                     counted(1u << header.leafLog2, "expert"),
+                     header.branchLog2 ? fmt::format(", behind {}", counted(header.branchCount(), "branch")) : "");
   out += fmt::format("kernels     {} in {}: {}\n", header.kernels, counted(header.groupCount(), "group"),
                      fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
     out += fmt::format("router      {} chooses {} of {} experts ({}, temperature {}), merge {}\n",
-                       pack.names[router->expert].id, router->topK, router->routed, nameOf(router->strategy),
+                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy),
                        shortest(router->temperature), nameOf(router->merge));
   else
     out += "router      none\n";
@@ -183,11 +249,15 @@ void printText(const PackFile &pack) {
   for (std::uint32_t i = 0; i < header.experts; ++i) {
     const pack::LeafEntry &entry = pack.experts[i];
     lines.push_back({std::to_string(i), pack.names[i].id, kimic::nameOf(entry.domain),
-                     shapeOf(pack.signatures[entry.kernel]), std::to_string(entry.kernel),
+                     shapeOf(pack.signatures[entry.kernel]), nameOf(pack.signatures[entry.kernel].weights()),
+                     nameOf(pack.signatures[entry.kernel].head), std::to_string(entry.kernel),
                      shortest(entry.confidenceThreshold), withCommas(entry.data.rawLength),
-                     withCommas(entry.data.storedLength), nameOf(entry.data.codec)});
+                     withCommas(entry.data.storedLength), pack::nameOf(entry.data.codec), baseOf(pack, i)});
   }
-  out += table({">#", "expert", "domain", "shape", ">kernel", ">threshold", ">raw", ">stored", "codec"}, lines) + "\n";
+  out += table({">#", "expert", "domain", "shape", "weights", "head", ">kernel", ">threshold", ">raw", ">stored",
+                "codec", "base"},
+               lines) +
+         "\n";
 
   lines.clear();
   std::vector<std::uint32_t> users = expertsPerKernel(pack);
@@ -203,7 +273,7 @@ void printText(const PackFile &pack) {
 void addInspect(CLI::App &app, Context &context) {
   CLI::App *command = app.add_subcommand("inspect", "Show what is in a pack: sections, experts, kernels, router");
   auto path = std::make_shared<std::string>();
-  command->add_option("PACK", *path, "Pack to look into")->required();
+  command->add_option("PACK", *path, "Pack to look into: a file, or a URL whose server knows ranges")->required();
   addOutputOptions(*command, context);
   command->callback([path, &context] {
     context.run = [path, &context] {

@@ -1,41 +1,73 @@
 #include "compiler/tools/kimic/PackFile.h"
 
 #include "compiler/tools/kimic/Command.h"
-#include "formats/base/File.h"
 #include "formats/pack/PackReader.h"
+#include "formats/pack/PackVerify.h"
 
 #include <algorithm>
 #include <fmt/format.h>
 
 namespace kimic::tool {
 
-static std::span<const std::uint8_t> part(const PackFile &pack, std::uint64_t offset, std::uint64_t length) {
-  if (offset > pack.bytes.size() || length > pack.bytes.size() - offset)
-    throw Failure(pack.path, makeError(ErrorId::PackFileSize, pack.bytes.size(), pack.header.fileBytes()));
-  return pack.view().subspan(offset, length);
+static std::vector<std::uint8_t> part(const PackFile &pack, std::uint64_t offset, std::uint64_t length) {
+  std::vector<std::uint8_t> bytes = pack.source->read(offset, length);
+  if (bytes.size() != length)
+    throw Failure(pack.path, makeError(ErrorId::PackFileSize, offset + bytes.size(), pack.header.fileBytes()));
+  return bytes;
 }
 
-std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block) {
-  std::span<const std::uint8_t> stored = part(pack, block.offset, block.storedLength);
+static std::vector<std::uint8_t> decode(const PackFile &pack, const pack::BlockRef &block,
+                                        std::span<const std::uint8_t> base) {
+  std::vector<std::uint8_t> stored = part(pack, block.offset, block.storedLength);
   std::vector<std::uint8_t> raw(block.rawLength);
-  take(pack.path, pack::decodeBlock(block, stored, raw));
+  take(pack.path, pack::decodeBlock(block, stored, base, raw));
   return raw;
 }
 
-PackFile openPackFile(const std::string &path) { return decodePack(path, take(readFile(path, pack::kMaxFileBytes))); }
+std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block) { return decode(pack, block, {}); }
 
-PackFile decodePack(const std::string &path, std::string bytes) {
+std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t expert) {
+  const pack::LeafEntry &entry = pack.experts[expert];
+  if (entry.base == pack::kNoExpert)
+    return blockOf(pack, entry.data);
+  const pack::LeafEntry &base = pack.experts[entry.base];
+  take(pack.path, pack::checkBase(expert, entry, base));
+  return decode(pack, entry.data, blockOf(pack, base.data));
+}
+
+static PackFile decodeFrom(const std::string &path, std::shared_ptr<PackSource> source) {
   PackFile pack;
   pack.path = path;
-  pack.bytes = std::move(bytes);
-  pack.header = take(path, pack::parseHeader(pack.view()));
+  pack.source = std::move(source);
+  const std::vector<std::uint8_t> first = pack.source->read(0, pack::kFirstReadBytes);
+  pack.header = take(path, pack::parseHeader(first));
   const pack::Header &header = pack.header;
-  if (pack.bytes.size() != header.fileBytes())
-    throw Failure(path, makeError(ErrorId::PackFileSize, pack.bytes.size(), header.fileBytes()));
+  if (const std::uint64_t size = pack.source->size(); size != 0 && size != header.fileBytes())
+    throw Failure(path, makeError(ErrorId::PackFileSize, size, header.fileBytes()));
+  pack.digest = pack::packDigest(first);
+  pack.slots = take(path, pack::parseSignatureSlots(first));
   pack.root = take(path, pack::parseRoot(header, part(pack, header.root.offset, header.root.length)));
+
+  pack.source->prefetch(header.first.offset, header.leaves.end() - header.first.offset);
+  if (header.branchLog2) {
+    for (std::uint32_t i = 0; i < header.branchCount(); ++i) {
+      auto rows = take(path, pack::parseBranch(header, pack.root, i, blockOf(pack, pack.root.branches[i].block)));
+      pack.leaves.insert(pack.leaves.end(), rows.begin(), rows.end());
+    }
+  } else {
+    pack.leaves = pack.root.leaves;
+  }
   for (std::uint32_t i = 0; i < header.leafCount(); ++i) {
-    pack::Leaf leaf = take(path, pack::parseLeaf(header, i, blockOf(pack, pack.root.leaves[i])));
-    pack.experts.insert(pack.experts.end(), leaf.begin(), leaf.end());
+    pack::Leaf leaf = take(path, pack::parseLeaf(header, i, blockOf(pack, pack.leaves[i])));
+    pack.experts.insert(pack.experts.end(), leaf.entries.begin(), leaf.entries.end());
+    for (const pack::LeafEntry &entry : leaf.entries) {
+      const std::span<const pack::Transition> next = leaf.nextOf(entry);
+      pack.next.emplace_back(next.begin(), next.end());
+    }
+  }
+  if (pack.root.router) {
+    static_cast<pack::ExpertEntry &>(pack.experts.emplace_back()) = pack.root.routerEntry;
+    pack.next.emplace_back();
   }
   for (std::uint32_t g = 0; g < header.groupCount(); ++g) {
     auto group = take(path, pack::parseSignatures(header, g, blockOf(pack, pack.root.groups[g].signatures)));
@@ -47,24 +79,38 @@ PackFile decodePack(const std::string &path, std::string bytes) {
   return pack;
 }
 
+PackFile openPackFile(const std::string &place) { return decodeFrom(place, openSource(place)); }
+
+PackFile decodePack(const std::string &path, std::string bytes) { return decodeFrom(path, sourceOf(std::move(bytes))); }
+
 ColdStart coldStartOf(const PackFile &pack) {
   const pack::Header &header = pack.header;
-  const std::uint64_t first = std::min<std::uint64_t>(pack::kFirstReadBytes, pack.bytes.size());
+  const std::uint64_t first = std::min<std::uint64_t>(pack::kFirstReadBytes, header.fileBytes());
+  const pack::Section hot = pack::hotRange(header, pack.root);
   ColdStart worst;
-  for (std::uint32_t i = 0; i < pack.experts.size(); ++i) {
+  // With a router the first answer is that of an expert which it chose.
+  const std::uint32_t count = pack.root.router ? pack.root.router->routed : header.experts;
+  for (std::uint32_t i = 0; i < count; ++i) {
     ColdStart start{1, first};
-    auto read = [&](std::uint64_t begin, std::uint64_t end) {
-      if (end <= first)
+    auto read = [&](std::uint64_t begin, std::uint64_t end, const pack::Section &known) {
+      begin = std::max(begin, std::min(first, end));
+      if (begin == end || (begin >= known.offset && end <= known.end()))
         return;
       ++start.requests;
       start.bytes += end - begin;
     };
-    const pack::BlockRef &leaf = pack.root.leaves[header.leafOf(i)];
+    read(hot.offset, hot.end(), {});
+    const std::uint32_t number = header.leafOf(i);
+    if (header.branchLog2) {
+      const pack::BlockRef &branch = pack.root.branches[number >> header.branchLog2].block;
+      read(branch.offset, branch.end(), hot);
+    }
+    const pack::BlockRef &leaf = pack.leaves[number];
+    read(leaf.offset, leaf.end(), hot);
     const pack::KernelGroup &group = pack.root.groups[header.groupOf(pack.experts[i].kernel)];
-    // The signatures are followed by the most demanding variant.
-    read(leaf.offset, leaf.end());
-    read(group.signatures.offset, group.module(variantsOf(header).back()).end());
-    read(pack.experts[i].data.offset, pack.experts[i].data.end());
+    const pack::BlockRef &module = group.module(variantsOf(header).back());
+    read(group.signatures.offset, module.offset > group.signatures.offset ? module.end() : group.signatures.end(), hot);
+    read(pack.experts[i].data.offset, pack.experts[i].data.end(), {});
     worst.requests = std::max(worst.requests, start.requests);
     worst.bytes = std::max(worst.bytes, start.bytes);
   }

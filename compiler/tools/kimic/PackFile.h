@@ -1,12 +1,13 @@
-// A whole pack in memory with its directory decoded: what `inspect` and `verify` look at.
+// A pack with its directory decoded: what commands look at.
 #pragma once
 
 #include "compiler/tools/kimic/PackNames.h"
+#include "compiler/tools/kimic/PackSource.h"
 #include "formats/pack/PackFormat.h"
 #include "formats/quant/Signature.h"
 
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,30 +15,34 @@ namespace kimic::tool {
 
 struct PackFile {
   std::string path;
-  std::string bytes;
+  std::shared_ptr<PackSource> source;
+  Digest digest{};
+  std::vector<pack::SignatureSlot> slots; ///< whose signatures are not checked
   pack::Header header;
   pack::Root root;
-  std::vector<pack::LeafEntry> experts;
-  std::vector<quant::Signature> signatures; ///< by kernel number
-  Json metadata;                            ///< null if they are no object
-  std::vector<ExpertNames> names;           ///< by expert number
-
-  std::span<const std::uint8_t> view() const {
-    return {reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size()};
-  }
+  std::vector<pack::BlockRef> leaves;              ///< rows by leaf number
+  std::vector<pack::LeafEntry> experts;            ///< by number; the router, if there is one, is the last
+  std::vector<std::vector<pack::Transition>> next; ///< by expert
+  std::vector<quant::Signature> signatures;        ///< by kernel number
+  Json metadata;                                   ///< null if they are no object
+  std::vector<ExpertNames> names;                  ///< by expert number
 };
 
 /// Decodes a pack's directory. A Failure if it is corrupt; data and kernel blocks are not looked at.
 PackFile decodePack(const std::string &path, std::string bytes);
 
-/// The same for a file.
-PackFile openPackFile(const std::string &path);
+/// The same for a file, or for a URL, of which only the directory, the signatures of kernels and the metadata are read.
+PackFile openPackFile(const std::string &place);
 
 /// The raw bytes of a block, verified.
 std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &block);
 
-/// What a browser reads before the first answer of an expert: the first 16 KiB, then whatever of leaf, kernels (with
-/// the most demanding variant) and data lies beyond them, each as one request. The worst expert.
+/// The raw parameter block of an expert, verified.
+std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t expert);
+
+/// What a browser reads before the first answer of an expert: the first 16 KiB, then the rest of the hot range, then
+/// whatever of leaf, kernels (with the most demanding variant) and data lies beyond them, each as one request. The worst
+/// expert, of those that the router chooses from if there is one.
 struct ColdStart {
   unsigned requests = 0;
   std::uint64_t bytes = 0;

@@ -2,7 +2,9 @@
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/Node.h"
 #include "compiler/tools/kimic/PackFile.h"
+#include "compiler/tools/kimic/Signing.h"
 #include "formats/base/Diagnostic.h"
+#include "formats/base/File.h"
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
 #include "formats/quant/Layout.h"
@@ -27,6 +29,8 @@ struct VerifyOptions {
   std::string pack;
   bool isIntegrityOnly = false;
   unsigned expertsPerKernel = 4; ///< 0: all
+  bool isDeep = false;           ///< all experts
+  std::vector<std::string> publicKeys;
 };
 
 /// A sequence of numbers that depends on its seed only (splitmix64).
@@ -102,7 +106,7 @@ std::string caseOf(const PackFile &pack, std::uint32_t expert) {
   const pack::LeafEntry &entry = pack.experts[expert];
   const quant::Signature &signature = pack.signatures[entry.kernel];
   quant::Layout layout = take(pack.path, quant::layoutOf(signature));
-  std::vector<std::uint8_t> raw = blockOf(pack, entry.data);
+  std::vector<std::uint8_t> raw = parametersOf(pack, expert);
   AlignedBytes params(raw.size()), scratch(layout.scratchBytes);
   std::memcpy(params.data(), raw.data(), raw.size());
   std::vector<float> x = inputsFor(layout, signature.inputs, raw.data(), expert);
@@ -181,7 +185,7 @@ void read(const Json &line, const PackFile &pack, Outcome &outcome) {
 }
 
 Outcome runKernels(const PackFile &pack, const VerifyOptions &options, Context &context) {
-  auto chosen = chosenExperts(pack, options.expertsPerKernel);
+  auto chosen = chosenExperts(pack, options.isDeep ? 0 : options.expertsPerKernel);
   std::vector<abi::Variant> variants = variantsOf(pack.header);
   NodeProcess node(kCheckKernelsScript);
   std::size_t done = 0;
@@ -212,8 +216,18 @@ Outcome runKernels(const PackFile &pack, const VerifyOptions &options, Context &
 }
 
 void verify(const VerifyOptions &options, Context &context) {
-  PackFile pack = openPackFile(options.pack);
-  take(options.pack, pack::verifyPack(pack.view()));
+  std::string bytes = take(readFile(options.pack, pack::kMaxFileBytes));
+  const std::span<const std::uint8_t> view(reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size());
+  take(options.pack, pack::verifyPack(view));
+  std::string signer;
+  if (!options.publicKeys.empty()) {
+    std::vector<PublicKey> keys;
+    for (const std::string &key : options.publicKeys)
+      keys.push_back(readPublicKey(key));
+    signer = hexOf(requireSignature(options.pack, take(options.pack, pack::parseSignatureSlots(view)),
+                                    pack::packDigest(view), keys));
+  }
+  PackFile pack = decodePack(options.pack, std::move(bytes));
   context.console.detail(options.pack + ": every rule of the format holds");
   Outcome outcome;
   if (!options.isIntegrityOnly)
@@ -226,11 +240,13 @@ void verify(const VerifyOptions &options, Context &context) {
   std::vector<std::string> variants;
   for (abi::Variant variant : variantsOf(pack.header))
     variants.push_back(abi::nameOf(variant));
-  std::string digest = hexOf(pack::packDigest(pack.view()));
+  std::string digest = hexOf(pack.digest);
   if (context.isJson) {
     std::fputs(pretty({{"schema", "kimic-verify/1"},
                        {"pack", options.pack},
                        {"digest", digest},
+                       {"content_id", hexOf(pack.header.contentId)},
+                       {"signed_by", signer.empty() ? Json() : Json(signer)},
                        {"ok", outcome.mismatches == 0},
                        {"experts", pack.header.experts},
                        {"kernels", pack.header.kernels},
@@ -245,6 +261,8 @@ void verify(const VerifyOptions &options, Context &context) {
   } else if (outcome.mismatches == 0) {
     fmt::print("{}: intact, {}, {} ({}), digest {}\n", options.pack, counted(pack.header.experts, "expert"),
                counted(pack.header.kernels, "kernel"), fmt::join(variants, ", "), digest);
+    if (!signer.empty())
+      fmt::print("{}: signed by {}\n", options.pack, signer);
     if (!options.isIntegrityOnly)
       fmt::print("{}: {} kernel runs of {} rows in Node equal the reference to the bit\n", options.pack,
                  withCommas(outcome.runs), withCommas(outcome.rows));
@@ -267,6 +285,13 @@ void addVerify(CLI::App &app, Context &context) {
   auto *integrity =
       command->add_flag("--integrity-only", options->isIntegrityOnly,
                         "Check format, hashes and the structure of kernels, but run none (needs no Node)");
+  command->add_flag("--deep", options->isDeep, "Run every expert, not only some of each kernel")->excludes(integrity);
+  command
+      ->add_option("--pubkey", options->publicKeys,
+                   "Demand a signature of this key, or of one of several: 64 digits, or a file with them or PEM")
+      ->type_name("KEY")
+      ->expected(1)
+      ->take_all();
   command
       ->add_option("--experts-per-kernel", options->expertsPerKernel,
                    "How many experts try out each kernel (default: 4; 0: all of them)")

@@ -272,14 +272,19 @@ TEST(Compiler, RoutedExpertsComeFirstAndTheRouterLast) {
   EXPECT_THAT(ids, ::testing::ElementsAre("c", "a", "b", "router"));
 }
 
-TEST(Compiler, RouterRecordNamesItsExpert) {
+TEST(Compiler, RouterRecordSaysWhichExpertsItChoosesFrom) {
   auto output = compile(routedExperts());
   ASSERT_TRUE(output.ok());
   auto contents = pack::readContents(output->pack);
   ASSERT_TRUE(contents.ok());
   ASSERT_TRUE(contents->router);
-  EXPECT_EQ(contents->router->expert, 3u);
   EXPECT_EQ(contents->router->routed, 2u);
+}
+
+TEST(Compiler, TheRoutersKernelIsTheFirst) {
+  auto output = compile(routedExperts());
+  ASSERT_TRUE(output.ok());
+  EXPECT_EQ(output->report.experts.back().kernelId, 0u);
 }
 
 TEST(Compiler, MetadataNameTheExpertsByTheirNumbers) {

@@ -43,8 +43,10 @@ protected:
 TEST_F(PackReader, ReadsTheHeader) {
   EXPECT_EQ(header_.experts, 4u);
   EXPECT_EQ(header_.kernels, 2u);
-  EXPECT_EQ(header_.dataBlocks, 3u);
-  EXPECT_EQ(header_.dataRawLength, 384u + 384u + 128u);
+  EXPECT_EQ(header_.routers, 1u);
+  EXPECT_EQ(header_.listed(), 3u);
+  EXPECT_EQ(header_.dataBlocks, 2u);
+  EXPECT_EQ(header_.dataRawLength, 384u + 384u);
   EXPECT_TRUE(header_.hasVariant(abi::Variant::Scalar));
   EXPECT_TRUE(header_.hasVariant(abi::Variant::Simd128));
   EXPECT_FALSE(header_.hasVariant(abi::Variant::Relaxed));
@@ -52,40 +54,63 @@ TEST_F(PackReader, ReadsTheHeader) {
 }
 
 TEST_F(PackReader, ReadsTheRouter) {
-  EXPECT_EQ(root_.router, (Router{3, 3, Head::Softmax, Strategy::TopK, Merge::Weighted, 2, 1.5f}));
+  EXPECT_EQ(root_.router, (Router{3, Head::Softmax, Strategy::TopK, Merge::Weighted, 2, 1.5f}));
 }
 
-TEST_F(PackReader, PlacesTheLeafDirectlyBehindTheRoot) {
-  EXPECT_EQ(header_.root.offset, 256u);
-  EXPECT_EQ(root_.leaves.at(0).offset, alignUp(header_.root.end()));
-  EXPECT_LE(root_.leaves.at(0).end(), kFirstReadBytes);
+TEST_F(PackReader, ReadsTheRoutersEntryFromTheRoot) {
+  EXPECT_EQ(root_.routerEntry.kernel, 1u);
+  EXPECT_EQ(root_.routerEntry.domain, Domain::Planning);
+  EXPECT_EQ(root_.routerEntry.confidenceThreshold, 0.125f);
+  EXPECT_EQ(root_.routerEntry.data.rawLength, 128u);
+}
+
+TEST_F(PackReader, PlacesKernelsRouterAndLeafDirectlyBehindTheRoot) {
+  EXPECT_EQ(header_.root.offset, 640u);
+  const KernelGroup &group = root_.groups.at(0);
+  EXPECT_EQ(group.signatures.offset, alignUp(header_.root.end()));
+  EXPECT_EQ(group.module(abi::Variant::Simd128).offset, alignUp(group.signatures.end()));
+  EXPECT_EQ(root_.routerEntry.data.offset, alignUp(group.module(abi::Variant::Simd128).end()));
+  EXPECT_EQ(root_.leaves.at(0).offset, alignUp(root_.routerEntry.data.end()));
+}
+
+TEST_F(PackReader, PlacesScalarModulesAndMetadataLast) {
+  const BlockRef &scalar = root_.groups.at(0).module(abi::Variant::Scalar);
+  EXPECT_EQ(scalar.offset, alignUp(header_.data.end()));
+  EXPECT_EQ(root_.meta.offset, alignUp(scalar.end()));
+  EXPECT_EQ(root_.meta.end(), file_.size());
+}
+
+TEST_F(PackReader, TheHotRangeRunsFromTheFirstKernelsToTheLeafOfTheRoutedExperts) {
+  const Section hot = hotRange(header_, root_);
+  EXPECT_EQ(hot.offset, root_.groups.at(0).signatures.offset);
+  EXPECT_EQ(hot.end(), root_.leaves.at(0).end());
 }
 
 TEST_F(PackReader, ReadsTheEntriesOfALeaf) {
   Result<Leaf> leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0)));
   ASSERT_TRUE(leaf.ok());
-  ASSERT_EQ(leaf->size(), 4u);
-  EXPECT_EQ(leaf->at(3).kernel, 1u);
-  EXPECT_EQ(leaf->at(1).domain, Domain::Coding);
-  EXPECT_EQ(leaf->at(2).confidenceThreshold, 0.9f);
-  EXPECT_EQ(leaf->at(0).data, leaf->at(1).data);
-  EXPECT_EQ(leaf->at(2).data.codec, Codec::Stored);
-  EXPECT_EQ(leaf->at(3).data.codec, Codec::Lz4);
+  const std::vector<LeafEntry> &entries = leaf->entries;
+  ASSERT_EQ(entries.size(), 3u);
+  EXPECT_EQ(entries.at(2).kernel, 0u);
+  EXPECT_EQ(entries.at(1).domain, Domain::Coding);
+  EXPECT_EQ(entries.at(2).confidenceThreshold, 0.9f);
+  EXPECT_EQ(entries.at(0).data, entries.at(1).data);
+  EXPECT_EQ(entries.at(0).data.codec, Codec::Sparse);
+  EXPECT_EQ(entries.at(2).data.codec, Codec::Stored);
 }
 
 TEST_F(PackReader, AlignsDataBlocks) {
   const Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
-  for (const LeafEntry &entry : leaf)
+  for (const LeafEntry &entry : leaf.entries)
     EXPECT_EQ(entry.data.offset % 64, 0u);
 }
 
 TEST_F(PackReader, DecodesParameters) {
-  Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
   std::vector<std::uint8_t> expected = {0x00, 0x00, 0x00, 0xc7, 0x00, 0xfe, 0xff, 0x46};
   expected.resize(120);
   for (std::uint8_t byte = 0x09; byte <= 0x10; ++byte)
     expected.push_back(byte);
-  EXPECT_EQ(raw(leaf[3].data), expected);
+  EXPECT_EQ(raw(root_.routerEntry.data), expected);
 }
 
 TEST_F(PackReader, ReadsSignatures) {
@@ -99,7 +124,7 @@ TEST_F(PackReader, FindsParametersOfTheWrongSize) {
   Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
   std::vector<quant::Signature> signatures = parseSignatures(header_, 0, raw(root_.groups.at(0).signatures)).value();
   auto check = [&](const quant::Signature &signature) {
-    return checkParameters(0, leaf[0], signature, *quant::layoutOf(signature));
+    return checkParameters(0, leaf.entries[0], signature, *quant::layoutOf(signature));
   };
   EXPECT_TRUE(check(signatures[0]).ok());
   EXPECT_EQ(check(signatures[1]).error(), makeError(ErrorId::PackParameterBytes, 0, 384, 128));
@@ -122,16 +147,16 @@ TEST_F(PackReader, RefusesSpansOfTheWrongSize) {
             makeError(ErrorId::PackBlockSize, meta.offset, meta.rawLength, meta.rawLength + 1));
   EXPECT_EQ(decodeBlock(meta, storedBytes(meta).subspan(1), std::span(output).first(meta.rawLength)).error(),
             makeError(ErrorId::PackBlockSize, meta.offset, meta.storedLength, meta.storedLength - 1));
-  EXPECT_EQ(parseRoot(header_, std::span(file_).subspan(256, 5)).error().id, ErrorId::PackBlockSize);
+  EXPECT_EQ(parseRoot(header_, std::span(file_).subspan(640, 5)).error().id, ErrorId::PackBlockSize);
 }
 
 TEST_F(PackReader, IgnoresWhatUnknownOptionalFeaturesAdd) {
   file_[10] = 7;   // minor
   file_[16] = 1;   // optional features
-  file_[100] = 42; // reserved
-  file_[48] += 3;  // root length: into the padding before the leaf
-  file_[kHeaderBytes + header_.root.length] = 9;
-  file_[88] = 2; // extensions length
+  file_[170] = 42; // reserved
+  file_[56] += 3;  // root length: into the padding before the first kernels
+  file_[kRootOffset + header_.root.length] = 9;
+  file_[112] = 2; // extensions length
   file_.resize(alignUp(file_.size()));
   file_.insert(file_.end(), {0xAA, 0xBB});
   test::rehashPack(file_);

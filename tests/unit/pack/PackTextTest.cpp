@@ -59,8 +59,9 @@ TEST(PackText, ReadsBackWhatItPrints) {
   contents.signatures = {quant::encode({3, {{quant::WeightFormat::Int8, 0, {{Activation::Cos, true, 9}}}}, true})};
   contents.modules[0] = {{1, 2, 3}};
   contents.modules[2] = {{0, 0, 0, 0, 0, 9}};
-  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}}, {7, static_cast<Domain>(200), 3, 1e-30f, {}}};
-  contents.router = Router{1, 1, Head::Softmax, Strategy::TopK, static_cast<Merge>(9), 1, 0.3f};
+  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}, {{7, 255}, {1, 2}}},
+                      {7, static_cast<Domain>(200), 3, 1e-30f, {}, {}}};
+  contents.router = Router{1, Head::Softmax, Strategy::TopK, static_cast<Merge>(9), 1, 0.3f};
   Result<PackContents, Diagnostic> again = parseContents(printContents(contents), "p.txt");
   ASSERT_TRUE(again.ok()) << again.error().message();
   EXPECT_EQ(*again, contents);
@@ -77,16 +78,16 @@ TEST(PackText, ListsTheBlocksOfAPack) {
   std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, "routed", problem);
   ASSERT_TRUE(file) << problem;
   EXPECT_EQ(printLayout(*file).value(), R"(    offset    stored       raw codec  sha256           block
-         0       256       256 stored e353c4a08d937513 header
-       256       252       252 stored 86c0b99089749fe5 root
-       512       149       176 lz4    10d2e0ab5f6ae83c leaf 0
-       704        98       116 lz4    7b2c011923286e93 metadata
-       832        35        35 stored 8f68a80796ae1b79 signatures 0
-       896        75        75 stored c14c3e6192c53d79 module simd128 0
-      1024        73        73 stored f79db5dc5039c1ad module scalar 0
-      1152        23       384 lz4    0b1dbde90f797b16 data of expert 0 and 1 more
-      1216       384       384 stored ebb8245c60e35a37 data of expert 2
-      1600        22       128 lz4    b3093a5c2c72d427 data of expert 3
+         0       256       256 stored c0f2de70af787a5a header
+       640       328       328 stored 5d026b36e84971a1 root
+      1024        35        35 stored 8f68a80796ae1b79 signatures 0
+      1088        75        75 stored c14c3e6192c53d79 module simd128 0
+      1216        19       128 sparse c44d0517e0557d86 data of the router
+      1280       106       132 lz4    1ac3aac94867f15a leaf 0
+      1408        21       384 sparse 36e357bbb629f317 data of expert 0 and 1 more
+      1472       384       384 stored ebb8245c60e35a37 data of expert 2
+      1856        73        73 stored f79db5dc5039c1ad module scalar 0
+      1984        98       116 lz4    7b2c011923286e93 metadata
 )");
 }
 
@@ -103,7 +104,8 @@ INSTANTIATE_TEST_SUITE_P(Lines, BadText,
                                          "module fast 00\n", "expert kernel=x\n", "expert size=1\n", "expert 0\n",
                                          "expert 00*\n", "expert 00*99999999\n", "expert kernel=0 kernel=1\n",
                                          "router head=hard\n", "router top-k=2 00\n",
-                                         "router expert=1\nrouter expert=1\n"));
+                                         "router routed=1\nrouter routed=1\n", "expert next=1\n", "expert next=1:256\n",
+                                         "expert next=1:2,\n", "router expert=1\n"));
 
 } // namespace
 } // namespace kimic::pack

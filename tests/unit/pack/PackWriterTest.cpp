@@ -3,9 +3,11 @@
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
 #include "formats/quant/Layout.h"
+#include "formats/quant/Parameters.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -84,7 +86,7 @@ TEST(PackWriter, WritesValidPacksThatReadBack) {
     Result<PackContents> again = readContents(*file);
     ASSERT_TRUE(again.ok()) << message(again.error());
     EXPECT_TRUE(*again == contents) << experts << " experts, " << kernels << " kernels";
-    EXPECT_EQ(headerOf(*file).leafCount(), (experts + 255) / 256);
+    EXPECT_EQ(headerOf(*file).leafCount(), (experts + 63) / 64);
     EXPECT_EQ(headerOf(*file).groupCount(), (kernels + 63) / 64);
   }
 }
@@ -95,6 +97,8 @@ TEST(PackWriter, WritesTheSameBytesEveryTime) {
 
 TEST(PackWriter, WritesEqualParametersOnce) {
   PackContents contents = makeContents(3, 1);
+  contents.experts[0].parameters.back() = 1;
+  contents.experts[1].parameters.back() = 2;
   contents.experts[2].parameters = contents.experts[0].parameters;
   const Bytes file = writePack(contents).value();
   EXPECT_EQ(headerOf(file).dataBlocks, 2u);
@@ -110,15 +114,148 @@ TEST(PackWriter, StoresWhatDoesNotCompress) {
   EXPECT_LE(headerOf(file).data.length, raw + 64 * contents.experts.size());
 }
 
-TEST(PackWriter, TakesLargerLeavesWhereTheRootWouldNotFit) {
+/// A valid pack of so many experts, all with the same parameters.
+Bytes packOf(std::uint32_t experts) {
   PackContents contents = makeContents(1, 1);
-  contents.experts.resize(100000, contents.experts[0]);
+  contents.experts.resize(experts, contents.experts[0]);
   Result<Bytes> file = writePack(contents);
-  ASSERT_TRUE(file.ok()) << message(file.error());
-  EXPECT_EQ(headerOf(*file).leafLog2, 9);
-  EXPECT_LE(headerOf(*file).root.end(), kFirstReadBytes);
+  EXPECT_TRUE(file.ok()) << message(file.error());
   Result<void> valid = verifyPack(*file);
   EXPECT_TRUE(valid.ok()) << message(valid.error());
+  return *file;
+}
+
+TEST(PackWriter, KeepsTheRootWithin4KiBWhileLeavesMayGrow) {
+  const std::pair<std::uint32_t, int> sizes[] = {{4000, 6}, {8000, 7}, {16000, 8}, {30000, 9}};
+  for (auto [experts, leafLog2] : sizes) {
+    const Header header = headerOf(packOf(experts));
+    EXPECT_EQ(header.leafLog2, leafLog2) << experts;
+    EXPECT_EQ(header.branchLog2, 0) << experts;
+    EXPECT_LE(header.root.end(), 4096u) << experts;
+  }
+}
+
+TEST(PackWriter, LetsTheRootGrowTo16KiBThen) {
+  const Header header = headerOf(packOf(100000));
+  EXPECT_EQ(header.leafLog2, 9);
+  EXPECT_EQ(header.branchLog2, 0);
+  EXPECT_LE(header.root.end(), kFirstReadBytes);
+}
+
+TEST(PackWriter, PutsLeavesBehindBranchesInLargePacks) {
+  const Bytes file = packOf(200000);
+  const Header header = headerOf(file);
+  EXPECT_EQ(header.branchLog2, 8);
+  EXPECT_EQ(header.leafLog2, 7);
+  EXPECT_EQ(header.branchCount(), 7u); // ceil(200,000 / 128 / 256)
+  const Root root = parseRoot(header, std::span(file).subspan(header.root.offset, header.root.length)).value();
+  EXPECT_EQ(hotRange(header, root).end(), root.branches[0].block.end());
+  EXPECT_EQ(readContents(file)->experts.size(), 200000u);
+}
+
+/// An expert of 64 inputs, 64 outputs, whose weights are zero but for some; seeded.
+Bytes weightsWith(double nonZero, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  quant::Signature signature{64, {{quant::WeightFormat::Int8, 0, {{Activation::Linear, false, 64}}}}, false};
+  const quant::Layout layout = quant::layoutOf(signature).value();
+  quant::ExpertParameters parameters;
+  quant::LayerParameters layer;
+  std::normal_distribution<double> normal(0, 40);
+  for (int i = 0; i < 64; ++i) {
+    parameters.inputScale.push_back(static_cast<float>(normal(random)));
+    layer.multiplier.push_back(static_cast<float>(normal(random)));
+    layer.bias.push_back(static_cast<std::int32_t>(random()));
+  }
+  for (int i = 0; i < 64 * 64; ++i)
+    layer.weights.push_back(std::uniform_real_distribution<double>()(random) < nonZero
+                                ? static_cast<std::int8_t>(std::clamp(std::lround(normal(random)), -127l, 127l))
+                                : std::int8_t{0});
+  parameters.layers.push_back(layer);
+  return quant::packParameters(signature, layout, parameters);
+}
+
+PackContents contentsWith(std::vector<Bytes> parameters) {
+  PackContents contents;
+  quant::Signature signature{64, {{quant::WeightFormat::Int8, 0, {{Activation::Linear, false, 64}}}}, false};
+  contents.signatures = {quant::encode(signature)};
+  contents.modules[1] = {emptyModule(1)};
+  for (Bytes &bytes : parameters) {
+    PackContents::Expert &expert = contents.experts.emplace_back();
+    expert.parameters = std::move(bytes);
+  }
+  return contents;
+}
+
+/// The entries of a pack's first leaf.
+std::vector<LeafEntry> entriesOf(const Bytes &file) {
+  const Header header = headerOf(file);
+  const Root root = parseRoot(header, std::span(file).subspan(header.root.offset, header.root.length)).value();
+  const BlockRef row = leafRows(header, root, file)->at(0);
+  Bytes raw(row.rawLength);
+  EXPECT_TRUE(decodeBlock(row, std::span(file).subspan(row.offset, row.storedLength), raw).ok());
+  return parseLeaf(header, 0, raw).value().entries;
+}
+
+TEST(PackWriter, ChoosesTheSmallestCodec) {
+  Bytes sibling = weightsWith(1, 1);
+  for (std::size_t i = 200; i < sibling.size() - 300; i += 3)
+    ++sibling[i];
+  const PackContents contents =
+      contentsWith({weightsWith(1, 1), weightsWith(0.1, 2), sibling, Bytes(sibling.size()), weightsWith(0, 3)});
+  Result<Bytes> file = writePack(contents);
+  ASSERT_TRUE(file.ok()) << message(file.error());
+  Result<void> valid = verifyPack(*file);
+  ASSERT_TRUE(valid.ok()) << message(valid.error());
+  const std::vector<LeafEntry> entries = entriesOf(*file);
+  EXPECT_EQ(entries[0].data.codec, Codec::Stored);
+  EXPECT_EQ(entries[1].data.codec, Codec::Sparse);
+  EXPECT_EQ(entries[2].data.codec, Codec::Delta);
+  EXPECT_EQ(entries[2].base, 0u);
+  EXPECT_EQ(entries[3].data.codec, Codec::Zero);
+  EXPECT_EQ(entries[3].data.storedLength, 0u);
+  EXPECT_TRUE(*readContents(*file) == contents);
+}
+
+TEST(PackWriter, WritesDataInTheOrderThatItIsGiven) {
+  PackContents contents = makeContents(5, 1);
+  for (std::uint8_t i = 0; i < 5; ++i)
+    contents.experts[i].parameters.back() = i + 1; // no two are equal, and none is zero
+  const std::uint32_t order[] = {3, 1, 4, 0, 2};
+  const Bytes file = writePack(contents, order).value();
+  ASSERT_TRUE(verifyPack(file).ok());
+  const std::vector<LeafEntry> entries = entriesOf(file);
+  for (std::size_t i = 1; i < std::size(order); ++i)
+    EXPECT_LT(entries[order[i - 1]].data.offset, entries[order[i]].data.offset);
+  EXPECT_TRUE(*readContents(file) == contents);
+}
+
+TEST(PackWriter, TheOrderOfTheDataDoesNotChangeTheContentId) {
+  const PackContents contents = makeContents(5, 1);
+  const std::uint32_t order[] = {3, 1, 4, 0, 2};
+  EXPECT_EQ(headerOf(writePack(contents, order).value()).contentId, headerOf(writePack(contents).value()).contentId);
+}
+
+TEST(PackWriter, AnotherThresholdChangesTheContentId) {
+  PackContents contents = makeContents(5, 1);
+  const Digest before = headerOf(writePack(contents).value()).contentId;
+  contents.experts[4].confidenceThreshold = 0.125f;
+  EXPECT_NE(headerOf(writePack(contents).value()).contentId, before);
+}
+
+TEST(PackWriter, RefusesAnOrderThatNamesAnExpertTwice) {
+  const std::uint32_t order[] = {0, 1, 1};
+  EXPECT_EQ(writePack(makeContents(3, 1), order).error(), makeError(ErrorId::PackContentsOrder, 1, 2));
+}
+
+TEST(PackWriter, WritesNextExperts) {
+  PackContents contents = makeContents(70, 1);
+  contents.experts[2].next = {{69, 200}, {0, 56}};
+  contents.experts[69].next = {{2, 1}};
+  Result<Bytes> file = writePack(contents);
+  ASSERT_TRUE(file.ok()) << message(file.error());
+  ASSERT_TRUE(verifyPack(*file).ok());
+  EXPECT_EQ(headerOf(*file).transitions, 2);
+  EXPECT_TRUE(*readContents(*file) == contents);
 }
 
 TEST(PackWriter, TakesLargerGroups) {
@@ -142,12 +279,12 @@ template <class Change> Error errorAfter(Change change) {
 
 TEST(PackWriter, RefusesNoExperts) {
   EXPECT_EQ(errorAfter([](PackContents &contents) { contents.experts.clear(); }),
-            makeError(ErrorId::PackHeaderField, 28, 0, 1u << 24));
+            makeError(ErrorId::PackHeaderField, 32, 0, 1u << 24));
 }
 
 TEST(PackWriter, RefusesNoKernels) {
   EXPECT_EQ(errorAfter([](PackContents &contents) { contents.signatures.clear(); }),
-            makeError(ErrorId::PackHeaderField, 32, 0, 65536));
+            makeError(ErrorId::PackHeaderField, 36, 0, 65536));
 }
 
 TEST(PackWriter, RefusesNoModules) {
@@ -193,15 +330,15 @@ TEST(PackWriter, RefusesABrokenSignature) {
   EXPECT_EQ(errorAfter([](PackContents &contents) { contents.signatures[1] = {9}; }).id, ErrorId::SignatureMalformed);
 }
 
-TEST(PackWriter, RefusesARouterThatIsNotTheLastExpert) {
-  EXPECT_EQ(errorAfter([](PackContents &contents) { contents.router = Router{1, 1}; }),
-            makeError(ErrorId::PackRouterField, 260, 1, 2));
+TEST(PackWriter, RefusesARouterOfMoreExpertsThanThereAre) {
+  EXPECT_EQ(errorAfter([](PackContents &contents) { contents.router = Router{3}; }),
+            makeError(ErrorId::PackRouterField, 644, 3, 2));
 }
 
 TEST(PackWriter, RefusesARouterWithOtherOutputsThanExperts) {
   EXPECT_EQ(errorAfter([](PackContents &contents) {
               contents.experts[2].kernel = 0; // one output; its parameters have the size of the other kernel's
-              contents.router = Router{2, 2};
+              contents.router = Router{2};
             }).id,
             ErrorId::PackRouterOutputs);
 }
@@ -211,7 +348,7 @@ TEST(PackWriter, RefusesMoreRowsThanFitIntoTheFirstRead) {
               contents.signatures.resize(65536, contents.signatures[0]);
               contents.modules[1].resize(1024, contents.modules[1][0]);
             }),
-            makeError(ErrorId::PackTooManyRows, 2049, 364));
+            makeError(ErrorId::PackTooManyRows, 2051, 357));
 }
 
 } // namespace

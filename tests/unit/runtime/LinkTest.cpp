@@ -137,7 +137,8 @@ TEST(Link, FreesTheModuleAfterwards) {
   LinkingHost linked(twoKernels(), kSimd128), generic(twoKernels(), 0);
   ASSERT_EQ(linked.load(0), KIMIC_OK);
   ASSERT_EQ(generic.load(0), KIMIC_OK);
-  EXPECT_EQ(linked.stats().arenaUsed, generic.stats().arenaUsed);
+  // Reused blocks may be some bytes larger than asked for; the module is larger than that.
+  EXPECT_NEAR(static_cast<double>(linked.stats().arenaUsed), static_cast<double>(generic.stats().arenaUsed), 64);
 }
 
 TEST(Link, NeverOffersAModuleThatTheVerifierRefuses) {
