@@ -340,8 +340,9 @@ private:
     const bool isWanted = !options.stopAfter;
     const std::string path =
         !options.trace.empty() ? options.trace : set.routingFile.isPresent() ? pathOf(set, set.routingFile) : "";
-    if (isWanted && !path.empty())
-      KIMIC_ASSIGN(arrangement, arrangementOf(set, order, path, options.cancelled));
+    if (!isWanted || path.empty())
+      return {};
+    KIMIC_ASSIGN(arrangement, arrangementOf(set, order, path, options.cancelled));
     return {};
   }
 
