@@ -47,7 +47,9 @@ def errors_in(document: pathlib.Path, environment: dict):
 
 
 def main() -> int:
-    environment = dict(os.environ, PATH=f"{pathlib.Path(sys.argv[1]).resolve()}:{os.environ['PATH']}")
+    binaries = pathlib.Path(sys.argv[1]).resolve()
+    environment = dict(os.environ, PATH=f"{binaries}:{os.environ['PATH']}",
+                       KIMIC_NATIVE_CACHE=str(binaries.parent / "native-kernels"))
     found = [error for document in documents() for error in errors_in(document, environment)]
     print("\n".join(found) if found else "docs: every path exists, every link leads somewhere, every command runs")
     return 1 if found else 0

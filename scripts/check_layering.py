@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     "tests": ["formats", "compiler", "runtime", "tests"],
 }
 LLVM_ALLOWED = ("compiler/Dialect/", "compiler/Import/", "compiler/Transforms/", "compiler/Conversion/",
-                "compiler/Target/", "compiler/Pipeline/", "compiler/tools/kimic-opt", "tests/unit/compiler/", "tests/kernels/", "tests/ablation/")
+                "compiler/Target/", "compiler/Native/", "compiler/Pipeline/", "compiler/tools/kimic-opt", "tests/unit/compiler/", "tests/kernels/", "tests/ablation/")
 TOP_FOLDERS = ("formats/", "compiler/", "runtime/", "python/", "tests/")
 
 

@@ -11,7 +11,7 @@ namespace kimic {
 struct ExpertRecord {
   manifest::NetworkFacts network;
   quant::Signature signature;
-  /// Without what depends on the rest of the set: id, kernelId, storedBytes, isCompressed, and the warning about a
+  /// Without what depends on the rest of the set: id, kernelId, storedBytes, codec and what belongs to it, and the warning about a
   /// missed budget.
   ExpertReport report;
 };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -119,6 +120,19 @@ private:
 };
 
 } // namespace
+
+std::string userCacheDirectory(std::string_view name) {
+  // The XDG base directory specification: a path that is not absolute is to be ignored.
+  const char *xdg = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
+  std::string base;
+  if (xdg && *xdg == '/')
+    base = xdg;
+  else if (home && *home == '/')
+    base = std::string(home) + "/.cache";
+  else
+    return "";
+  return base.append("/kimic/").append(name);
+}
 
 Result<std::unique_ptr<Store>, Diagnostic> openDirectoryStore(const std::string &path) {
   std::error_code code;

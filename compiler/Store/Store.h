@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kimic::store {
@@ -101,6 +102,10 @@ private:
 /// A store in a folder, which is made if it is not there. Entries are files that appear whole (written beside, then
 /// renamed), so that processes need no locks, on network file systems too. StoreUnusable.
 Result<std::unique_ptr<Store>, Diagnostic> openDirectoryStore(const std::string &path);
+
+/// kimic/`name` in $XDG_CACHE_HOME, or in ~/.cache: where results are kept if nobody names a place. Empty if there is
+/// no home.
+std::string userCacheDirectory(std::string_view name);
 
 /// "00ff...": 64 digits.
 std::string hexOf(const Digest &digest);

@@ -232,12 +232,16 @@ def compile(
         if len(set(ids)) != len(ids):
             raise ValueError("two experts have the same id")
         content, report, page = _kimic.compile_experts(name, [expert._spec() for expert in experts], **options)
-    return Pack(_kimic.Pack(content), content=content, report=Report(json.loads(report), page))
+    return Pack(_kimic.Pack(content, "native"), content=content, report=Report(json.loads(report), page))
 
 
-def open(source: Union[str, "os.PathLike[str]", bytes]) -> Pack:
-    """Opens a pack: a file, read on demand, or its bytes."""
+def open(source: Union[str, "os.PathLike[str]", bytes], *, engine: str = "native") -> Pack:
+    """Opens a pack: a file, read on demand, or its bytes.
+
+    With the engine "native", kernels are compiled for this processor when they are first needed and kept on disk;
+    "reference" evaluates without compiling. Their results are equal to the last bit.
+    """
     if isinstance(source, bytes):
-        return Pack(_kimic.Pack(source), content=source)
+        return Pack(_kimic.Pack(source, engine), content=source)
     path = os.fspath(source)
-    return Pack(_kimic.Pack.open_file(path), path=path)
+    return Pack(_kimic.Pack.open_file(path, engine), path=path)

@@ -3,6 +3,7 @@
 #include "formats/fann/FannReader.h"
 #include "formats/manifest/ExpertSet.h"
 #include "kimic/Compiler.h"
+#include "kimic/NativeKernels.h"
 #include "runtime/native/NativePack.h"
 
 #include <pybind11/functional.h>
@@ -286,9 +287,10 @@ struct PythonOptions {
   std::optional<std::function<void(std::string, std::size_t, std::size_t)>> progress;
 };
 
-/// The pack's bytes, the report as JSON and as HTML. Runs without the GIL; an exception of `progress`, or a KeyboardInterrupt,
-/// cancels.
-std::tuple<py::bytes, std::string, std::string> compileSet(const manifest::ExpertSet &set, const PythonOptions &python) {
+/// The pack's bytes, the report as JSON and as HTML. Runs without the GIL; an exception of `progress`, or a
+/// KeyboardInterrupt, cancels.
+std::tuple<py::bytes, std::string, std::string> compileSet(const manifest::ExpertSet &set,
+                                                           const PythonOptions &python) {
   CompileOptions options;
   options.jobs = python.jobs;
   options.applyScaling = python.applyScaling;
@@ -327,6 +329,15 @@ std::tuple<py::bytes, std::string, std::string> compileSet(const manifest::Exper
 //===--------------------------------------------------------------------===//
 // Packs
 //===--------------------------------------------------------------------===//
+
+runtime::NativeOptions optionsFor(const std::string &engine) {
+  runtime::NativeOptions options;
+  if (engine == "native")
+    options.link = native::kernelOrNull;
+  else if (engine != "reference")
+    throw py::value_error("'" + engine + "' is not an engine: native or reference");
+  return options;
+}
 
 /// A NativePack behind a lock: it is not thread-safe, and runs happen without the GIL.
 class Pack {
@@ -445,8 +456,8 @@ PYBIND11_MODULE(_kimic, m) {
   using ProgressArgument = std::optional<std::function<void(std::string, std::size_t, std::size_t)>>;
   m.def(
       "compile_manifest",
-      [](const std::string &path, bool strict, unsigned jobs, bool applyScaling, bool enforceBudgets,
-         Limits accuracy, ProgressArgument progress) {
+      [](const std::string &path, bool strict, unsigned jobs, bool applyScaling, bool enforceBudgets, Limits accuracy,
+         ProgressArgument progress) {
         auto set = [&] {
           py::gil_scoped_release noGil;
           return manifest::readManifest(path, {strict});
@@ -472,16 +483,20 @@ PYBIND11_MODULE(_kimic, m) {
       py::arg("enforce_budgets"), py::arg("accuracy"), py::arg("progress"));
 
   py::class_<Pack>(m, "Pack")
-      .def(py::init([](const py::bytes &bytes) {
+      .def(py::init([](const py::bytes &bytes, const std::string &engine) {
              std::string_view view = bytes;
              auto *data = reinterpret_cast<const std::uint8_t *>(view.data());
-             return std::make_unique<Pack>(take(runtime::NativePack::open({data, data + view.size()})));
+             runtime::NativeOptions options = optionsFor(engine);
+             return std::make_unique<Pack>(
+                 take(runtime::NativePack::open({data, data + view.size()}, std::move(options))));
            }),
-           py::arg("bytes"))
+           py::arg("bytes"), py::arg("engine"))
       .def_static(
           "open_file",
-          [](const std::string &path) { return std::make_unique<Pack>(take(runtime::NativePack::openFile(path))); },
-          py::arg("path"))
+          [](const std::string &path, const std::string &engine) {
+            return std::make_unique<Pack>(take(runtime::NativePack::openFile(path, optionsFor(engine))));
+          },
+          py::arg("path"), py::arg("engine"))
       .def("info", &Pack::info)
       .def("expert_info", &Pack::expertInfo, py::arg("expert"))
       .def("metadata", &Pack::metadata)

@@ -97,11 +97,51 @@ Status KernelLinker::begin() {
   return KIMIC_OK;
 }
 
+bool KernelLinker::isNative() const {
+#ifdef __EMSCRIPTEN__
+  return false;
+#else
+  return wanted_ >> (KIMIC_VARIANT_NATIVE - 1) & 1;
+#endif
+}
+
+#ifndef __EMSCRIPTEN__
+// Asks the host for a function of its own and takes the answer.
+Status KernelLinker::linkNative(std::uint32_t id, Kernel &kernel) {
+  if (kernel.isSettled)
+    return KIMIC_OK;
+  if (kernel.link.state == Ticket::State::Idle) {
+    kernel.encoded = quant::encode(kernel.signature);
+    core_.requests.link(kernel.link, kernel.encoded.data(), static_cast<std::uint32_t>(kernel.encoded.size()), id, 1,
+                        KIMIC_VARIANT_NATIVE);
+  }
+  if (kernel.link.state == Ticket::State::Waiting)
+    return KIMIC_PENDING;
+  Ticket link = kernel.link;
+  kernel.link = Ticket{};
+  if (link.state == Ticket::State::Failed && link.error.id != ErrorId::LinkDeclined)
+    return core_.fail(link.error);
+  kernel.isSettled = true;
+  kernel.encoded = {};
+  if (link.state == Ticket::State::Done) {
+    kernel.function = functionOf(link.value, 0);
+    ++linkedKernels_;
+  }
+  return KIMIC_OK;
+}
+#endif
+
 Status KernelLinker::fetch(std::uint32_t kernel) {
   if (!groups_)
     KIMIC_STEP(begin());
   std::uint32_t number = session_.header().groupOf(kernel);
   Group &group = groups_[number];
+#ifndef __EMSCRIPTEN__
+  if (isNative()) {
+    KIMIC_STEP(fetchSignatures(number, group));
+    return linkNative(kernel, group.kernels[kernel - session_.header().firstKernel(number)]);
+  }
+#endif
   // The signatures and the module are asked for together.
   Status signatures = fetchSignatures(number, group);
   if (signatures > 0 || (group.isLinked && signatures == KIMIC_OK))
@@ -118,7 +158,9 @@ const Kernel &KernelLinker::kernel(std::uint32_t kernel) const {
 }
 
 std::uint32_t KernelLinker::variantOf(const Kernel &kernel) const {
-  return kernel.function ? static_cast<std::uint32_t>(*variant_) : KIMIC_VARIANT_GENERIC;
+  if (!kernel.function)
+    return KIMIC_VARIANT_GENERIC;
+  return isNative() ? KIMIC_VARIANT_NATIVE : static_cast<std::uint32_t>(*variant_);
 }
 
 } // namespace kimic::runtime

@@ -2,10 +2,12 @@
 //
 // A group is absent, or its signatures and module are on their way, or it is linked. If no variant of the pack can be
 // linked here, or the host declines, the group's kernels have no function: the evaluator inside the runtime serves.
+// Native functions are asked for one by one, from signatures alone.
 #pragma once
 
 #include "formats/abi/KernelAbi.h"
 #include "formats/quant/Layout.h"
+#include "runtime/load/KernelFunction.h"
 #include "runtime/load/PackSession.h"
 
 #include <memory>
@@ -13,14 +15,17 @@
 
 namespace kimic::runtime {
 
-/// A kernel in the function table, formats/spec/kernel-abi-v1.md: parameters, x, y, scratch, rows.
-using KernelFunction = void (*)(const std::uint8_t *, const float *, float *, std::uint8_t *, std::uint32_t);
-
 struct Kernel {
   quant::Signature signature;
   quant::Layout layout;
   std::uint32_t outputs = 0;         ///< signature.outputs()
   KernelFunction function = nullptr; ///< null: run generically
+#ifndef __EMSCRIPTEN__
+  // KIMIC_VARIANT_NATIVE:
+  Ticket link;
+  std::vector<std::uint8_t> encoded; ///< the signature, while the host is asked
+  bool isSettled = false;            ///< the host has answered
+#endif
 };
 
 class KernelLinker {
@@ -51,6 +56,8 @@ private:
   Status parseKernels(std::uint32_t number, Group &group);
   Status fetchModule(std::uint32_t number, Group &group);
   Status linkModule(std::uint32_t number, Group &group);
+  bool isNative() const;
+  Status linkNative(std::uint32_t id, Kernel &kernel);
 
   Core &core_;
   const PackSession &session_;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <sys/stat.h>
 
 namespace kimic::runtime {
@@ -64,6 +65,8 @@ private:
 
   std::vector<std::uint8_t> bytes_;
   std::FILE *file_;
+  std::function<KernelFunction(std::span<const std::uint8_t>)> link_;
+  std::deque<KernelFunction> functions_; ///< the runtime is told their addresses
 };
 
 bool NativePack::Host::read(std::uint64_t offset, void *destination, std::size_t length, std::size_t &delivered) {
@@ -84,16 +87,24 @@ void NativePack::Host::answerRequests() {
   while (kimic_next_request(runtime, KIMIC_PREFETCH, &request)) {
     std::size_t delivered = 0;
     ErrorId error = ErrorId::LinkDeclined;
+    std::uintptr_t value = 0;
+    auto address = static_cast<std::uintptr_t>(request.address);
     if (request.kind == KIMIC_REQUEST_READ) {
-      void *destination = reinterpret_cast<void *>(static_cast<std::uintptr_t>(request.address));
-      error = read(request.offset, destination, request.length, delivered) ? ErrorId::None : ErrorId::SourceReadFailed;
+      bool isRead = read(request.offset, reinterpret_cast<void *>(address), request.length, delivered);
+      error = isRead ? ErrorId::None : ErrorId::SourceReadFailed;
+      value = delivered;
+    } else if (KernelFunction function = link_({reinterpret_cast<const std::uint8_t *>(address), request.length})) {
+      functions_.push_back(function);
+      error = ErrorId::None;
+      value = reinterpret_cast<std::uintptr_t>(&functions_.back());
     }
-    kimic_complete(runtime, request.id, static_cast<std::int32_t>(error), delivered);
+    kimic_complete(runtime, request.id, static_cast<std::int32_t>(error), value);
   }
 }
 
 Result<void> NativePack::Host::open(NativeOptions options) {
-  KimicOptions runtimeOptions{options.arenaBytes, 0, 0};
+  link_ = std::move(options.link);
+  KimicOptions runtimeOptions{options.arenaBytes, link_ ? 1u << (KIMIC_VARIANT_NATIVE - 1) : 0, 0};
   runtime = kimic_create(&runtimeOptions);
   if (!runtime)
     return makeError(ErrorId::ArenaUnavailable, options.arenaBytes, KIMIC_MINIMUM_ARENA, KIMIC_MAXIMUM_ARENA);

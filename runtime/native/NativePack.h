@@ -1,10 +1,13 @@
-// A pack in this process: the runtime with a host that reads from memory or from a file and links nothing, so that
-// every expert runs in the reference evaluator. For tools, Python and tests; the bits are those of every kernel.
+// A pack in this process: the runtime with a host that reads from memory or from a file. Experts run in functions that
+// the caller makes for their kernels, or in the reference evaluator. For tools, Python, servers and tests; the bits are
+// those of every kernel.
 #pragma once
 
 #include "formats/base/Result.h"
 #include "runtime/include/kimic/Runtime.h"
+#include "runtime/load/KernelFunction.h"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,6 +17,9 @@ namespace kimic::runtime {
 
 struct NativeOptions {
   std::uint64_t arenaBytes = 256u << 20; ///< cap of the memory for what is resident; touched only as far as used
+  /// Finds the function for a kernel, given the canonical bytes of its signature, when the kernel is first needed; null
+  /// if there is none: then, and without `link`, the reference evaluator runs. Functions outlive the pack.
+  std::function<KernelFunction(std::span<const std::uint8_t>)> link = {};
 };
 
 /// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.

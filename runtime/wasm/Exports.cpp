@@ -94,7 +94,7 @@ void KimicRuntime::release(std::span<const KimicChoice> choices) {
 
 Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge,
                              const float *x, float *y, std::uint32_t outputs) {
-  std::uint32_t inputs = session.expert(session.root().router->expert)->kernel->signature.inputs;
+  std::uint32_t inputs = session.expert(session.header().listed())->kernel->signature.inputs;
   for (const KimicChoice &choice : choices) {
     const Kernel &kernel = *session.expert(choice.expert)->kernel;
     if (kernel.signature.inputs != inputs)
@@ -265,8 +265,8 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   if (rows == 0)
     return runtime->fail(ErrorId::NothingToRun);
   const pack::Router &router = *runtime->session.root().router;
-  KIMIC_STEP(runtime->load(router.expert));
-  std::uint32_t inputs = runtime->session.expert(router.expert)->kernel->signature.inputs;
+  KIMIC_STEP(runtime->load(runtime->session.header().listed()));
+  std::uint32_t inputs = runtime->session.expert(runtime->session.header().listed())->kernel->signature.inputs;
   std::span<KimicChoice> all(choices, std::size_t{rows} * count);
   for (std::size_t row = 0; row < rows; ++row)
     KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count),

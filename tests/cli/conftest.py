@@ -14,7 +14,7 @@ KIMIC = os.environ["KIMIC"]
 
 def run_kimic(*arguments, cwd=None, env=None):
     return subprocess.run([KIMIC, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, **(env or {})})
+                          env={**os.environ, **{key: str(value) for key, value in (env or {}).items()}})
 
 
 @pytest.fixture

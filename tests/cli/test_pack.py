@@ -78,6 +78,24 @@ def test_text_output_is_answer_and_numbers(kimic, pack):
     assert all(re.fullmatch(r"(low|mid|high)\t\S+ \S+ \S+", line) for line in lines)
 
 
+@pytest.mark.parametrize("rows", ["rows.npy", "rows.data"])
+@pytest.mark.parametrize("what", [("--expert", "alpha"), ("--expert", "gamma"), ("--route",)])
+def test_engines_compute_the_same_bits(kimic, pack, what, rows):
+    outputs = [json.loads(kimic("run", pack, *what, "--engine", engine, "--data", pack.parent / rows, "--json").stdout)
+               for engine in ("native", "reference")]
+    assert outputs[0] == outputs[1]
+
+
+def test_native_kernels_are_kept(kimic, pack, tmp_path):
+    kept = tmp_path / "kernels"
+    for _ in range(2):
+        kimic("run", pack, "--expert", "alpha", "--data", pack.parent / "rows.npy", env={"KIMIC_NATIVE_CACHE": kept})
+        assert len([path for path in kept.rglob("*") if path.is_file()]) == 1
+    # A process that only reads them runs them.
+    kimic("verify", pack, env={"KIMIC_NATIVE_CACHE": kept})
+    assert "16 native kernel runs" in kimic("verify", pack, env={"KIMIC_NATIVE_CACHE": kept}).stdout
+
+
 def test_expert_may_be_a_number(kimic, pack):
     data = pack.parent / "rows.npy"
     assert kimic("run", pack, "--expert", "#1", "--data", data).stdout == kimic(
@@ -127,12 +145,15 @@ def test_verify_runs_every_kernel_of_every_variant(kimic, pack):
     assert result["ok"] is True and result["mismatches"] == 0
     # 4 experts x 2 variants x (20, 3 and 1 rows)
     assert (result["kernels"], result["kernel_runs"], result["kernel_rows"]) == (3, 24, 192)
+    # 4 experts x (20 rows at once, and 1, 4 and 15 of them)
+    assert (result["native_runs"], result["native_rows"]) == (16, 160)
 
 
 def test_verify_says_what_it_found(kimic, pack):
     text = kimic("verify", pack).stdout
     assert "intact, 4 experts, 3 kernels (scalar, simd128)" in text
     assert "24 kernel runs of 192 rows in Node equal the reference to the bit" in text
+    assert re.search(r"16 native kernel runs of 160 rows \(\w+\) equal the reference to the bit", text)
 
 
 def test_verify_without_node_says_so(kimic, pack):

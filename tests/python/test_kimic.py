@@ -89,6 +89,18 @@ def test_experts_are_run_by_name_and_by_number():
     assert not np.array_equal(pack.run(x, expert="a"), pack.run(x, expert="b"))
 
 
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_engines_compute_the_same_bits(rows):
+    content = kimic.compile([expert_of((64, 128, 64, 16))]).to_bytes()
+    x = inputs_of(64, rows, 3)
+    assert np.array_equal(kimic.open(content, engine="native").run(x), kimic.open(content, engine="reference").run(x))
+
+
+def test_unknown_engine_is_a_value_error():
+    with pytest.raises(ValueError, match="'gpu' is not an engine"):
+        kimic.open(kimic.compile([expert_of()]).to_bytes(), engine="gpu")
+
+
 def test_threads_share_a_pack():
     pack = kimic.compile([expert_of((64, 128, 64, 16))])
     x = inputs_of(64, 200, 3)

@@ -2,6 +2,7 @@
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/DataFile.h"
 #include "compiler/tools/kimic/PackNames.h"
+#include "kimic/NativeKernels.h"
 #include "runtime/native/NativePack.h"
 
 #include <CLI/CLI.hpp>
@@ -17,6 +18,7 @@ namespace {
 struct RunOptions {
   std::string pack, expert, data;
   bool isRouted = false;
+  std::string engine = "native";
   std::uint32_t topK = 0; ///< 0: as many as the pack says
 };
 
@@ -74,7 +76,10 @@ Json routesJson(const Answers &answers, const std::vector<ExpertNames> &names) {
 }
 
 void run(const RunOptions &options, Context &context) {
-  runtime::NativePack pack = take(options.pack, runtime::NativePack::openFile(options.pack));
+  runtime::NativeOptions hostOptions;
+  if (options.engine == "native")
+    hostOptions.link = native::kernelOrNull;
+  runtime::NativePack pack = take(options.pack, runtime::NativePack::openFile(options.pack, std::move(hostOptions)));
   const KimicPackInfo &info = pack.info();
   std::vector<ExpertNames> names = expertNames(parseMetadata(take(options.pack, pack.metadata())), info.experts);
   if (options.isRouted && info.routerExpert == KIMIC_NO_EXPERT)
@@ -145,6 +150,12 @@ void addRun(CLI::App &app, Context &context) {
       ->needs(route)
       ->check(CLI::PositiveNumber.description(""))
       ->type_name("K");
+  command
+      ->add_option("--engine", options->engine,
+                   "What computes: kernels compiled for this processor, or the reference evaluator; their results "
+                   "are equal (default: native)")
+      ->check(CLI::IsMember({"native", "reference"}))
+      ->type_name("native|reference");
   command->footer(
       "Text output is one line a row: the chosen experts with their weights (--route), the label of the answer\n"
       "(if the experts have labels), then the outputs; the three are separated by tabs.");

@@ -1,4 +1,4 @@
-// kimic verify: a pack's integrity, and its kernels against the reference evaluator in Node.
+// kimic verify: a pack's integrity, and its kernels against the reference evaluator, in Node and natively.
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/Node.h"
 #include "compiler/tools/kimic/PackFile.h"
@@ -9,6 +9,7 @@
 #include "formats/pack/PackVerify.h"
 #include "formats/quant/Layout.h"
 #include "formats/reference/Reference.h"
+#include "kimic/NativeKernels.h"
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -101,28 +102,40 @@ std::string framed(const Json &header) {
   return out + text;
 }
 
-/// The message that asks Node to run one expert.
-std::string caseOf(const PackFile &pack, std::uint32_t expert) {
+/// An expert, rows for it, and what the reference makes of them.
+struct Case {
+  std::uint32_t expert, kernel;
+  const quant::Signature &signature;
+  std::uint32_t scratchBytes;
+  std::vector<std::uint8_t> block;
+  std::vector<float> x, y;
+};
+
+Case caseOf(const PackFile &pack, std::uint32_t expert) {
   const pack::LeafEntry &entry = pack.experts[expert];
   const quant::Signature &signature = pack.signatures[entry.kernel];
   quant::Layout layout = take(pack.path, quant::layoutOf(signature));
-  std::vector<std::uint8_t> raw = parametersOf(pack, expert);
-  AlignedBytes params(raw.size()), scratch(layout.scratchBytes);
-  std::memcpy(params.data(), raw.data(), raw.size());
-  std::vector<float> x = inputsFor(layout, signature.inputs, raw.data(), expert);
-  std::vector<float> y(std::size_t{kRows} * signature.outputs());
-  reference::run(signature, layout, params.data(), x.data(), y.data(), scratch.data(), kRows);
+  Case one{expert, entry.kernel, signature, layout.scratchBytes, parametersOf(pack, expert), {}, {}};
+  AlignedBytes params(one.block.size()), scratch(layout.scratchBytes);
+  std::memcpy(params.data(), one.block.data(), one.block.size());
+  one.x = inputsFor(layout, signature.inputs, one.block.data(), expert);
+  one.y.resize(std::size_t{kRows} * signature.outputs());
+  reference::run(signature, layout, params.data(), one.x.data(), one.y.data(), scratch.data(), kRows);
+  return one;
+}
 
-  std::string out = framed({{"case", expert},
-                            {"kernel", entry.kernel},
-                            {"params", raw.size()},
-                            {"scratch", layout.scratchBytes},
-                            {"inputs", signature.inputs},
-                            {"outputs", signature.outputs()},
+/// What asks Node to run it.
+std::string messageOf(const Case &one) {
+  std::string out = framed({{"case", one.expert},
+                            {"kernel", one.kernel},
+                            {"params", one.block.size()},
+                            {"scratch", one.scratchBytes},
+                            {"inputs", one.signature.inputs},
+                            {"outputs", one.signature.outputs()},
                             {"rows", kRows}});
-  append(out, raw.data(), raw.size());
-  append(out, x.data(), x.size());
-  append(out, y.data(), y.size());
+  append(out, one.block.data(), one.block.size());
+  append(out, one.x.data(), one.x.size());
+  append(out, one.y.data(), one.y.size());
   return out;
 }
 
@@ -146,6 +159,7 @@ std::vector<std::vector<std::uint32_t>> chosenExperts(const PackFile &pack, unsi
 
 struct Outcome {
   std::uint64_t runs = 0, rows = 0, mismatches = 0;
+  std::uint64_t nativeRuns = 0, nativeRows = 0;
   std::vector<std::string> problems;    ///< the first of them
   std::vector<std::string> unsupported; ///< variants that this Node does not know
 };
@@ -154,6 +168,37 @@ float floatOf(std::uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+/// Natively, at once and in parts of 1, 4 and the other rows. Kernels that cannot be compiled here do not run.
+void runNatively(const Case &one, const PackFile &pack, Outcome &outcome) {
+  native::Function function = native::kernelOrNull(encode(one.signature));
+  if (!function)
+    return;
+  AlignedBytes params(one.block.size()), scratch(one.scratchBytes);
+  std::memcpy(params.data(), one.block.data(), one.block.size());
+  std::uint32_t inputs = one.signature.inputs, outputs = one.signature.outputs();
+  for (const std::vector<std::uint32_t> &parts : {std::vector{kRows}, std::vector{1u, 4u, kRows - 5}}) {
+    std::vector<float> y(one.y.size());
+    std::uint32_t first = 0;
+    for (std::uint32_t rows : parts) {
+      function(params.data(), one.x.data() + std::size_t{first} * inputs, y.data() + std::size_t{first} * outputs,
+               scratch.data(), rows);
+      first += rows;
+      ++outcome.nativeRuns;
+    }
+    outcome.nativeRows += kRows;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      if (std::memcmp(&y[i], &one.y[i], sizeof(float)) == 0)
+        continue;
+      ++outcome.mismatches;
+      outcome.problems.push_back(fmt::format("kernel {} (native), expert {}: row {}, output {} is {}, the reference "
+                                             "computes {}",
+                                             one.kernel, pack.names[one.expert].id, i / outputs, i % outputs,
+                                             shortest(y[i]), shortest(one.y[i])));
+      break;
+    }
+  }
 }
 
 void read(const Json &line, const PackFile &pack, Outcome &outcome) {
@@ -185,6 +230,7 @@ void read(const Json &line, const PackFile &pack, Outcome &outcome) {
 }
 
 Outcome runKernels(const PackFile &pack, const VerifyOptions &options, Context &context) {
+  Outcome outcome;
   auto chosen = chosenExperts(pack, options.isDeep ? 0 : options.expertsPerKernel);
   std::vector<abi::Variant> variants = variantsOf(pack.header);
   NodeProcess node(kCheckKernelsScript);
@@ -193,8 +239,11 @@ Outcome runKernels(const PackFile &pack, const VerifyOptions &options, Context &
     std::uint32_t first = pack.header.firstKernel(g);
     std::string cases; // the same for every variant
     for (std::uint32_t k = first; k < first + pack.header.kernelsIn(g); ++k)
-      for (std::uint32_t expert : chosen[k])
-        cases += caseOf(pack, expert);
+      for (std::uint32_t expert : chosen[k]) {
+        Case one = caseOf(pack, expert);
+        cases += messageOf(one);
+        runNatively(one, pack, outcome);
+      }
     for (abi::Variant variant : variants) {
       if (isInterrupted())
         throw Failure(ExitCode::Interrupted, "interrupted");
@@ -205,7 +254,6 @@ Outcome runKernels(const PackFile &pack, const VerifyOptions &options, Context &
       context.console.progress("kernel groups", ++done, pack.header.groupCount() * variants.size());
     }
   }
-  Outcome outcome;
   for (const std::string &line : node.finish()) {
     Json json = Json::parse(line, nullptr, false);
     if (!json.is_object())
@@ -254,6 +302,8 @@ void verify(const VerifyOptions &options, Context &context) {
                        {"unsupported_variants", outcome.unsupported},
                        {"kernel_runs", outcome.runs},
                        {"kernel_rows", outcome.rows},
+                       {"native_runs", outcome.nativeRuns},
+                       {"native_rows", outcome.nativeRows},
                        {"mismatches", outcome.mismatches},
                        {"problems", outcome.problems}})
                    .c_str(),
@@ -263,15 +313,20 @@ void verify(const VerifyOptions &options, Context &context) {
                counted(pack.header.kernels, "kernel"), fmt::join(variants, ", "), digest);
     if (!signer.empty())
       fmt::print("{}: signed by {}\n", options.pack, signer);
-    if (!options.isIntegrityOnly)
+    if (!options.isIntegrityOnly) {
       fmt::print("{}: {} kernel runs of {} rows in Node equal the reference to the bit\n", options.pack,
                  withCommas(outcome.runs), withCommas(outcome.rows));
+      fmt::print("{}: {} native kernel runs of {} rows ({}) equal the reference to the bit\n", options.pack,
+                 withCommas(outcome.nativeRuns), withCommas(outcome.nativeRows),
+                 nameOf(native::kernelsOfProcess().vectors()));
+    }
   }
   if (outcome.mismatches) {
     for (const std::string &problem : outcome.problems)
       context.console.error(problem);
-    throw Failure(ExitCode::CorruptPack, fmt::format("{}: {} of {} kernel runs do not agree with the reference",
-                                                     options.pack, outcome.mismatches, outcome.runs));
+    throw Failure(ExitCode::CorruptPack,
+                  fmt::format("{}: {} of {} kernel runs do not agree with the reference", options.pack,
+                              outcome.mismatches, outcome.runs + outcome.nativeRuns));
   }
 }
 

@@ -42,12 +42,15 @@ enum KimicVariant {
   KIMIC_VARIANT_SCALAR = 1,  /* this and the following as in abi::Variant */
   KIMIC_VARIANT_SIMD128 = 2,
   KIMIC_VARIANT_RELAXED = 3,
+  KIMIC_VARIANT_NATIVE = 4,  /* not in packs and not in WebAssembly: functions that the host makes for its processor */
 };
 
 typedef struct KimicOptions {
   uint64_t arenaBytes; /* hard cap of the memory that the runtime uses: KIMIC_MINIMUM_ARENA .. KIMIC_MAXIMUM_ARENA */
   uint32_t variants;   /* bit v-1: the host can link kernels of KimicVariant v. Of those that the pack has, the highest
-                          is linked; 0: every expert runs generically and no module is read */
+                          is linked; 0: every expert runs generically and no module is read. With the bit of
+                          KIMIC_VARIANT_NATIVE no module is read either, but the host is asked for a function for each
+                          kernel when it is first needed */
   uint32_t reserved;   /* 0 */
 } KimicOptions;
 
@@ -56,7 +59,9 @@ typedef struct KimicOptions {
 
 enum KimicRequestKind {
   KIMIC_REQUEST_READ = 1, /* put bytes [offset, offset + length) of the pack at `address` */
-  KIMIC_REQUEST_LINK = 2, /* compile the module of `length` bytes at `address` and put its kernels into the table */
+  /* Compile the module of `length` bytes at `address` and put its kernels into the table. With KIMIC_VARIANT_NATIVE the
+     bytes are the signature of one kernel. */
+  KIMIC_REQUEST_LINK = 2,
 };
 
 enum KimicPriority {

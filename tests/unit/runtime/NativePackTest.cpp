@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -107,6 +108,46 @@ TEST(NativePack, ReadsFilesOnDemand) {
 TEST(NativePack, SaysWhyAFileDoesNotOpen) {
   EXPECT_EQ(NativePack::openFile("/nowhere/at/all.kpk").error().id, ErrorId::FileNotFound);
   EXPECT_EQ(NativePack::openFile(::testing::TempDir()).error().id, ErrorId::FileUnreadable);
+}
+
+/// Writes 7 to the only output of each row.
+void sevens(const std::uint8_t *, const float *, float *y, std::uint8_t *, std::uint32_t rows) {
+  std::fill(y, y + rows, 7.0f);
+}
+
+TEST(NativePack, RunsTheFunctionsThatItsCallerMakes) {
+  TestPack pack = routed(); // experts 0 and 1 share a kernel
+  std::vector<std::vector<std::uint8_t>> asked;
+  NativeOptions options;
+  options.link = [&](std::span<const std::uint8_t> signature) {
+    asked.emplace_back(signature.begin(), signature.end());
+    return sevens;
+  };
+  Result<NativePack> opened = NativePack::open(pack.bytes(), options);
+  ASSERT_TRUE(opened.ok());
+  EXPECT_TRUE(asked.empty());
+  float x[4] = {};
+  EXPECT_EQ(*opened->run(0, x, 2), (std::vector<float>{7, 7}));
+  EXPECT_EQ(*opened->run(1, std::span(x, 2), 1), std::vector<float>{7});
+  EXPECT_EQ(asked, (std::vector<std::vector<std::uint8_t>>{quant::encode(pack.experts[0].signature)}));
+  EXPECT_EQ(opened->expertInfo(1)->variant, static_cast<std::uint32_t>(KIMIC_VARIANT_NATIVE));
+  EXPECT_EQ(opened->stats().linkedKernels, 1u);
+}
+
+TEST(NativePack, RunsTheReferenceWhereTheCallerHasNoFunction) {
+  unsigned asked = 0;
+  NativeOptions options;
+  options.link = [&](std::span<const std::uint8_t>) -> KernelFunction {
+    ++asked;
+    return nullptr;
+  };
+  Result<NativePack> opened = NativePack::open(routed().bytes(), options);
+  ASSERT_TRUE(opened.ok());
+  float x[2] = {};
+  EXPECT_EQ(*opened->run(0, x, 1), std::vector<float>{10});
+  EXPECT_EQ(*opened->run(1, x, 1), std::vector<float>{20});
+  EXPECT_EQ(asked, 1u);
+  EXPECT_EQ(opened->expertInfo(1)->variant, static_cast<std::uint32_t>(KIMIC_VARIANT_GENERIC));
 }
 
 TEST(NativePack, WorksUnderASmallCap) {

@@ -1,0 +1,99 @@
+// Times of native kernels: the shapes of the reference results, batches of 1, 8 and 64 rows, for each kind of vectors.
+// ns of one row = time / rows; GMAC/s as a counter.
+#include "formats/quant/KernelName.h"
+#include "formats/reference/Reference.h"
+#include "kimic/NativeKernels.h"
+#include "tests/support/RandomExpert.h"
+
+#include <benchmark/benchmark.h>
+#include <cstring>
+
+namespace kimic {
+namespace {
+
+using native::Vectors;
+
+struct Aligned {
+  alignas(16) std::uint8_t bytes[16];
+};
+
+quant::Signature layers(quant::WeightFormat format, Activation function, const std::vector<std::uint32_t> &widths) {
+  bool isClamped = format == quant::WeightFormat::Float32;
+  quant::Signature signature;
+  std::uint32_t begin = 0, codes = widths[0];
+  signature.inputs = codes;
+  for (std::size_t i = 1; i < widths.size(); ++i) {
+    signature.layers.push_back({format, begin, {{function, isClamped, widths[i]}}});
+    begin = codes;
+    codes += widths[i];
+  }
+  return signature;
+}
+
+void run(benchmark::State &state, quant::Signature signature, Vectors vectors, std::uint32_t rows) {
+  native::Kernels kernels({vectors, native::defaultCacheDirectory()});
+  testing::ExpertGenerator generator(1);
+  quant::ExpertParameters parameters = generator.parameters(signature);
+  quant::Layout layout = quant::layoutOf(signature).value();
+  if (signature.weights() == quant::WeightFormat::Int8Residual)
+    for (std::size_t l = 0; l < signature.layers.size(); ++l) {
+      parameters.layers[l].residuals.clear();
+      std::uint32_t outputs = signature.layers[l].outputs();
+      for (std::uint32_t group = 0; group < quant::residualGroups(outputs); ++group) {
+        std::uint32_t count = std::min(8u, outputs - 8 * group);
+        parameters.layers[l].residuals.push_back(
+            {group, std::vector<std::int8_t>(count * signature.fanIn(l), 3), std::vector<float>(count, 1e-6f)});
+      }
+    }
+  std::vector<std::uint8_t> block = packParameters(signature, layout, parameters);
+  std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
+  std::memcpy(params.data(), block.data(), block.size());
+  std::vector<float> x(std::size_t{rows} * signature.inputs), y(std::size_t{rows} * signature.outputs());
+  for (float &value : x)
+    value = generator.real(-1, 1);
+  native::Function function = kernels.get(encode(signature)).value();
+  for (auto _ : state) {
+    function(params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
+    benchmark::ClobberMemory();
+  }
+  double macs = 0;
+  for (std::size_t l = 0; l < signature.layers.size(); ++l)
+    macs += static_cast<double>(signature.fanIn(l)) * signature.layers[l].outputs();
+  using benchmark::Counter;
+  state.counters["ns_per_row"] = Counter(rows * 1e-9, Counter::kIsIterationInvariantRate | Counter::kInvert);
+  state.counters["GMAC/s"] = Counter(macs * rows * 1e-9, Counter::kIsIterationInvariantRate);
+}
+
+void declare() {
+  const std::vector<std::vector<std::uint32_t>> shapes = {
+      {16, 32, 8}, {64, 128, 64, 16}, {128, 256, 128, 32}, {256, 256, 128}, {128, 128}};
+  for (Vectors vectors : {Vectors::Bits128, Vectors::Avx2, Vectors::Avx512}) {
+    if (native::Kernels({vectors, ""}).vectors() != vectors)
+      continue;
+    for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
+      for (const auto &shape : shapes)
+        for (std::uint32_t rows : {1u, 8u, 64u}) {
+          quant::Signature signature =
+              layers(static_cast<quant::WeightFormat>(format), Activation::SigmoidSymmetric, shape);
+          std::string name = std::string(nameOf(vectors)) + "/" + kernelName(signature) + "/" + std::to_string(rows);
+          benchmark::RegisterBenchmark(name.c_str(),
+                                       [=](benchmark::State &state) { run(state, signature, vectors, rows); });
+        }
+    for (unsigned function = 0; function < kActivationCount; ++function) {
+      quant::Signature signature = layers(quant::WeightFormat::Int8, static_cast<Activation>(function), {2, 256, 1});
+      std::string name = std::string(nameOf(vectors)) + "/" + kernelName(signature) + "/1";
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State &state) { run(state, signature, vectors, 1); });
+    }
+  }
+}
+
+} // namespace
+} // namespace kimic
+
+int main(int argc, char **argv) {
+  kimic::declare();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv))
+    return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}
