@@ -15,18 +15,16 @@ import re
 import shutil
 import sys
 
-import numpy as np
-
 DEMO = pathlib.Path(__file__).resolve().parent.parent / "examples/demo"
 CONNECTION = re.compile(r"\((\d+), ([^)]+)\)")
 
 
 def split(text):
-    """A FANN text before its weights, the sources, the weights."""
+    """A FANN text before its connections, and these: (source, weight)."""
     at = text.index("connections (connected_to_neuron, weight)=")
     at = text.index("=", at) + 1
     pairs = CONNECTION.findall(text[at:])
-    return text[:at], [source for source, _ in pairs], np.array([float(weight) for _, weight in pairs])
+    return text[:at], [(source, float(weight)) for source, weight in pairs]
 
 
 def write_trace(path, ids, steps, source):
@@ -61,20 +59,20 @@ def main():
         shutil.copy(DEMO / entry["calibration"], arguments.folder)
         parents.append((entry, split((DEMO / entry["network"]).read_text())))
 
-    random_weights, experts = np.random.default_rng(arguments.seed), []
+    source, experts = random.Random(arguments.seed), []
     for number in range(arguments.experts):
-        entry, (head, sources, weights) = parents[number % len(parents)]
-        changed = weights * (1 + arguments.noise * random_weights.standard_normal(len(weights)))
+        entry, (head, connections) = parents[number % len(parents)]
+        changed = [f"({neuron}, {weight * (1 + arguments.noise * source.gauss(0, 1)):.9e})" for neuron, weight in connections]
         network = f"nets/{number // 1000:04}/e{number:07}.net"
         path = arguments.folder / network
         path.parent.mkdir(exist_ok=True)
-        path.write_text(head + " ".join(f"({source}, {weight:.9e})" for source, weight in zip(sources, changed)) + " \n")
+        path.write_text(head + " ".join(changed) + " \n")
         experts.append({"id": f"e{number:07}", "domain": entry["domain"], "network": network,
                         "calibration": entry["calibration"]})
     manifest = {"kimic": 1, "name": f"{arguments.experts} generated experts", "experts": experts}
     if arguments.trace:
         write_trace(arguments.folder / "trace.jsonl", [expert["id"] for expert in experts], arguments.trace,
-                    random.Random(arguments.seed))
+                    source)
         manifest["routing_data"] = "trace.jsonl"
     (arguments.folder / "experts.json").write_text(json.dumps(manifest, indent=0))
 
