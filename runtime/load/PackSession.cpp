@@ -75,10 +75,13 @@ Status PackSession::fetchRows(std::uint32_t leaf) {
 
 Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
   std::uint32_t count = header_.expertsIn(number);
-  KIMIC_STEP(core_.ensureRoom(count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert)) + 1024));
+  KIMIC_STEP(core_.ensureRoom(
+      count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert) + header_.transitions * sizeof(pack::Transition) * 2) +
+      1024));
   Result<pack::Leaf> parsed = pack::parseLeaf(header_, number, leaf.fetch.bytes());
   KIMIC_STEP(core_.statusOf(parsed));
   leaf.entries = std::move(parsed->entries);
+  leaf.next = std::move(parsed->next);
   leaf.experts.reset(new Expert[count]);
   for (std::uint32_t i = 0; i < count; ++i)
     leaf.experts[i].id = header_.firstExpert(number) + i;
@@ -104,6 +107,16 @@ const pack::LeafEntry &PackSession::entry(std::uint32_t expert) const {
     return routerEntry_;
   std::uint32_t number = header_.leafOf(expert);
   return leafAt(number).entries[expert - header_.firstExpert(number)];
+}
+
+std::span<const pack::Transition> PackSession::nextOf(std::uint32_t expert) const {
+  if (expert >= header_.listed())
+    return {};
+  const std::uint32_t number = header_.leafOf(expert);
+  if (!branchOf(number).leaves || !leafAt(number).experts)
+    return {};
+  const pack::LeafEntry &found = entry(expert);
+  return std::span(leafAt(number).next).subspan(found.firstNext, found.nextCount);
 }
 
 Expert *PackSession::expert(std::uint32_t expert) {

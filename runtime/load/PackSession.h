@@ -29,6 +29,9 @@ public:
   Status fetchEntry(std::uint32_t expert);
   const pack::LeafEntry &entry(std::uint32_t expert) const;
 
+  /// The experts to which requests most often go on from this one, likeliest first; empty before its leaf is there.
+  std::span<const pack::Transition> nextOf(std::uint32_t expert) const;
+
   /// The runtime's record of an expert, made when its leaf arrives; null before.
   Expert *expert(std::uint32_t expert);
 
@@ -41,7 +44,8 @@ private:
   struct Leaf {
     BlockFetch fetch;
     std::vector<pack::LeafEntry> entries;
-    std::unique_ptr<Expert[]> experts; ///< null until the leaf is there
+    std::vector<pack::Transition> next; ///< of all entries
+    std::unique_ptr<Expert[]> experts;  ///< null until the leaf is there
   };
   struct Branch {
     BlockFetch fetch;

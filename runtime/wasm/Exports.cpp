@@ -191,6 +191,16 @@ KIMIC_EXPORT std::int32_t kimic_prefetch(KimicRuntime *runtime, std::uint32_t ex
   return status;
 }
 
+KIMIC_EXPORT std::uint32_t kimic_next_experts(KimicRuntime *runtime, std::uint32_t expert, std::uint32_t *experts,
+                                              std::uint32_t room) {
+  std::uint32_t count = 0;
+  if (runtime->session.isOpen())
+    for (const pack::Transition &next : runtime->session.nextOf(expert))
+      if (count < room)
+        experts[count++] = next.expert;
+  return count;
+}
+
 KIMIC_EXPORT void kimic_cancel(KimicRuntime *runtime, std::uint32_t expert) { runtime->loader.cancel(expert); }
 
 KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {

@@ -200,6 +200,10 @@ int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
  * prefetched is not a use: such experts are the first to make room. */
 int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
 
+/* The experts to which requests most often went on from this one, according to the pack: likeliest first, at most
+ * `room`. Returns how many there are; none before its leaf was read, as by kimic_load(). */
+uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
+
 /* Whoever loaded or prefetched the expert does not wait any more. What is not resident yet is dropped as soon as its
  * bytes have arrived, unless it is asked for again. Requests that the host took must be completed all the same. */
 void kimic_cancel(KimicRuntime *runtime, uint32_t expert);

@@ -222,6 +222,14 @@ export class Pack {
     });
   }
 
+  /**
+   * The experts to which requests most often went on from this one when the pack was made, likeliest first; empty if the
+   * pack does not know, or before the expert was used. Something to prefetch().
+   */
+  nextExperts(expert: number): number[] {
+    return this.pump.guard(() => this.runtime.nextExperts(expert));
+  }
+
   /** Facts of an expert; loads it. */
   async expertInfo(expert: ExpertRef, options: {signal?: AbortSignal} = {}): Promise<ExpertFacts> {
     const number = await this.find(expert, options);

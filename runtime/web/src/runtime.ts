@@ -54,6 +54,7 @@ interface Exports {
   kimic_release_metadata(runtime: number): void;
   kimic_load(runtime: number, expert: number): number;
   kimic_prefetch(runtime: number, expert: number): number;
+  kimic_next_experts(runtime: number, expert: number, experts: number, room: number): number;
   kimic_cancel(runtime: number, expert: number): void;
   kimic_expert_info(runtime: number, expert: number, info: number): number;
   kimic_pin(runtime: number, expert: number): number;
@@ -252,6 +253,10 @@ export class Runtime {
   }
   prefetch(expert: number): number {
     return this.exports.kimic_prefetch(this.handle, expert);
+  }
+  nextExperts(expert: number): number[] {
+    const count = this.exports.kimic_next_experts(this.handle, expert, this.exchange, 16);
+    return Array.from({length: count}, (_, i) => this.u32(4 * i));
   }
   cancel(expert: number): void {
     this.exports.kimic_cancel(this.handle, expert);
