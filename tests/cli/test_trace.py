@@ -37,8 +37,7 @@ def experts(kimic, pack):
 
 def order(kimic, pack):
     """Ids by place in the file."""
-    key = "offset" if "offset" in experts(kimic, pack)[0] else "data_offset"
-    return [e["id"] for e in sorted(experts(kimic, pack), key=lambda e: e[key])]
+    return [e["id"] for e in sorted(experts(kimic, pack), key=lambda e: e["data"]["offset"])]
 
 
 def test_without_a_trace_the_order_is_the_manifests(kimic, plain):

@@ -37,7 +37,7 @@ static std::vector<std::uint8_t> blockOf(const std::vector<quant::Signature> &si
                                          std::uint32_t expert) {
   const quant::Signature &signature = signatures[expert % signatures.size()];
   ExpertGenerator generator(seed * 2654435761u + expert);
-  return quant::packParameters(signature, generator.parameters(signature)).value();
+  return quant::packParameters(signature, quant::layoutOf(signature).value(), generator.parameters(signature));
 }
 
 static int fail(const std::string &why) {
