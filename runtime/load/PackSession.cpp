@@ -4,6 +4,18 @@
 
 namespace kimic::runtime {
 
+PackSession::~PackSession() {
+  while (Page *page = pages_) {
+    pages_ = page->older;
+    delete page;
+  }
+  for (Expert *&list : records_)
+    while (Expert *record = list) {
+      list = record->sibling;
+      delete record;
+    }
+}
+
 Status PackSession::readRoot() {
   if (firstRead_.state == Ticket::State::Failed)
     return core_.fail(firstRead_.error);
@@ -19,17 +31,11 @@ Status PackSession::readRoot() {
   const pack::Section &section = header_.root;
   if (section.end() > bytes.size())
     return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, bytes.size());
-  // Its rows are decoded to about their size in the pack.
-  const std::uint32_t branches = header_.branchLog2 ? header_.branchCount() : 1;
-  KIMIC_STEP(core_.ensureRoom(4 * section.length + branches * sizeof(Branch) + 1024));
+  // Rows are decoded to about their size in the pack.
+  KIMIC_STEP(core_.ensureRoom(4 * section.length + 1024));
   Result<pack::Root> root = pack::parseRoot(header_, bytes.subspan(section.offset, section.length));
   KIMIC_STEP(core_.statusOf(root));
   root_ = std::move(root).value();
-  branches_.reset(new Branch[branches]);
-  if (!header_.branchLog2)
-    KIMIC_STEP(takeRows(branches_[0], std::move(root_.leaves)));
-  static_cast<pack::ExpertEntry &>(routerEntry_) = root_.routerEntry;
-  router_.id = header_.listed();
   isOpen_ = true;
   return KIMIC_OK;
 }
@@ -53,79 +59,137 @@ Status PackSession::open() {
   return outcome;
 }
 
-Status PackSession::takeRows(Branch &branch, std::vector<pack::BlockRef> rows) {
-  KIMIC_STEP(core_.ensureRoom(rows.size() * sizeof(Leaf) + 1024));
-  branch.leaves.reset(new Leaf[rows.size()]);
-  branch.rows = std::move(rows);
+PackSession::Page *PackSession::find(std::uint32_t number) {
+  Page **at = &pages_;
+  while (*at && (*at)->number != number)
+    at = &(*at)->older;
+  Page *page = *at;
+  if (page) {
+    *at = page->older;
+    page->older = pages_;
+    pages_ = page;
+  }
+  return page;
+}
+
+Status PackSession::parse(Page &page) {
+  const std::span<const std::uint8_t> raw = page.fetch.bytes();
+  if (page.number & kBranch) {
+    KIMIC_STEP(core_.ensureRoom(2 * raw.size() + 1024));
+    Result<std::vector<pack::BlockRef>> rows = pack::parseBranch(header_, root_, page.number ^ kBranch, raw);
+    KIMIC_STEP(core_.statusOf(rows));
+    page.rows = std::move(rows).value();
+  } else {
+    constexpr std::size_t kMost = 2 * sizeof(pack::LeafEntry);
+    KIMIC_STEP(core_.ensureRoom(
+        header_.expertsIn(page.number) * (kMost + header_.transitions * sizeof(pack::Transition)) + 1024));
+    Result<pack::Leaf> leaf = pack::parseLeaf(header_, page.number, raw);
+    KIMIC_STEP(core_.statusOf(leaf));
+    page.leaf = std::move(leaf).value();
+  }
+  page.isParsed = true;
   return KIMIC_OK;
 }
 
-Status PackSession::fetchRows(std::uint32_t leaf) {
-  Branch &branch = branchOf(leaf);
-  if (branch.leaves)
-    return KIMIC_OK;
-  const std::uint32_t number = leaf >> header_.branchLog2;
-  KIMIC_STEP(branch.fetch.poll(core_, root_.branches[number].block));
-  KIMIC_STEP(core_.ensureRoom(2 * branch.fetch.bytes().size() + 1024));
-  Result<std::vector<pack::BlockRef>> rows = pack::parseBranch(header_, root_, number, branch.fetch.bytes());
-  branch.fetch.release(core_);
-  KIMIC_STEP(core_.statusOf(rows));
-  return takeRows(branch, std::move(rows).value());
+void PackSession::trim() {
+  std::size_t leafBytes = 0, branchBytes = 0;
+  for (Page **at = &pages_; *at;) {
+    Page *page = *at;
+    leafBytes +=
+        page->leaf.entries.size() * sizeof(pack::LeafEntry) + page->leaf.next.size() * sizeof(pack::Transition);
+    branchBytes += page->rows.size() * sizeof(pack::BlockRef);
+    const bool isOver = page->number & kBranch ? branchBytes > kBranchBytes : leafBytes > kLeafBytes;
+    if (page == pages_ || page->fetch.isWaiting() || (page->isParsed ? !isOver : page->isWanted)) {
+      at = &page->older;
+      continue;
+    }
+    page->fetch.release(core_);
+    *at = page->older;
+    delete page;
+  }
 }
 
-Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
-  std::uint32_t count = header_.expertsIn(number);
-  KIMIC_STEP(core_.ensureRoom(
-      count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert) + header_.transitions * sizeof(pack::Transition) * 2) +
-      1024));
-  Result<pack::Leaf> parsed = pack::parseLeaf(header_, number, leaf.fetch.bytes());
-  KIMIC_STEP(core_.statusOf(parsed));
-  leaf.entries = std::move(parsed->entries);
-  leaf.next = std::move(parsed->next);
-  leaf.experts.reset(new Expert[count]);
-  for (std::uint32_t i = 0; i < count; ++i)
-    leaf.experts[i].id = header_.firstExpert(number) + i;
-  return KIMIC_OK;
-}
-
-Status PackSession::fetchEntry(std::uint32_t expert) {
-  if (isRouter(expert))
+Status PackSession::fetchPage(std::uint32_t number, Page *&page) {
+  page = find(number);
+  if (!page) {
+    pack::BlockRef block;
+    if (number & kBranch) {
+      block = root_.branches[number ^ kBranch].block;
+    } else if (header_.branchLog2) {
+      Page *branch;
+      KIMIC_STEP(fetchPage(kBranch | number >> header_.branchLog2, branch));
+      block = branch->rows[number & ((1u << header_.branchLog2) - 1)];
+    } else {
+      block = root_.leaves[number];
+    }
+    KIMIC_STEP(core_.ensureRoom(sizeof(Page)));
+    page = new Page;
+    page->number = number;
+    page->block = block;
+    page->older = pages_;
+    pages_ = page;
+  }
+  if (page->isParsed)
     return KIMIC_OK;
-  std::uint32_t number = header_.leafOf(expert);
-  KIMIC_STEP(fetchRows(number));
-  Leaf &leaf = leafAt(number);
-  if (leaf.experts)
-    return KIMIC_OK;
-  KIMIC_STEP(leaf.fetch.poll(core_, branchOf(number).rows[indexInBranch(number)]));
-  Status outcome = parseLeaf(number, leaf);
-  leaf.fetch.release(core_);
+  page->isWanted = true;
+  KIMIC_STEP(page->fetch.poll(core_, page->block));
+  Status outcome = parse(*page);
+  page->fetch.release(core_);
+  trim();
   return outcome;
 }
 
-const pack::LeafEntry &PackSession::entry(std::uint32_t expert) const {
-  if (isRouter(expert))
-    return routerEntry_;
-  std::uint32_t number = header_.leafOf(expert);
-  return leafAt(number).entries[expert - header_.firstExpert(number)];
+void PackSession::cancel(std::uint32_t expert) {
+  if (Page *page = isOpen_ ? find(header_.leafOf(expert)) : nullptr; page && !page->isParsed) {
+    page->isWanted = false;
+    page->fetch.withdraw(core_);
+  }
 }
 
-std::span<const pack::Transition> PackSession::nextOf(std::uint32_t expert) const {
+Status PackSession::fetch(std::uint32_t expert, Expert *&record) {
+  record = this->expert(expert);
+  if (record)
+    return KIMIC_OK;
+  pack::LeafEntry entry;
+  if (isRouter(expert)) {
+    static_cast<pack::ExpertEntry &>(entry) = root_.routerEntry;
+  } else {
+    const std::uint32_t number = header_.leafOf(expert);
+    Page *page;
+    KIMIC_STEP(fetchPage(number, page));
+    entry = page->leaf.entries[expert - header_.firstExpert(number)];
+  }
+  KIMIC_STEP(core_.ensureRoom(sizeof(Expert)));
+  Expert **at = &records_[expert % kLists];
+  while (Expert *known = *at) {
+    if (known->isResident() || known->pins) {
+      at = &known->sibling;
+    } else {
+      *at = known->sibling;
+      delete known;
+    }
+  }
+  record = *at = new Expert;
+  record->id = expert;
+  record->entry = entry;
+  return KIMIC_OK;
+}
+
+Expert *PackSession::expert(std::uint32_t expert) const {
+  Expert *record = records_[expert % kLists];
+  while (record && record->id != expert)
+    record = record->sibling;
+  return record;
+}
+
+std::span<const pack::Transition> PackSession::nextOf(std::uint32_t expert) {
   if (expert >= header_.listed())
     return {};
   const std::uint32_t number = header_.leafOf(expert);
-  if (!branchOf(number).leaves || !leafAt(number).experts)
+  const Page *page = find(number);
+  if (!page || !page->isParsed)
     return {};
-  const pack::LeafEntry &found = entry(expert);
-  return std::span(leafAt(number).next).subspan(found.firstNext, found.nextCount);
-}
-
-Expert *PackSession::expert(std::uint32_t expert) {
-  if (isRouter(expert))
-    return &router_;
-  std::uint32_t number = header_.leafOf(expert);
-  if (!branchOf(number).leaves || !leafAt(number).experts)
-    return nullptr;
-  return &leafAt(number).experts[expert - header_.firstExpert(number)];
+  return page->leaf.nextOf(page->leaf.entries[expert - header_.firstExpert(number)]);
 }
 
 Status PackSession::fetchMetadata() { return root_.meta.rawLength ? metadata_.poll(core_, root_.meta) : KIMIC_OK; }

@@ -3,6 +3,7 @@
 #include "runtime/include/kimic/Runtime.h"
 
 #include "formats/base/Error.h"
+#include "formats/pack/PackReader.h"
 #include "runtime/core/Memory.h"
 #include "runtime/exec/Engine.h"
 #include "runtime/load/ExpertLoader.h"
@@ -157,6 +158,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   const pack::Root &root = runtime->session.root();
   *info = KimicPackInfo{};
   info->packBytes = header.fileBytes();
+  info->hotBytes = pack::hotRange(header, root).end();
   info->experts = header.experts;
   info->kernels = header.kernels;
   info->routerExpert = KIMIC_NO_EXPERT;
@@ -207,7 +209,7 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
   Expert *record = runtime->engine.resident(expert);
   if (!record)
     return runtime->failure();
-  const pack::LeafEntry &entry = runtime->session.entry(expert);
+  const pack::LeafEntry &entry = record->entry;
   const Kernel &kernel = *record->kernel;
   *info = KimicExpertInfo{};
   info->inputs = kernel.signature.inputs;

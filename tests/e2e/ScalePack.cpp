@@ -1,9 +1,11 @@
 // Writes a pack of any number of experts for measurements of scale: generated, not trained.
 //
-//   scale-pack OUTPUT.kpk EXPERTS [SEED]
+//   scale-pack OUTPUT.kpk EXPERTS [BLOCKS [SEED]]
 //
-// 64 signatures of 1,000 to 6,000 parameters are shared; every expert has random weights of its own. The pack is
-// streamed: memory is that of the directory. There is no router, since none could have so many outputs.
+// 64 signatures of 1,000 to 6,000 parameters are shared; every expert has random weights of its own, or, with fewer
+// BLOCKS than experts, shares them, so that a directory of a million experts is a small file. Each names four next
+// experts. The pack is streamed: memory is that of the directory. There is no router, since none could have so many
+// outputs.
 #include "compiler/Target/KernelModule.h"
 #include "formats/pack/PackWriter.h"
 #include "tests/support/RandomExpert.h"
@@ -34,9 +36,9 @@ static std::vector<quant::Signature> signatures() {
 
 /// The same block every time it is asked for.
 static std::vector<std::uint8_t> blockOf(const std::vector<quant::Signature> &signatures, std::uint32_t seed,
-                                         std::uint32_t expert) {
-  const quant::Signature &signature = signatures[expert % signatures.size()];
-  ExpertGenerator generator(seed * 2654435761u + expert);
+                                         std::uint32_t block) {
+  const quant::Signature &signature = signatures[block % signatures.size()];
+  ExpertGenerator generator(seed * 2654435761u + block);
   return quant::packParameters(signature, quant::layoutOf(signature).value(), generator.parameters(signature));
 }
 
@@ -47,11 +49,14 @@ static int fail(const std::string &why) {
 
 int main(int argc, char **argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: scale-pack OUTPUT.kpk EXPERTS [SEED]\n");
+    std::fprintf(stderr, "usage: scale-pack OUTPUT.kpk EXPERTS [BLOCKS [SEED]]\n");
     return 2;
   }
   auto experts = static_cast<std::uint32_t>(std::strtoul(argv[2], nullptr, 10));
-  auto seed = static_cast<std::uint32_t>(argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 1);
+  auto blocks = static_cast<std::uint32_t>(argc > 3 ? std::strtoul(argv[3], nullptr, 10) : experts);
+  auto seed = static_cast<std::uint32_t>(argc > 4 ? std::strtoul(argv[4], nullptr, 10) : 1);
+  if (blocks > experts || (blocks < experts && blocks % kSignatures))
+    return fail("BLOCKS is a multiple of 64 and at most EXPERTS");
   std::vector<quant::Signature> all = signatures();
   pack::PackDirectory directory;
   directory.meta = R"({"name":"generated for scale, not trained"})";
@@ -64,16 +69,23 @@ int main(int argc, char **argv) {
     directory.modules[pack::variantIndex(variant)].push_back(std::move(*module));
   }
   auto begin = std::chrono::steady_clock::now();
-  for (std::uint32_t expert = 0; expert < experts; ++expert) {
-    auto encoded = pack::encodeData(blockOf(all, seed, expert));
+  for (std::uint32_t block = 0; block < blocks; ++block) {
+    auto encoded = pack::encodeData(blockOf(all, seed, block));
     if (!encoded)
       return fail(message(encoded.error()));
+    directory.blocks.push_back(encoded->block);
+  }
+  for (std::uint32_t expert = 0; expert < experts; ++expert) {
     pack::PackDirectory::Expert entry;
     entry.kernel = expert % kSignatures;
     entry.domain = static_cast<Domain>(expert % kDomainCount);
-    entry.block = expert;
+    entry.block = expert % blocks;
+    entry.firstNext = static_cast<std::uint32_t>(directory.next.size());
+    for (std::uint32_t step : {1u, 7u, 1000u, experts / 2})
+      if (std::uint32_t next = (expert + step) % experts; experts > 2000)
+        directory.next.push_back({next, 32});
+    entry.nextCount = static_cast<std::uint32_t>(directory.next.size()) - entry.firstNext;
     directory.experts.push_back(entry);
-    directory.blocks.push_back(encoded->block);
   }
   auto middle = std::chrono::steady_clock::now();
 

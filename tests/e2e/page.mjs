@@ -1,12 +1,13 @@
 // What a browser runs: every pack on every engine, in the page and in a worker, the compiler's kernel vectors, servers that
 // misbehave, and the browser's own caches.
 // Posts {user agent, lines, failures} to the server that it came from.
-import {checkCaches, checkKernels, checkPacks, checkServers} from './browserChecks.mjs';
+import {checkCaches, checkKernels, checkPacks, checkScales, checkServers} from './browserChecks.mjs';
 
 const report = {agent: navigator.userAgent, lines: [], failures: [], isIsolated: globalThis.crossOriginIsolated};
 try {
   await checkPacks('page', report);
   await checkKernels(report);
+  await checkScales(report);
   await checkServers(report);
   await checkCaches(report);
   const worker = new Worker('worker.mjs', {type: 'module'});

@@ -102,6 +102,7 @@ typedef struct KimicPackInfo {
   float temperature;       /* scores = softmax(logits / temperature) */
   uint32_t metadataBytes;  /* 0: the pack has no metadata */
   uint8_t digest[KIMIC_DIGEST_BYTES]; /* SHA-256 of the pack's header, which vouches for all the rest */
+  uint64_t hotBytes;       /* the pack's first bytes, up to the end of what the first answer needs but for its expert */
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
@@ -149,7 +150,7 @@ typedef struct KimicStats {
 
 #ifdef __cplusplus
 static_assert(sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
-static_assert(sizeof(KimicPackInfo) == 72 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
+static_assert(sizeof(KimicPackInfo) == 80 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
 static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72);
 #endif
 

@@ -88,6 +88,8 @@ export interface PackFacts {
   metadataBytes: number;
   /** SHA-256 of the pack's header in hexadecimal: the option `integrity` of this pack is `sha256-` and this. */
   digest: string;
+  /** Length of the pack's beginning that the first answer needs, but for the parameters of its expert. */
+  hotBytes: number;
 }
 
 export interface ExpertFacts {
@@ -234,6 +236,7 @@ export class Runtime {
             },
       metadataBytes: this.u32(36),
       digest: hexOf(this.bytes(this.exchange + 40, 32)),
+      hotBytes: this.u64(72),
     };
   }
 

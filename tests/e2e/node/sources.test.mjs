@@ -59,13 +59,13 @@ test('a source of the caller', async () => {
     },
     close: () => (isClosed = true),
   });
-  assert.deepEqual(reads[0], [0, 16384]);
+  assert.deepEqual(reads[0], [0, 36864]);
   assert.ok(isClosed);
 });
 
 test('a URL, in ranges', async () => {
   await answers(url(), remote);
-  assert.equal(packRequests()[0].range, 'bytes=0-16383');
+  assert.equal(packRequests()[0].range, 'bytes=0-36863');
   assert.ok(packRequests().every(r => r.range));
 });
 
@@ -102,7 +102,7 @@ test('Retry-After is waited for', async () => {
 
 test('what has arrived is not asked for again', async () => {
   const pack = await open(`${server.url}/faulty/cutsAtFirst/demo.kpk?resume`, {...remote, network: {backoffMs: 1}});
-  assert.deepEqual(server.requests.map(r => r.range), ['bytes=0-16383', 'bytes=100-16383']);
+  assert.deepEqual(server.requests.map(r => r.range), ['bytes=0-36863', 'bytes=100-36863']);
   await pack.dispose();
 });
 
@@ -137,7 +137,7 @@ test('a wrong byte on the way: an error, and the next try works', async () => {
     const outcome = await pack.run(0, new Float32Array(64).fill(0.5)).catch(error => error);
     if (reads <= wrong) {
       assert.deepEqual(outcome, expected);
-      assert.ok(wrong >= 2); // first 16 KiB with the leaf; parameters, signatures and module
+      assert.ok(wrong >= 2); // the beginning with leaf and kernels; parameters
       break;
     }
     assert.equal(outcome.kind, 'DataLoss');
@@ -151,7 +151,7 @@ test('what is shared is read once, by any number of callers', async () => {
   for (const output of outputs) assert.deepEqual(output, expected);
   const ranges = packRequests().map(r => r.range);
   assert.equal(new Set(ranges).size, ranges.length);
-  assert.ok(ranges.length <= 3, ranges.join(' ')); // first 16 KiB with the leaf, kernels, parameters
+  assert.ok(ranges.length <= 3, ranges.join(' ')); // the beginning with the leaf, kernels, parameters
 });
 
 test('near reads are one request, far ones are not', async () => {
