@@ -7,9 +7,11 @@ namespace kimic::runtime {
 
 void ExpertLoader::drop(std::unique_ptr<Arriving> &arriving) {
   arriving->data.release(core_);
-  --arriving->record->pins;
+  Expert &record = *arriving->record;
   std::unique_ptr<Arriving> next = std::move(arriving->next);
   arriving = std::move(next);
+  --record.pins;
+  session_.sweep(record.id);
 }
 
 std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert) {
@@ -88,14 +90,13 @@ Status ExpertLoader::fetch(Expert &record) {
 }
 
 void ExpertLoader::cancel(std::uint32_t expert) {
+  if (std::unique_ptr<Arriving> &arriving = find(expert)) {
+    arriving->isAbandoned = true;
+    arriving->data.withdraw(core_);
+    if (!arriving->data.isWaiting())
+      drop(arriving);
+  }
   session_.cancel(expert);
-  std::unique_ptr<Arriving> &arriving = find(expert);
-  if (!arriving)
-    return;
-  arriving->isAbandoned = true;
-  arriving->data.withdraw(core_);
-  if (!arriving->data.isWaiting())
-    drop(arriving);
 }
 
 Status ExpertLoader::load(std::uint32_t expert) {

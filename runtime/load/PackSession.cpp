@@ -146,6 +146,19 @@ void PackSession::cancel(std::uint32_t expert) {
   }
 }
 
+Expert **PackSession::sweep(std::uint32_t expert) {
+  Expert **at = &records_[expert % kLists];
+  while (Expert *record = *at) {
+    if (record->isResident() || record->pins) {
+      at = &record->sibling;
+    } else {
+      *at = record->sibling;
+      delete record;
+    }
+  }
+  return at;
+}
+
 Status PackSession::fetch(std::uint32_t expert, Expert *&record) {
   record = this->expert(expert);
   if (record)
@@ -160,16 +173,7 @@ Status PackSession::fetch(std::uint32_t expert, Expert *&record) {
     entry = page->leaf.entries[expert - header_.firstExpert(number)];
   }
   KIMIC_STEP(core_.ensureRoom(sizeof(Expert)));
-  Expert **at = &records_[expert % kLists];
-  while (Expert *known = *at) {
-    if (known->isResident() || known->pins) {
-      at = &known->sibling;
-    } else {
-      *at = known->sibling;
-      delete known;
-    }
-  }
-  record = *at = new Expert;
+  record = *sweep(expert) = new Expert;
   record->id = expert;
   record->entry = entry;
   return KIMIC_OK;

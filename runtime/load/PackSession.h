@@ -37,6 +37,9 @@ public:
   /// The expert's record; null if it has none.
   Expert *expert(std::uint32_t expert) const;
 
+  /// Drops the expert's record if it is neither resident nor pinned, and others by the way; where the list ends.
+  Expert **sweep(std::uint32_t expert);
+
   /// Nobody waits for the leaf of the expert any more.
   void cancel(std::uint32_t expert);
 

@@ -34,7 +34,7 @@ function defaultModule(): Promise<WebAssembly.Module> {
   return compiled;
 }
 
-/** Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 36 KiB. */
+/** Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB, of a URL 36. */
 export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
   return Pack.open(source, options, defaultModule);
 }

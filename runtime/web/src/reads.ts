@@ -10,11 +10,6 @@ export type Priority = typeof demanded | typeof prefetch;
 
 /** Reads with at most so many bytes between them become one request. */
 const nearBytes = 16384;
-/**
- * So much is read at first, although header and root end within 16 KiB: mostly the first kernels come along, which saves
- * a request. With a leaf and an expert it stays below 64 KiB.
- */
-const openBytes = 36864;
 /** The rest of what the first answer needs is read in one piece if it is not longer. */
 const mostHotBytes = 49152;
 /** Reads are not put together beyond so many bytes, so that the first of them does not wait for the last. */
@@ -35,6 +30,7 @@ export class Reads {
   private lookups = 0;
   /** The first bytes of the file, which hold more than what they were read for. */
   private first: Uint8Array | undefined;
+  private firstLength = 0;
   /** The first bytes up to here are read together; 0: not known, or not worth it. */
   private hotBytes = 0;
   private hot: Promise<void> | undefined;
@@ -52,7 +48,7 @@ export class Reads {
 
   /** Names the pack after its first bytes were verified. */
   identify(digest: string, hotBytes: number): void {
-    if (this.digest === undefined && this.first) this.fresh.set(`${digest}/0-${openBytes}`, this.first);
+    if (this.digest === undefined && this.first) this.fresh.set(`${digest}/0-${this.firstLength}`, this.first);
     this.digest = digest;
     if (this.first && hotBytes <= this.first.length + mostHotBytes) this.hotBytes = hotBytes;
   }
@@ -73,7 +69,7 @@ export class Reads {
     if (this.first && end > this.first.length && end <= this.hotBytes && priority === demanded)
       await (this.hot ??= this.readHot(this.first).finally(() => (this.hot = undefined)));
     if (this.first && end <= this.first.length) return this.first.subarray(offset, end);
-    return this.fetch(offset, offset === 0 ? Math.max(length, openBytes) : length, priority);
+    return this.fetch(offset, offset === 0 ? Math.max(length, this.source.openBytes ?? 0) : length, priority);
   }
 
   /** Reads the rest of the hot range, once. */
@@ -103,7 +99,10 @@ export class Reads {
       this.waiting.push({offset, length, priority, resolve, reject});
       this.schedule();
     });
-    if (offset === 0) this.first = bytes.slice();
+    if (offset === 0) {
+      this.first = bytes.slice();
+      this.firstLength = length;
+    }
     if (key) this.fresh.set(key, bytes);
     return bytes;
   }
