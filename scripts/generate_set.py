@@ -73,6 +73,7 @@ def main():
     if arguments.trace:
         write_trace(arguments.folder / "trace.jsonl", [expert["id"] for expert in experts], arguments.trace,
                     source)
+        manifest["routing_data"] = "trace.jsonl"
     (arguments.folder / "experts.json").write_text(json.dumps(manifest, indent=0))
 
 

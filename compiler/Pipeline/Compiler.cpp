@@ -6,6 +6,7 @@
 #include "compiler/Pipeline/Measure.h"
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Report.h"
+#include "compiler/Pipeline/Routing.h"
 #include "compiler/Target/KernelModule.h"
 #include "compiler/Transforms/Passes.h"
 #include "formats/abi/KernelVerifier.h"
@@ -219,6 +220,7 @@ public:
   Result<CompileOutput, Diagnostic> run() {
     listJobs();
     KIMIC_TRY(refuseMissing());
+    KIMIC_TRY(readTrace());
     KIMIC_TRY(compileExperts());
     output.report.name = set.name;
     output.report.hasRouter = set.router.has_value();
@@ -255,6 +257,7 @@ private:
   std::mutex progressLock;
   std::vector<Job> work;            ///< by expert id
   std::vector<std::uint32_t> order; ///< index into set.experts by expert id, without the router
+  cluster::Arrangement arrangement; ///< of the listed experts; empty without a trace
   std::vector<CompiledExpert> experts;
   std::vector<quant::Signature> signatures; ///< by kernel id
   pack::PackContents contents;
@@ -324,6 +327,16 @@ private:
     for (const std::optional<Diagnostic> &error : errors)
       if (error)
         return *error;
+    return {};
+  }
+
+  Result<void, Diagnostic> readTrace() {
+    const bool isWanted = !options.stopAfter;
+    const std::string path =
+        !options.trace.empty() ? options.trace : set.routingFile.isPresent() ? pathOf(set, set.routingFile) : "";
+    if (!isWanted || path.empty())
+      return {};
+    KIMIC_ASSIGN(arrangement, arrangementOf(set, order, path, options.cancelled));
     return {};
   }
 
@@ -583,10 +596,14 @@ private:
   }
 
   /// Kernel ids: distinct signatures in order of first use, the router's first, because a pack is read from there on.
+  /// With a trace, use is the order of the data.
   void findKernels() {
     std::map<std::vector<std::uint8_t>, std::uint32_t> ids;
     for (std::size_t i = 0; i < experts.size(); ++i) {
-      const std::size_t id = !set.router ? i : i ? i - 1 : experts.size() - 1;
+      const std::size_t listed = set.router ? i - 1 : i;
+      const std::size_t id = set.router && i == 0         ? experts.size() - 1
+                             : arrangement.order.empty() ? listed
+                                                         : arrangement.order[listed];
       const quant::Signature &signature = experts[id].signature;
       auto [found, isNew] = ids.try_emplace(quant::encode(signature), static_cast<std::uint32_t>(signatures.size()));
       if (isNew) {
@@ -657,6 +674,9 @@ private:
         entry.domain = expert->domain;
         entry.confidenceThreshold = expert->confidenceThreshold;
       }
+      if (id < arrangement.next.size())
+        for (const cluster::Next &next : arrangement.next[id])
+          entry.next.push_back({next.expert, next.chance});
       entry.parameters = std::move(experts[id].parameters);
     }
     if (const auto &router = set.router) {
@@ -686,7 +706,7 @@ private:
       else
         entry.hasThresholds = addColumn(router->thresholds);
     }
-    auto bytes = pack::writePack(contents);
+    auto bytes = pack::writePack(contents, arrangement.order);
     if (!bytes)
       return errorOf(ErrorId::PackNotWritable, bytes.error());
     output.pack = std::move(*bytes);

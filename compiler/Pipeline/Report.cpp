@@ -294,7 +294,7 @@ static Json describe(const manifest::Expert &expert, const std::vector<std::uint
 }
 
 Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, const std::vector<std::uint32_t> &order,
-                                             const Report &report) {
+                                             Report &report) {
   std::vector<std::uint32_t> idOf(set.experts.size());
   for (std::uint32_t id = 0; id < order.size(); ++id)
     idOf[order[id]] = id;
@@ -321,6 +321,18 @@ Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, con
   std::string text = dump(withReport, -1);
   if (text.size() > pack::kMaxMetaBytes)
     text = dump(out, -1);
+  if (text.size() > pack::kMaxMetaBytes) {
+    report.warnings.push_back("the metadata of all experts need " + std::to_string(text.size()) + " bytes, but at most " +
+                              std::to_string(pack::kMaxMetaBytes) + " are allowed: only ids are kept");
+    for (Json &expert : out["experts"])
+      expert = {{"id", expert["id"]}};
+    text = dump(out, -1);
+  }
+  if (text.size() > pack::kMaxMetaBytes) {
+    report.warnings.back() += "; and not even those, so experts have numbers only";
+    out.erase("experts");
+    text = dump(out, -1);
+  }
   if (text.size() > pack::kMaxMetaBytes) {
     Diagnostic diagnostic;
     diagnostic.id = ErrorId::PackNotWritable;

@@ -437,6 +437,7 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, const ReadOp
   set.name = std::move(manifest.name);
   set.file = file;
   set.accuracy = manifest.accuracy;
+  set.routingFile = manifest.routingFile;
   set.metadata = std::move(manifest.metadata);
   set.experts.reserve(manifest.experts.size());
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {
@@ -452,6 +453,8 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, const ReadOp
   KIMIC_TRY(check(set, options));
   return set;
 }
+
+std::string pathOf(const ExpertSet &set, const FileReference &reference) { return folderOf(set.file) + reference.path; }
 
 Result<LoadedNetwork, Diagnostic> loadNetwork(const ExpertSet &set, const std::string &path,
                                               const NetworkEntry &entry) {

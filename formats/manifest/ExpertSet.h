@@ -61,6 +61,7 @@ struct ExpertSet {
   std::string file;            ///< the manifest's path as the user named it; empty if there is none. For messages only.
   std::vector<Expert> experts; ///< at least one, in manifest order; indices are those of ExpertEntry::dependsOn
   std::optional<Router> router;
+  FileReference routingFile; ///< a trace, which nobody has opened yet
   AccuracyBudget accuracy;           ///< of all experts that do not say otherwise
   std::string metadata;              ///< a JSON object as compact text; empty if absent
   std::vector<std::string> warnings; ///< what was accepted although it looks like a mistake, one sentence each
@@ -98,6 +99,9 @@ Result<void, Diagnostic> check(ExpertSet &set, const ReadOptions &options = {});
 /// Reads a manifest and all files that it names, then check()s the set. `path` is the manifest or its folder, in which
 /// it is called `experts.json`.
 Result<ExpertSet, Diagnostic> readManifest(const std::string &path, const ReadOptions &options = {});
+
+/// The path of a file that the manifest names.
+std::string pathOf(const ExpertSet &set, const FileReference &reference);
 
 /// Network and data of an entry of `set` that are not in memory. `path` is the entry's JSON path, for errors.
 Result<LoadedNetwork, Diagnostic> loadNetwork(const ExpertSet &set, const std::string &path, const NetworkEntry &entry);

@@ -583,6 +583,7 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
              {"experts", kRequired, readExperts},
              {"router", kOptional, [&](const Value &v) { return readRouter(v, manifest.router.emplace(), router); }},
              {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, manifest.accuracy); }},
+             {"routing_data", kOptional, [&](const Value &v) { return v.readPath(manifest.routingFile); }},
              {"metadata", kOptional, [&](const Value &v) { return v.readMetadata(manifest.metadata); }}}));
 
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {

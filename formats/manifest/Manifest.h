@@ -127,6 +127,7 @@ struct Manifest {
   std::vector<ExpertEntry> experts; ///< at least one, in the order written
   std::optional<RouterEntry> router;
   AccuracyBudget accuracy; ///< of all experts that do not say otherwise
+  FileReference routingFile; ///< key `routing_data`: a trace, by which the pack is laid out
   std::string metadata;      ///< as in ExpertEntry
 };
 

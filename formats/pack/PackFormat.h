@@ -29,6 +29,8 @@ inline constexpr std::size_t kSignatureSlotBytes = 96; ///< public key, 32, and 
 inline constexpr std::size_t kRootOffset = kHeaderBytes + kSignatureSlots * kSignatureSlotBytes;
 inline constexpr std::size_t kAlignment = 64;         ///< of every block
 inline constexpr std::size_t kFirstReadBytes = 16384; ///< the root ends within them
+inline constexpr std::size_t kOpenReadBytes = 36864;  ///< what a reader over a network reads at first, pack-v1 §13
+inline constexpr std::size_t kMostHotBytes = 49152;   ///< of the hot range, what it reads in one piece besides
 
 // pack-v1 §10, "Limits".
 inline constexpr std::uint64_t kMaxFileBytes = (std::uint64_t{1} << 53) - 1;

@@ -67,7 +67,7 @@ std::uint64_t rootEnd(const Header &header) { return kRootOffset + header.rootBy
 
 /// Leaves and branches as pack-v1 §4 recommends. False if nothing fits.
 bool chooseDirectory(Header &header) {
-  constexpr std::uint64_t kSmallRoot = 4096;
+  constexpr std::uint64_t kSmallRoot = 6144;
   auto fits = [&](std::uint8_t leafLog2, std::uint8_t branchLog2, std::uint64_t limit) {
     header.leafLog2 = leafLog2;
     header.branchLog2 = branchLog2;
@@ -78,10 +78,7 @@ bool chooseDirectory(Header &header) {
       return true;
   if (fits(kMaxLeafLog2, 0, kFirstReadBytes))
     return true;
-  for (std::uint8_t log2 = kMinLeafLog2 + 1; log2 <= kMaxLeafLog2; ++log2)
-    if (fits(log2, kMaxBranchLog2, kFirstReadBytes))
-      return true;
-  return false;
+  return fits(kMaxLeafLog2, kMaxBranchLog2, kFirstReadBytes);
 }
 
 Bytes routerRecord(const PackDirectory &directory) {

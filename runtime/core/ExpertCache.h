@@ -5,6 +5,7 @@
 // eviction. All memory of the runtime that is not bookkeeping is allocated here, because an allocation may evict.
 #pragma once
 
+#include "formats/pack/PackFormat.h"
 #include "runtime/core/Arena.h"
 #include "runtime/include/kimic/Runtime.h"
 
@@ -16,15 +17,17 @@ namespace kimic::runtime {
 
 struct Kernel;
 
-/// What the runtime keeps about an expert that was loaded at least once.
+/// What the runtime keeps about an expert that is resident or on its way.
 struct Expert {
   std::uint32_t id = 0;
+  pack::LeafEntry entry;
   std::uint32_t pins = 0;
   const Kernel *kernel = nullptr;      ///< what runs it, set when it becomes resident
   std::span<std::uint8_t> parameters;  ///< 16-byte aligned; empty unless resident
   KimicPriority list = KIMIC_DEMANDED; ///< KIMIC_PREFETCH: resident and never used
   bool isAsked = false;                ///< pinned by the kimic_ask() that is running
   Expert *newer = nullptr, *older = nullptr;
+  Expert *sibling = nullptr; ///< the next record of a list of PackSession
 
   bool isResident() const { return !parameters.empty(); }
 };

@@ -138,7 +138,7 @@ Status Engine::cascade(std::span<const KimicChoice> choices, std::uint32_t outpu
       return core_.failure();
     call(*record, x, 1, outputs_);
     float confidence = confidenceOf(outputs_, outputs);
-    bool isSure = confidence >= session_.entry(choice.expert).confidenceThreshold;
+    bool isSure = confidence >= session_.expert(choice.expert)->entry.confidenceThreshold;
     if (isSure || confidence > most || &choice == &choices[0]) {
       most = confidence;
       for (std::uint32_t n = 0; n < outputs; ++n)

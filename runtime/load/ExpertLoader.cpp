@@ -7,13 +7,16 @@ namespace kimic::runtime {
 
 void ExpertLoader::drop(std::unique_ptr<Arriving> &arriving) {
   arriving->data.release(core_);
+  Expert &record = *arriving->record;
   std::unique_ptr<Arriving> next = std::move(arriving->next);
   arriving = std::move(next);
+  --record.pins;
+  session_.sweep(record.id);
 }
 
 std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert) {
   std::unique_ptr<Arriving> *at = &arriving_;
-  while (*at && (*at)->expert != expert) {
+  while (*at && (*at)->record->id != expert) {
     if (((*at)->isAbandoned && !(*at)->data.isWaiting()) || (*at)->data.isCancelled())
       drop(*at);
     else
@@ -22,8 +25,9 @@ std::unique_ptr<ExpertLoader::Arriving> &ExpertLoader::find(std::uint32_t expert
   return *at;
 }
 
-Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving, const std::span<std::uint8_t> *base) {
-  const pack::LeafEntry &entry = session_.entry(expert);
+Status ExpertLoader::advance(Arriving &arriving, const std::span<std::uint8_t> *base) {
+  Expert &record = *arriving.record;
+  const pack::LeafEntry &entry = record.entry;
   Status data = arriving.data.poll(core_, entry.data, base);
   if (data > 0)
     return data;
@@ -31,82 +35,86 @@ Status ExpertLoader::advance(std::uint32_t expert, Arriving &arriving, const std
   KIMIC_STEP(data);
   const Kernel &kernel = linker_.kernel(entry.kernel);
   std::span<const std::uint8_t> bytes = arriving.data.bytes();
-  bool isRouter = expert == session_.header().listed();
+  bool isRouter = record.id == session_.header().listed();
   std::uint64_t columnBytes = isRouter ? session_.root().router->columnBytes() : 0;
-  KIMIC_STEP(core_.statusOf(pack::checkParameters(expert, entry, kernel.signature, kernel.layout, columnBytes)));
+  KIMIC_STEP(core_.statusOf(pack::checkParameters(record.id, entry, kernel.signature, kernel.layout, columnBytes)));
   KIMIC_STEP(core_.statusOf(quant::validateParameters(
       kernel.signature, kernel.layout, bytes.first(bytes.size() - static_cast<std::size_t>(columnBytes)))));
   if (isRouter)
     KIMIC_STEP(core_.statusOf(pack::checkColumns(pack::columnsOf(*session_.root().router, bytes))));
-  Expert &record = *session_.expert(expert);
   record.kernel = &kernel;
   prefetched_ += !arriving.isDemanded;
   core_.cache.insert(record, arriving.data.take(), arriving.isDemanded ? KIMIC_DEMANDED : KIMIC_PREFETCH);
   return KIMIC_OK;
 }
 
-Status ExpertLoader::fetchBase(std::uint32_t expert, Expert *&base) {
-  const pack::LeafEntry &entry = session_.entry(expert);
+Status ExpertLoader::fetchBase(const Expert &record, Expert *&base) {
+  const pack::LeafEntry &entry = record.entry;
   if (entry.base == pack::kNoExpert)
     return KIMIC_OK;
-  KIMIC_STEP(session_.fetchEntry(entry.base));
-  KIMIC_STEP(core_.statusOf(pack::checkBase(expert, entry, session_.entry(entry.base))));
-  Expert *record = session_.expert(entry.base);
-  if (!record->isResident())
-    KIMIC_STEP(fetch(entry.base)); // which has no base itself
-  core_.cache.touch(*record);
-  base = record;
+  Expert *found;
+  KIMIC_STEP(session_.fetch(entry.base, found));
+  KIMIC_STEP(core_.statusOf(pack::checkBase(record.id, entry, found->entry)));
+  if (!found->isResident())
+    KIMIC_STEP(fetch(*found)); // which has no base itself
+  core_.cache.touch(*found);
+  ++found->pins; // memory for the expert must not be that of its base
+  base = found;
   return KIMIC_OK;
 }
 
-Status ExpertLoader::fetch(std::uint32_t expert) {
-  Expert *base = nullptr;
-  Status based = fetchBase(expert, base);
-  std::unique_ptr<Arriving> &arriving = find(expert);
-  if (based > 0) {
-    if (arriving)
-      arriving->isAbandoned = true;
-    return based;
-  }
+Status ExpertLoader::fetchData(Expert &record, const Expert *base) {
+  std::unique_ptr<Arriving> &arriving = find(record.id);
   if (!arriving) {
     KIMIC_STEP(core_.ensureRoom(sizeof(Arriving)));
     arriving.reset(new Arriving);
-    arriving->expert = expert;
+    arriving->record = &record;
+    ++record.pins;
   }
   const bool isDemanded = core_.priority == KIMIC_DEMANDED;
   misses_ += isDemanded && !arriving->isDemanded;
   arriving->isDemanded |= isDemanded;
-  if (base)
-    ++base->pins; // memory for the expert must not be that of its base
-  Status status = advance(expert, *arriving, base ? &base->parameters : nullptr);
-  if (base)
-    --base->pins;
+  Status status = advance(*arriving, base ? &base->parameters : nullptr);
   arriving->isAbandoned = status > 0;
   if (status == KIMIC_OK || (status > 0 && !arriving->data.isWaiting()))
     drop(arriving);
   return status;
 }
 
+Status ExpertLoader::fetch(Expert &record) {
+  ++record.pins; // or the record of its base could take its place
+  Expert *base = nullptr;
+  Status status = fetchBase(record, base);
+  if (status <= 0)
+    status = fetchData(record, base);
+  else if (std::unique_ptr<Arriving> &arriving = find(record.id))
+    arriving->isAbandoned = true;
+  if (base)
+    --base->pins;
+  --record.pins;
+  return status;
+}
+
 void ExpertLoader::cancel(std::uint32_t expert) {
-  std::unique_ptr<Arriving> &arriving = find(expert);
-  if (!arriving)
-    return;
-  arriving->isAbandoned = true;
-  arriving->data.withdraw(core_);
-  if (!arriving->data.isWaiting())
-    drop(arriving);
+  if (std::unique_ptr<Arriving> &arriving = find(expert)) {
+    arriving->isAbandoned = true;
+    arriving->data.withdraw(core_);
+    if (!arriving->data.isWaiting())
+      drop(arriving);
+  }
+  session_.cancel(expert);
 }
 
 Status ExpertLoader::load(std::uint32_t expert) {
   if (expert >= session_.header().experts)
     return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
-  KIMIC_STEP(session_.fetchEntry(expert));
-  Expert &record = *session_.expert(expert);
-  if (!record.isResident())
-    return fetch(expert);
+  Expert *record;
+  KIMIC_STEP(session_.fetch(expert, record));
+  if (!record->isResident())
+    return fetch(*record);
   if (core_.priority == KIMIC_DEMANDED) {
-    prefetchedUsed_ += record.list == KIMIC_PREFETCH;
-    core_.cache.touch(record);
+    prefetchedUsed_ += record->list == KIMIC_PREFETCH;
+    core_.cache.touch(*record);
     ++hits_;
   }
   return KIMIC_OK;

@@ -27,21 +27,22 @@ public:
 private:
   /// An expert whose parameters are being read.
   struct Arriving {
-    std::uint32_t expert = 0;
+    Expert *record = nullptr; ///< pinned, so that it stays
     bool isAbandoned = false; ///< nobody waits for it any more, only the host still owes its bytes
     bool isDemanded = false;  ///< somebody waits for it, or did
     BlockFetch data;
     std::unique_ptr<Arriving> next;
   };
 
-  /// Where the expert's record is, or the end of the list. Drops records that nobody waits for.
+  /// Where what there is of the expert is, or the end of the list. Drops what nobody waits for.
   std::unique_ptr<Arriving> &find(std::uint32_t expert);
   void drop(std::unique_ptr<Arriving> &arriving);
-  /// Starts or goes on loading an expert that is not resident and whose entry is there.
-  Status fetch(std::uint32_t expert);
+  /// Starts or goes on loading an expert that is not resident.
+  Status fetch(Expert &record);
   /// Makes the base of the expert's parameters resident, if they have one: then `base` is its record.
-  Status fetchBase(std::uint32_t expert, Expert *&base);
-  Status advance(std::uint32_t expert, Arriving &arriving, const std::span<std::uint8_t> *base);
+  Status fetchBase(const Expert &record, Expert *&base);
+  Status fetchData(Expert &record, const Expert *base);
+  Status advance(Arriving &arriving, const std::span<std::uint8_t> *base);
 
   Core &core_;
   PackSession &session_;

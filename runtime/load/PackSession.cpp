@@ -4,6 +4,18 @@
 
 namespace kimic::runtime {
 
+PackSession::~PackSession() {
+  while (Page *page = pages_) {
+    pages_ = page->older;
+    delete page;
+  }
+  for (Expert *&list : records_)
+    while (Expert *record = list) {
+      list = record->sibling;
+      delete record;
+    }
+}
+
 Status PackSession::readRoot() {
   if (firstRead_.state == Ticket::State::Failed)
     return core_.fail(firstRead_.error);
@@ -17,18 +29,9 @@ Status PackSession::readRoot() {
   const pack::Section &section = header_.root;
   if (section.end() > bytes.size())
     return core_.fail(ErrorId::ReadTooShort, 0, pack::kFirstReadBytes, bytes.size());
-  // Its rows are decoded to about their size in the pack. Nothing may fail once records are made of them.
-  const std::uint32_t branches = header_.branchLog2 ? header_.branchCount() : 1;
-  const std::uint32_t leaves = header_.branchLog2 ? 0 : header_.leafCount();
-  KIMIC_STEP(core_.ensureRoom(4 * section.length + branches * sizeof(Branch) + leaves * sizeof(Leaf) + 1024));
+  // Rows are decoded to about their size in the pack.
+  KIMIC_STEP(core_.ensureRoom(4 * section.length + 1024));
   KIMIC_STEP(core_.statusOf(pack::parseRoot(header_, bytes.subspan(section.offset, section.length), root_)));
-  fill(branches_, branches);
-  if (!header_.branchLog2) {
-    branches_[0].rows.swap(root_.leaves);
-    makeLeaves(branches_[0]);
-  }
-  static_cast<pack::ExpertEntry &>(routerEntry_) = root_.routerEntry;
-  router_.id = header_.listed();
   isOpen_ = true;
   return KIMIC_OK;
 }
@@ -52,61 +55,137 @@ Status PackSession::open() {
   return outcome;
 }
 
-Status PackSession::fetchRows(std::uint32_t leaf) {
-  Branch &branch = branchOf(leaf);
-  if (branch.leaves)
-    return KIMIC_OK;
-  const std::uint32_t number = leaf >> header_.branchLog2;
-  KIMIC_STEP(branch.fetch.poll(core_, root_.branches[number].block));
-  KIMIC_STEP(core_.ensureRoom(2 * branch.fetch.bytes().size() + 1024));
-  Status parsed = core_.statusOf(pack::parseBranch(header_, root_, number, branch.fetch.bytes(), branch.rows));
-  branch.fetch.release(core_);
-  KIMIC_STEP(parsed);
-  KIMIC_STEP(core_.ensureRoom(branch.rows.size() * sizeof(Leaf) + 1024));
-  makeLeaves(branch);
+PackSession::Page *PackSession::find(std::uint32_t number) {
+  Page **at = &pages_;
+  while (*at && (*at)->number != number)
+    at = &(*at)->older;
+  Page *page = *at;
+  if (page) {
+    *at = page->older;
+    page->older = pages_;
+    pages_ = page;
+  }
+  return page;
+}
+
+Status PackSession::parse(Page &page) {
+  const std::span<const std::uint8_t> raw = page.fetch.bytes();
+  if (page.number & kBranch) {
+    KIMIC_STEP(core_.ensureRoom(2 * raw.size() + 1024));
+    KIMIC_STEP(core_.statusOf(pack::parseBranch(header_, root_, page.number ^ kBranch, raw, page.rows)));
+  } else {
+    constexpr std::size_t kMost = 2 * sizeof(pack::LeafEntry);
+    KIMIC_STEP(core_.ensureRoom(
+        header_.expertsIn(page.number) * (kMost + header_.transitions * sizeof(pack::Transition)) + 1024));
+    KIMIC_STEP(core_.statusOf(pack::parseLeaf(header_, page.number, raw, page.leaf)));
+  }
+  page.isParsed = true;
   return KIMIC_OK;
 }
 
-Status PackSession::parseLeaf(std::uint32_t number, Leaf &leaf) {
-  std::uint32_t count = header_.expertsIn(number);
-  KIMIC_STEP(core_.ensureRoom(count * (2 * sizeof(pack::LeafEntry) + sizeof(Expert)) + 1024));
-  pack::Leaf parsed;
-  KIMIC_STEP(core_.statusOf(pack::parseLeaf(header_, number, leaf.fetch.bytes(), parsed)));
-  leaf.entries.swap(parsed.entries);
-  fill(leaf.experts, count);
-  for (std::uint32_t i = 0; i < count; ++i)
-    leaf.experts[i].id = header_.firstExpert(number) + i;
-  return KIMIC_OK;
+void PackSession::trim() {
+  std::size_t leafBytes = 0, branchBytes = 0;
+  for (Page **at = &pages_; *at;) {
+    Page *page = *at;
+    leafBytes +=
+        page->leaf.entries.size() * sizeof(pack::LeafEntry) + page->leaf.next.size() * sizeof(pack::Transition);
+    branchBytes += page->rows.size() * sizeof(pack::BlockRef);
+    const bool isOver = page->number & kBranch ? branchBytes > kBranchBytes : leafBytes > kLeafBytes;
+    if (page == pages_ || page->fetch.isWaiting() || (page->isParsed ? !isOver : page->isWanted)) {
+      at = &page->older;
+      continue;
+    }
+    page->fetch.release(core_);
+    *at = page->older;
+    delete page;
+  }
 }
 
-Status PackSession::fetchEntry(std::uint32_t expert) {
-  if (isRouter(expert))
+Status PackSession::fetchPage(std::uint32_t number, Page *&page) {
+  page = find(number);
+  if (!page) {
+    pack::BlockRef block;
+    if (number & kBranch) {
+      block = root_.branches[number ^ kBranch].block;
+    } else if (header_.branchLog2) {
+      Page *branch;
+      KIMIC_STEP(fetchPage(kBranch | number >> header_.branchLog2, branch));
+      block = branch->rows[number & ((1u << header_.branchLog2) - 1)];
+    } else {
+      block = root_.leaves[number];
+    }
+    KIMIC_STEP(core_.ensureRoom(sizeof(Page)));
+    page = new Page;
+    page->number = number;
+    page->block = block;
+    page->older = pages_;
+    pages_ = page;
+  }
+  if (page->isParsed)
     return KIMIC_OK;
-  std::uint32_t number = header_.leafOf(expert);
-  KIMIC_STEP(fetchRows(number));
-  Leaf &leaf = leafAt(number);
-  if (leaf.experts)
-    return KIMIC_OK;
-  KIMIC_STEP(leaf.fetch.poll(core_, branchOf(number).rows[indexInBranch(number)]));
-  Status outcome = parseLeaf(number, leaf);
-  leaf.fetch.release(core_);
+  page->isWanted = true;
+  KIMIC_STEP(page->fetch.poll(core_, page->block));
+  Status outcome = parse(*page);
+  page->fetch.release(core_);
+  trim();
   return outcome;
 }
 
-const pack::LeafEntry &PackSession::entry(std::uint32_t expert) const {
-  if (isRouter(expert))
-    return routerEntry_;
-  std::uint32_t number = header_.leafOf(expert);
-  return leafAt(number).entries[expert - header_.firstExpert(number)];
+void PackSession::cancel(std::uint32_t expert) {
+  if (Page *page = isOpen_ ? find(header_.leafOf(expert)) : nullptr; page && !page->isParsed) {
+    page->isWanted = false;
+    page->fetch.withdraw(core_);
+  }
 }
 
-Expert *PackSession::expert(std::uint32_t expert) {
-  if (isRouter(expert))
-    return &router_;
-  std::uint32_t number = header_.leafOf(expert);
-  if (!branchOf(number).leaves || !leafAt(number).experts)
-    return nullptr;
-  return &leafAt(number).experts[expert - header_.firstExpert(number)];
+Expert **PackSession::sweep(std::uint32_t expert) {
+  Expert **at = &records_[expert % kLists];
+  while (Expert *record = *at) {
+    if (record->isResident() || record->pins) {
+      at = &record->sibling;
+    } else {
+      *at = record->sibling;
+      delete record;
+    }
+  }
+  return at;
+}
+
+Status PackSession::fetch(std::uint32_t expert, Expert *&record) {
+  record = this->expert(expert);
+  if (record)
+    return KIMIC_OK;
+  pack::LeafEntry entry;
+  if (isRouter(expert)) {
+    static_cast<pack::ExpertEntry &>(entry) = root_.routerEntry;
+  } else {
+    const std::uint32_t number = header_.leafOf(expert);
+    Page *page;
+    KIMIC_STEP(fetchPage(number, page));
+    entry = page->leaf.entries[expert - header_.firstExpert(number)];
+  }
+  KIMIC_STEP(core_.ensureRoom(sizeof(Expert)));
+  record = *sweep(expert) = new Expert;
+  record->id = expert;
+  record->entry = entry;
+  return KIMIC_OK;
+}
+
+Expert *PackSession::expert(std::uint32_t expert) const {
+  Expert *record = records_[expert % kLists];
+  while (record && record->id != expert)
+    record = record->sibling;
+  return record;
+}
+
+std::span<const pack::Transition> PackSession::nextOf(std::uint32_t expert) {
+  if (expert >= header_.listed())
+    return {};
+  const std::uint32_t number = header_.leafOf(expert);
+  const Page *page = find(number);
+  if (!page || !page->isParsed)
+    return {};
+  return page->leaf.nextOf(page->leaf.entries[expert - header_.firstExpert(number)]);
 }
 
 Status PackSession::fetchMetadata() { return root_.meta.rawLength ? metadata_.poll(core_, root_.meta) : KIMIC_OK; }

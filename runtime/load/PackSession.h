@@ -1,4 +1,8 @@
-// An open pack: header and root directory, and the leaves that were asked for.
+// An open pack: header and root, the parts of the directory that were used last, and the records of experts.
+//
+// Leaves and branches are kept in bounded memory: what was not used for longest goes, and is read again when it is
+// wanted. What the loading of an expert and its use need of its leaf is in the expert's record, which stays while the
+// expert is resident or on its way.
 #pragma once
 
 #include "runtime/load/BlockFetch.h"
@@ -11,6 +15,7 @@ namespace kimic::runtime {
 class PackSession {
 public:
   explicit PackSession(Core &core) : core_(core) {}
+  ~PackSession();
 
   /// Makes open() refuse every other pack: PackDigest.
   void requireDigest(const Digest &digest) { required_ = digest; }
@@ -24,14 +29,22 @@ public:
   const pack::Root &root() const { return root_; }
   const Digest &digest() const { return digest_; }
 
-  /// Reads the leaf of the expert, and before that its branch if there are some; then entry() and expert() may be
-  /// called. The router's entry is there from the start. REQUIRES: the expert exists.
-  Status fetchEntry(std::uint32_t expert);
-  const pack::LeafEntry &entry(std::uint32_t expert) const;
+  /// Reads the leaf of the expert, and before that its branch if there are some, unless the expert has a record; then
+  /// `record` is that. It goes when another one is made while its expert is neither resident nor pinned. REQUIRES: the
+  /// expert exists.
+  Status fetch(std::uint32_t expert, Expert *&record);
 
-  /// The runtime's record of an expert, made when its leaf arrives; null before.
-  Expert *expert(std::uint32_t expert);
-  const Expert *expert(std::uint32_t expert) const { return const_cast<PackSession *>(this)->expert(expert); }
+  /// The expert's record; null if it has none.
+  Expert *expert(std::uint32_t expert) const;
+
+  /// Drops the expert's record if it is neither resident nor pinned, and others by the way; where the list ends.
+  Expert **sweep(std::uint32_t expert);
+
+  /// Nobody waits for the leaf of the expert any more.
+  void cancel(std::uint32_t expert);
+
+  /// The experts to which requests most often go on from this one, likeliest first; empty while its leaf is not there.
+  std::span<const pack::Transition> nextOf(std::uint32_t expert);
 
   /// Reads the metadata; then metadata() may be called.
   Status fetchMetadata();
@@ -39,30 +52,30 @@ public:
   void releaseMetadata();
 
 private:
-  struct Leaf {
-    BlockFetch fetch;
-    std::vector<pack::LeafEntry> entries;
-    std::unique_ptr<Expert[]> experts; ///< null until the leaf is there
-  };
-  struct Branch {
+  /// A block of the directory: the entries of a leaf, or the rows of a branch.
+  struct Page {
+    std::uint32_t number = 0; ///< of the leaf; of the branch: besides kBranch
+    bool isParsed = false;
+    bool isWanted = true; ///< not cancelled since it was asked for
+    pack::BlockRef block;
     BlockFetch fetch;
     std::vector<pack::BlockRef> rows;
-    std::unique_ptr<Leaf[]> leaves; ///< null until the rows are there
+    pack::Leaf leaf;
+    Page *older = nullptr; ///< the one used before this
   };
+  static constexpr std::uint32_t kLists = 1024;
+  static constexpr std::uint32_t kBranch = 0x80000000u;
+  /// Bytes that parsed leaves may take, and parsed branches, besides the last one of each.
+  static constexpr std::size_t kLeafBytes = 96 << 10, kBranchBytes = 128 << 10;
 
   Status readRoot();
   bool isRouter(std::uint32_t expert) const { return expert == header_.listed(); }
-  /// The branch that has the row of a leaf; without branches there is one record, which has all rows.
-  Branch &branchOf(std::uint32_t leaf) const { return branches_[header_.branchLog2 ? leaf >> header_.branchLog2 : 0]; }
-  std::uint32_t indexInBranch(std::uint32_t leaf) const {
-    return header_.branchLog2 ? leaf & ((1u << header_.branchLog2) - 1) : leaf;
-  }
-  /// REQUIRES: the rows of the leaf's branch are there.
-  Leaf &leafAt(std::uint32_t number) const { return branchOf(number).leaves[indexInBranch(number)]; }
-  Status fetchRows(std::uint32_t leaf);
-  /// Makes the records of the leaves whose rows are there.
-  [[gnu::noinline]] static void makeLeaves(Branch &branch) { fill(branch.leaves, branch.rows.size()); }
-  Status parseLeaf(std::uint32_t number, Leaf &leaf);
+  /// The page of that number, now the most recently used; null if there is none.
+  Page *find(std::uint32_t number);
+  Status fetchPage(std::uint32_t number, Page *&page);
+  Status parse(Page &page);
+  /// Drops what is over the bounds, and what nobody wants.
+  void trim();
 
   Core &core_;
   Ticket firstRead_;
@@ -72,9 +85,8 @@ private:
   Digest digest_{};
   pack::Header header_;
   pack::Root root_;
-  std::unique_ptr<Branch[]> branches_;
-  pack::LeafEntry routerEntry_;
-  Expert router_;
+  Page *pages_ = nullptr;        ///< the most recently used first
+  Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
   BlockFetch metadata_;
 };
 

@@ -3,6 +3,7 @@
 #include "runtime/include/kimic/Runtime.h"
 
 #include "formats/base/Error.h"
+#include "formats/pack/PackReader.h"
 #include "runtime/core/Memory.h"
 #include "runtime/exec/Engine.h"
 #include "runtime/load/ExpertLoader.h"
@@ -171,6 +172,7 @@ KIMIC_EXPORT std::int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *
   const pack::Root &root = runtime->session.root();
   *info = KimicPackInfo{};
   info->packBytes = header.fileBytes();
+  info->hotBytes = pack::hotRange(header, root).end();
   info->experts = header.experts;
   info->kernels = header.kernels;
   info->routerExpert = info->fallbackExpert = KIMIC_NO_EXPERT;
@@ -209,13 +211,23 @@ KIMIC_EXPORT std::int32_t kimic_prefetch(KimicRuntime *runtime, std::uint32_t ex
   return status;
 }
 
+KIMIC_EXPORT std::uint32_t kimic_next_experts(KimicRuntime *runtime, std::uint32_t expert, std::uint32_t *experts,
+                                              std::uint32_t room) {
+  std::uint32_t count = 0;
+  if (runtime->session.isOpen())
+    for (const pack::Transition &next : runtime->session.nextOf(expert))
+      if (count < room)
+        experts[count++] = next.expert;
+  return count;
+}
+
 KIMIC_EXPORT void kimic_cancel(KimicRuntime *runtime, std::uint32_t expert) { runtime->loader.cancel(expert); }
 
 KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {
   Expert *record = runtime->engine.resident(expert);
   if (!record)
     return runtime->failure();
-  const pack::LeafEntry &entry = runtime->session.entry(expert);
+  const pack::LeafEntry &entry = record->entry;
   const Kernel &kernel = *record->kernel;
   *info = KimicExpertInfo{};
   info->inputs = kernel.signature.inputs;

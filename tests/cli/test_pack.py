@@ -5,12 +5,18 @@ import json
 import re
 import struct
 import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
-from conftest import SHAPE, write_set
+from conftest import ROOT, SHAPE, write_set
+
+sys.path.insert(0, str(ROOT / "tests/python"))
+from quantization import lz4_decoded, sparse_decoded
+
+DOMAINS = ["Reasoning", "Coding", "Language", "Mathematics", "ToolUse", "Context", "Planning", "Creativity"]
 
 
 def flip(path, target, offset):
@@ -256,6 +262,45 @@ def patched_module(kimic, pack, old, new):
 
 
 DOT, MUL = b"\xfd\xba\x01", b"\xfd\xb5\x01"  # i32x4.dot_i16x8_s, i32x4.mul
+
+
+def content_id(data, facts):
+    """pack-v1 §9, of a pack with a router and without next experts. `facts`: what inspect says about it."""
+    def raw_hash(row):
+        stored = bytes(data[row["offset"]:row["offset"] + row["stored_bytes"]])
+        decode = {"stored": bytes, "lz4": lz4_decoded, "sparse": lambda block: sparse_decoded(block, row["raw_bytes"])}
+        return hashlib.sha256(decode[row["codec"]](stored)).digest()
+
+    place = {section["name"]: section for section in facts["sections"]}
+    root_end = place["root"]["offset"] + place["root"]["bytes"]
+    metadata = {"offset": place["metadata"]["offset"], "stored_bytes": place["metadata"]["bytes"],
+                "raw_bytes": struct.unpack_from("<I", data, root_end - 40)[0],
+                "codec": ["stored", "lz4"][data[root_end - 36]]}
+    text = b"kimic-content-v1\0" + data[32:40] + bytes([data[25], data[27], data[29], data[30]]) + data[640:704]
+    text += raw_hash(metadata)
+    for group in facts["groups"]:
+        for row in [group["signatures"], group["modules"]["scalar"], group["modules"]["simd128"]]:
+            text += raw_hash(row)
+    *listed, router = facts["experts"]
+    for expert in listed:
+        text += struct.pack("<IBBf", expert["kernel"], DOMAINS.index(expert["domain"]), 0, expert["confidence_threshold"])
+        text += raw_hash(expert["data"]) + b"\0"
+    return hashlib.sha256(text + raw_hash(router["data"])).digest()
+
+
+def test_content_id_is_that_of_the_specification(kimic, pack):
+    assert content_id(pack.read_bytes(), inspect(kimic, pack)).hex() == inspect(kimic, pack)["content_id"]
+
+
+def test_kernel_that_computes_something_else_is_exit_code_3(kimic, pack, tmp_path):
+    data = bytearray(patched_module(kimic, pack, DOT, MUL))
+    data[128:160] = content_id(data, inspect(kimic, pack))
+    (tmp_path / "wrong.kpk").write_bytes(with_hash_of_header(data))
+    kimic("verify", "wrong.kpk", "--integrity-only")  # nothing but running it can show this
+    result = kimic("verify", "wrong.kpk", code=3)
+    assert re.search(r"kernel 0 \(simd128\), expert \w+, 1 rows: row 0, output \d is \S+, the reference computes \S+",
+                     result.stderr)
+    assert "kernel runs do not agree with the reference" in result.stderr
 
 
 def test_kernel_that_is_not_of_the_contents_is_exit_code_3(kimic, pack, tmp_path):

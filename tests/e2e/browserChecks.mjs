@@ -6,6 +6,7 @@ import {PackPool} from '/dist/pool.js';
 import {checkCache} from '/e2e/checkCache.mjs';
 import {cases, checkFault} from '/e2e/checkFaults.mjs';
 import {checkPack, describe, engines} from '/e2e/checkPack.mjs';
+import {checkScale, measureLink, scales} from '/e2e/checkScale.mjs';
 
 export async function checkPacks(where, report) {
   for (const name of ['demo', 'random', 'sigmoid', 'product-keys']) {
@@ -25,6 +26,14 @@ export async function checkKernels(report) {
     report.lines.push(`kernel vectors, ${variant}: ${kernels} kernels, ${rows} rows, ${outputs} outputs compared`);
   report.failures.push(...result.failures);
   if (result.variants.length !== 2) report.failures.push(`kernel vectors ran ${result.variants.length} variants, not 2`);
+}
+
+export async function checkScales(report) {
+  for (const [name, limits] of Object.entries(scales))
+    await checkScale(kimic, `/packs/${name}.kpk`, limits)
+      .then(measured => report.lines.push(`${name}: ${JSON.stringify(measured)}`))
+      .catch(error => report.failures.push(`${name}: ${error}`));
+  report.lines.push(`64 kernels linked: ${(await measureLink(kimic, '/packs/scale.kpk')).toFixed(2)} ms`);
 }
 
 async function answerOfDemo() {

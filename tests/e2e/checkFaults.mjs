@@ -48,7 +48,7 @@ export const cases = [
 /** Errors whose sentence alone says what to do. */
 const needNoHint = ['PackBlockHash', 'ReadTooShort', 'PackTruncated', 'HttpStatus', 'HttpRefused'];
 
-const network = {retries: 2, backoffMs: 5, stallMs: 300};
+const network = {retries: 2, backoffMs: 5, stallMs: 300, openBytes: 16384}; // which do not hold the whole answer
 let runs = 0;
 
 /** What differs from what is expected, or undefined. `expected` is the answer of expert 0 to 64 halves. */

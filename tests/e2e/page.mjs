@@ -1,12 +1,13 @@
-// What a browser runs: every pack on every engine, in the page and in a worker, the compiler's kernel vectors, servers that
-// misbehave, the browser's own caches, and threads.
+// What a browser runs: every pack on every engine, in the page and in a worker, the compiler's kernel vectors, large packs,
+// servers that misbehave, the browser's own caches, and threads.
 // Posts {user agent, lines, failures} to the server that it came from.
-import {checkCaches, checkKernels, checkPacks, checkPool, checkServers} from './browserChecks.mjs';
+import {checkCaches, checkKernels, checkPacks, checkPool, checkScales, checkServers} from './browserChecks.mjs';
 
 const report = {agent: navigator.userAgent, lines: [], failures: [], isIsolated: globalThis.crossOriginIsolated};
 try {
   await checkPacks('page', report);
   await checkKernels(report);
+  await checkScales(report);
   await checkServers(report);
   await checkCaches(report);
   await checkPool(report);

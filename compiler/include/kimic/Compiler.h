@@ -55,6 +55,8 @@ struct CompileOptions {
   /// are put there. Experts that it has left out are an error, StoreIncomplete.
   ExpertStore *experts = nullptr;
   std::uint32_t shards = 0; ///< for that error: how many there are, so that it can tell which one owes an expert
+  /// If not empty: a routing trace (formats/spec/traces-v1.md) in place of the set's own.
+  std::string trace = {};
   std::function<void(const Progress &)> progress = {};
   const std::atomic<bool> *cancelled = nullptr; ///< polled between experts and phases
 };

@@ -345,6 +345,9 @@ static std::shared_ptr<CompileArguments> addPackOptions(CLI::App *command) {
       ->add_flag("--allow-loss,--no-gate", arguments->allowsLoss,
                  "Only warn when an expert misses its accuracy budget in every precision")
       ->group("Accuracy budget");
+  command->add_option("--trace", arguments->options.trace,
+                      "Lay the pack out by this routing trace: JSON lines, or a folder of arrays")
+      ->type_name("FILE|DIR");
   command->add_option("--report", arguments->report, "Also write what was measured: .json or .html")
       ->type_name("FILE")
       ->check(CLI::Validator(

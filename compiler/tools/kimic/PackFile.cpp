@@ -85,8 +85,11 @@ PackFile decodePack(const std::string &path, std::string bytes) { return decodeF
 
 ColdStart coldStartOf(const PackFile &pack) {
   const pack::Header &header = pack.header;
-  const std::uint64_t first = std::min<std::uint64_t>(pack::kFirstReadBytes, header.fileBytes());
-  const pack::Section hot = pack::hotRange(header, pack.root);
+  const std::uint64_t first = std::min<std::uint64_t>(pack::kOpenReadBytes, header.fileBytes());
+  pack::Section hot = pack::hotRange(header, pack.root);
+  const pack::BlockRef &router = pack.root.routerEntry.data;
+  if (hot.end() > first + pack::kMostHotBytes)
+    hot = {router.offset, router.storedLength};
   ColdStart worst;
   // With a router the first answer is that of an expert which it chose.
   const std::uint32_t count = pack.root.router ? pack.root.router->routed : header.experts;

@@ -40,7 +40,7 @@ std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &bl
 /// The raw parameter block of an expert, verified.
 std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t expert);
 
-/// What a browser reads before the first answer of an expert: the first 16 KiB, then the rest of the hot range, then
+/// What a browser reads before the first answer of an expert: the first 36 KiB, then the rest of the hot range, then
 /// whatever of leaf, kernels (with the most demanding variant) and data lies beyond them, each as one request. The worst
 /// expert, of those that the router chooses from if there is one.
 struct ColdStart {

@@ -107,6 +107,7 @@ typedef struct KimicPackInfo {
   uint32_t strategy;       /* KimicStrategy of the router */
   uint32_t minVotes;       /* experts that have to agree with KIMIC_MERGE_VOTE */
   uint32_t fallbackExpert; /* chosen when the router abstains, or KIMIC_NO_EXPERT */
+  uint64_t hotBytes;       /* the pack's first bytes, up to the end of what the first answer needs but for its expert */
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
@@ -191,7 +192,7 @@ typedef struct KimicStats {
 
 #ifdef __cplusplus
 static_assert(sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
-static_assert(sizeof(KimicPackInfo) == 88 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
+static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
 static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
 #endif
 
@@ -241,6 +242,10 @@ int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
  * free or holds experts that were prefetched earlier and never used (else ArenaExhausted, which harms nothing). Being
  * prefetched is not a use: such experts are the first to make room. */
 int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
+
+/* The experts to which requests most often went on from this one, according to the pack: likeliest first, at most
+ * `room`. Returns how many there are; none before its leaf was read, as by kimic_load(). */
+uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
 
 /* Whoever loaded or prefetched the expert does not wait any more. What is not resident yet is dropped as soon as its
  * bytes have arrived, unless it is asked for again. Requests that the host took must be completed all the same. */

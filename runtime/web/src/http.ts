@@ -15,6 +15,11 @@ export interface NetworkOptions {
   stallMs?: number;
   /** Requests under way at a time; default 6. */
   concurrency?: number;
+  /**
+   * So much is read at first; default 36,864, at least 16,384. Opening needs no more than these, but with the default the
+   * first kernels mostly come along, which saves a request, and a leaf and an expert besides stay below 64 KiB.
+   */
+  openBytes?: number;
 }
 
 /** The longest pause before a retry, ms; a server that asks for more is not waited for. */
@@ -35,6 +40,7 @@ export class UrlSource implements ByteSource {
   private whole: Uint8Array | undefined;
   private version: string | null | undefined;
   private hasChanged = false;
+  readonly openBytes: number;
 
   constructor(
     private readonly url: string,
@@ -43,7 +49,9 @@ export class UrlSource implements ByteSource {
     private readonly network: NetworkOptions = {},
     /** Throws if nothing vouches for what comes from this address, to which the server may have led. */
     private readonly requireVoucher: (url: string) => void = () => undefined
-  ) {}
+  ) {
+    this.openBytes = network.openBytes ?? 36864;
+  }
 
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
     const {retries = 3, backoffMs = 200} = this.network;

@@ -29,6 +29,11 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   variant?: 'simd128' | 'scalar';
   /** Hard cap of the memory that the pack may use; default 256 MiB. */
   memory?: {maxBytes?: number};
+  /**
+   * Fetches ahead, while nothing else is being read, the experts to which requests often go on from one that was just
+   * loaded, if the pack knows them; default true.
+   */
+  followsTransitions?: boolean;
   /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
   cache?: PackCache;
 }
@@ -107,7 +112,8 @@ export class Pack {
   private constructor(
     private readonly runtime: Runtime,
     private readonly source: ByteSource,
-    private readonly pump: Pump
+    private readonly pump: Pump,
+    private readonly followsTransitions: boolean
   ) {
     this.info = runtime.packFacts();
   }
@@ -138,9 +144,9 @@ export class Pack {
           throw kimicError('PackMagic', {args: error.args, hint: 'got an HTML page: the pack is not served', cause: error});
         throw error;
       });
-      const pack = new Pack(runtime, bytes, pump);
+      const pack = new Pack(runtime, bytes, pump, options.followsTransitions ?? true);
       await trust.requireSignature(reads.firstBytes, pack.info.digest);
-      reads.identify(pack.info.digest);
+      reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
       return pack;
     } catch (error) {
@@ -231,6 +237,14 @@ export class Pack {
       );
       return resident;
     });
+  }
+
+  /**
+   * The experts to which requests most often went on from this one when the pack was made, likeliest first; empty if the
+   * pack does not know, or before the expert was used. Something to prefetch().
+   */
+  nextExperts(expert: number): number[] {
+    return this.pump.guard(() => this.runtime.nextExperts(expert));
   }
 
   /** Facts of an expert; loads it. */
@@ -402,6 +416,7 @@ export class Pack {
   /** Calls `use` at a moment when all these experts are resident. */
   private async whileLoaded<T>(experts: readonly number[], options: {signal?: AbortSignal}, use: () => T): Promise<T> {
     const pinned = new Set<number>();
+    let hasWaited = false;
     let result: {value: T} | undefined;
     return this.whileWanted(experts, async () => {
       try {
@@ -419,13 +434,21 @@ export class Pack {
             }
           }
           if (outcome === 0) result = {value: use()};
+          else hasWaited = true;
           return outcome;
         }, options.signal);
       } finally {
         if (!this.pump.isClosed) for (const expert of pinned) this.runtime.unpin(expert);
       }
+      if (hasWaited && this.followsTransitions) this.prefetchAfter(experts);
       return result!.value;
     });
+  }
+
+  /** Starts to fetch what is likely to be wanted after these experts. */
+  private prefetchAfter(experts: readonly number[]): void {
+    const next = new Set(experts.flatMap(expert => this.nextExperts(expert)));
+    if (next.size) this.prefetch([...next]).catch(() => undefined);
   }
 
   /** Tells the runtime in the end which of the experts nobody waits for any more. */

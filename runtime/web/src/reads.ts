@@ -10,6 +10,8 @@ export type Priority = typeof demanded | typeof prefetch;
 
 /** Reads with at most so many bytes between them become one request. */
 const nearBytes = 16384;
+/** The rest of what the first answer needs is read in one piece if it is not longer. */
+const mostHotBytes = 49152;
 /** Reads are not put together beyond so many bytes, so that the first of them does not wait for the last. */
 const togetherBytes = 1 << 20;
 
@@ -29,6 +31,9 @@ export class Reads {
   /** The first bytes of the file, which hold more than what they were read for. */
   private first: Uint8Array | undefined;
   private firstLength = 0;
+  /** The first bytes up to here are read together; 0: not known, or not worth it. */
+  private hotBytes = 0;
+  private hot: Promise<void> | undefined;
   /** What arrived and is not known to be right yet. */
   private readonly fresh = new Map<string, Uint8Array>();
   private hasCacheHits = false;
@@ -42,9 +47,10 @@ export class Reads {
   ) {}
 
   /** Names the pack after its first bytes were verified. */
-  identify(digest: string): void {
+  identify(digest: string, hotBytes: number): void {
     if (this.digest === undefined && this.first) this.fresh.set(`${digest}/0-${this.firstLength}`, this.first);
     this.digest = digest;
+    if (this.first && hotBytes <= this.first.length + mostHotBytes) this.hotBytes = hotBytes;
   }
 
   /** The bytes of the first read. */
@@ -59,7 +65,24 @@ export class Reads {
 
   /** Bytes [offset, offset + length), fewer where the file ends. Reads asked for in one go may become one request. */
   async read(offset: number, length: number, priority: Priority): Promise<Uint8Array> {
-    if (this.first && offset + length <= this.first.length) return this.first.subarray(offset, offset + length);
+    const end = offset + length;
+    if (this.first && end > this.first.length && end <= this.hotBytes && priority === demanded)
+      await (this.hot ??= this.readHot(this.first).finally(() => (this.hot = undefined)));
+    if (this.first && end <= this.first.length) return this.first.subarray(offset, end);
+    return this.fetch(offset, offset === 0 ? Math.max(length, this.source.openBytes ?? 0) : length, priority);
+  }
+
+  /** Reads the rest of the hot range, once. */
+  private async readHot(first: Uint8Array): Promise<void> {
+    const rest = await this.fetch(first.length, this.hotBytes - first.length, demanded);
+    this.hotBytes = 0;
+    if (this.first !== first) return;
+    this.first = new Uint8Array(first.length + rest.length);
+    this.first.set(first);
+    this.first.set(rest, first.length);
+  }
+
+  private async fetch(offset: number, length: number, priority: Priority): Promise<Uint8Array> {
     const key = this.cache && this.digest && `${this.digest}/${offset}-${length}`;
     if (key) {
       ++this.lookups;

@@ -60,6 +60,7 @@ interface Exports {
   kimic_release_metadata(runtime: number): void;
   kimic_load(runtime: number, expert: number): number;
   kimic_prefetch(runtime: number, expert: number): number;
+  kimic_next_experts(runtime: number, expert: number, experts: number, room: number): number;
   kimic_cancel(runtime: number, expert: number): void;
   kimic_expert_info(runtime: number, expert: number, info: number): number;
   kimic_pin(runtime: number, expert: number): number;
@@ -94,6 +95,8 @@ export interface PackFacts {
   metadataBytes: number;
   /** SHA-256 of the pack's header in hexadecimal: the option `integrity` of this pack is `sha256-` and this. */
   digest: string;
+  /** Length of the pack's beginning that the first answer needs, but for the parameters of its expert. */
+  hotBytes: number;
 }
 
 export interface RouterFacts {
@@ -274,6 +277,7 @@ export class Runtime {
             },
       metadataBytes: this.u32(36),
       digest: hexOf(this.bytes(this.exchange + 40, 32)),
+      hotBytes: this.u64(88),
     };
   }
 
@@ -293,6 +297,10 @@ export class Runtime {
   }
   prefetch(expert: number): number {
     return this.exports.kimic_prefetch(this.handle, expert);
+  }
+  nextExperts(expert: number): number[] {
+    const count = this.exports.kimic_next_experts(this.handle, expert, this.exchange, 16);
+    return Array.from({length: count}, (_, i) => this.u32(4 * i));
   }
   cancel(expert: number): void {
     this.exports.kimic_cancel(this.handle, expert);

@@ -8,6 +8,8 @@ import type {Trust} from './trust.js';
 export interface ByteSource {
   /** Bytes [offset, offset + length), fewer only where the file ends. */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** So much is read at first, if it is more than what opening a pack needs. */
+  readonly openBytes?: number;
   /** Bytes that were read turned out wrong: the source may know a better reason. */
   explain?(error: Error): Error;
   /** Frees what the source holds. */

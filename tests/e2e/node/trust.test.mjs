@@ -146,3 +146,20 @@ test('malformed keys are an error', async () => {
   for (const key of ['', 'abc', ours.text.slice(1), 'z'.repeat(64)])
     await assert.rejects(open(path, {trustedKeys: [key]}), {code: 'OptionMalformed'});
 });
+
+test('a signed pack opens with the key, from every source, and with no other', async () => {
+  const signed = Buffer.from(bytes);
+  ours.signed(message).copy(signed, 256);
+  server.faults.set('/packs/signed.kpk', (request, response) => response.writeHead(200).end(signed));
+  for (const source of [signed, new Blob([signed]), `${server.url}/packs/signed.kpk`]) {
+    const pack = await open(source, {trustedKeys: [ours.text]});
+    assert.equal(pack.info.digest, digest.toString('hex'));
+    assert.equal((await pack.run(0, new Float32Array(64))).length, 10);
+    await pack.dispose();
+    await assert.rejects(open(source, {trustedKeys: [theirs.text]}), {code: 'SignatureMissing', args: [1]});
+  }
+  await assert.rejects(open(bytes, {trustedKeys: [ours.text]}), {code: 'SignatureMissing', args: [0]});
+  signed[300] ^= 1;
+  await assert.rejects(open(signed, {trustedKeys: [ours.text]}), {code: 'SignatureWrong'});
+  await (await open(signed)).dispose(); // who does not ask for a key is not asked for one
+});

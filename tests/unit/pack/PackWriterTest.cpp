@@ -100,13 +100,13 @@ Bytes packOf(std::uint32_t experts) {
   return *file;
 }
 
-TEST(PackWriter, KeepsTheRootWithin4KiBWhileLeavesMayGrow) {
-  const std::pair<std::uint32_t, int> sizes[] = {{4000, 6}, {8000, 7}, {16000, 8}, {30000, 9}};
+TEST(PackWriter, KeepsTheRootWithin6KiBWhileLeavesMayGrow) {
+  const std::pair<std::uint32_t, int> sizes[] = {{4000, 6}, {8000, 7}, {30000, 8}, {60000, 9}};
   for (auto [experts, leafLog2] : sizes) {
     const Header header = headerOf(packOf(experts));
     EXPECT_EQ(header.leafLog2, leafLog2) << experts;
     EXPECT_EQ(header.branchLog2, 0) << experts;
-    EXPECT_LE(header.root.end(), 4096u) << experts;
+    EXPECT_LE(header.root.end(), 6144u) << experts;
   }
 }
 
@@ -121,8 +121,8 @@ TEST(PackWriter, PutsLeavesBehindBranchesInLargePacks) {
   const Bytes file = packOf(200000);
   const Header header = headerOf(file);
   EXPECT_EQ(header.branchLog2, 8);
-  EXPECT_EQ(header.leafLog2, 7);
-  EXPECT_EQ(header.branchCount(), 7u); // ceil(200,000 / 128 / 256)
+  EXPECT_EQ(header.leafLog2, 9);
+  EXPECT_EQ(header.branchCount(), 2u); // ceil(200,000 / 512 / 256)
   const Root root = parseRoot(header, std::span(file).subspan(header.root.offset, header.root.length)).value();
   EXPECT_EQ(hotRange(header, root).end(), root.branches[0].block.end());
   EXPECT_EQ(readContents(file)->experts.size(), 200000u);

@@ -198,6 +198,24 @@ TEST(Prefetch, SurvivesEveryFailureOfTheHost) {
   }
 }
 
+TEST(NextExperts, AreThoseOfThePackOnceItsLeafWasRead) {
+  TestPack pack;
+  for (std::int32_t i = 0; i < 4; ++i)
+    pack.add(constantExpert(2, {i}));
+  pack.contents.experts[1].next = {{3, 200}, {0, 40}};
+  FakeHost host(pack.bytes());
+  std::uint32_t next[16] = {};
+  EXPECT_EQ(kimic_next_experts(host.runtime, 1, next, 16), 0u);
+  ASSERT_EQ(host.open(), KIMIC_OK);
+  ASSERT_EQ(host.load(1), KIMIC_OK);
+  ASSERT_EQ(kimic_next_experts(host.runtime, 1, next, 16), 2u);
+  EXPECT_EQ(next[0], 3u);
+  EXPECT_EQ(next[1], 0u);
+  EXPECT_EQ(kimic_next_experts(host.runtime, 1, next, 1), 1u);
+  for (std::uint32_t expert : {0u, 4u, 0xFFFFFFFFu})
+    EXPECT_EQ(kimic_next_experts(host.runtime, expert, next, 16), 0u) << expert;
+}
+
 TEST(Digest, OpensThePackThatHasIt) {
   FakeHost first(packOfSixteen());
   ASSERT_EQ(first.open(), KIMIC_OK);

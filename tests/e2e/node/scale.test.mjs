@@ -1,0 +1,32 @@
+// Packs of 20,000 and of a million experts over HTTP.
+import assert from 'node:assert/strict';
+import test, {after, before} from 'node:test';
+import {serve} from '../server.mjs';
+import {checkScale, measureLink, scales} from '../checkScale.mjs';
+import {importKimic, packs} from '../setup.mjs';
+
+const kimic = await importKimic();
+let server;
+before(async () => (server = await serve({packs})));
+after(() => server.close());
+
+for (const [name, limits] of Object.entries(scales))
+  test(`${name}: few small requests, bounded memory`, async t => {
+    t.diagnostic(JSON.stringify(await checkScale(kimic, `${server.url}/packs/${name}.kpk`, limits)));
+  });
+
+test('64 kernels are linked', async t => {
+  t.diagnostic(`${(await measureLink(kimic, `${server.url}/packs/scale.kpk`)).toFixed(2)} ms`);
+});
+
+test('what is likely next is fetched while nothing else is', async () => {
+  const pack = await kimic.open(`${server.url}/packs/scale.kpk`, {allowUnsigned: true});
+  await pack.run(4000, new Float32Array(16));
+  assert.deepEqual(pack.nextExperts(4000), [4001, 4007, 5000, 14000]);
+  while (pack.stats.residentExperts < 5) await new Promise(resolve => setTimeout(resolve, 5));
+  server.requests.length = 0;
+  await pack.run(4007, new Float32Array(72));
+  assert.equal(server.requests.length, 0);
+  assert.equal(pack.stats.prefetchedUsed, 1);
+  await pack.dispose();
+});
