@@ -35,6 +35,23 @@ function(kimic_core_library name)
   endif()
 endfunction()
 
+# kimic_sources_id(OUTPUT FUNCTION HEADER folders...): a source file that defines `const char *FUNCTION()`, declared in
+# HEADER, as the SHA-256 of the sources in the folders: the identity of a compiler, for the keys of what it makes.
+function(kimic_sources_id output function header)
+  set(globs)
+  foreach(folder ${ARGN})
+    foreach(suffix cpp h td def)
+      list(APPEND globs ${PROJECT_SOURCE_DIR}/${folder}/*.${suffix})
+    endforeach()
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${globs})
+  string(REPLACE ";" "," list "${sources}")
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DFILES=${list} -DOUTPUT=${output} -DVERSION=${PROJECT_VERSION} -DFUNCTION=${function}
+            -DHEADER=${header} -P ${PROJECT_SOURCE_DIR}/cmake/SourcesId.cmake
+    DEPENDS ${sources} ${PROJECT_SOURCE_DIR}/cmake/SourcesId.cmake VERBATIM)
+endfunction()
+
 # kimic_unit_test(NAME sources... [LINK libraries...]): a GoogleTest program, one ctest entry.
 function(kimic_unit_test name)
   cmake_parse_arguments(arg "" "" "LINK" ${ARGN})

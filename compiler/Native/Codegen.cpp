@@ -11,7 +11,7 @@
 
 namespace kimic::native {
 
-static Diagnostic diagnose(std::string found) {
+Diagnostic diagnose(std::string found) {
   Diagnostic diagnostic;
   diagnostic.id = ErrorId::KernelNotCompiled;
   diagnostic.key = "native";

@@ -16,6 +16,9 @@ inline constexpr char kKernelSymbol[] = "kimic_kernel";
 /// Signatures with more layers and groups have no native kernel: compiling would take seconds.
 inline constexpr std::size_t kMaxParts = 512;
 
+/// KernelNotCompiled because of what was `found`.
+Diagnostic diagnose(std::string found);
+
 /// A relocatable object file, or assembly text. KernelNotCompiled: the signature breaks a rule, has too many parts, or
 /// LLVM has no code generator for this machine.
 Result<llvm::SmallString<0>, Diagnostic> compileKernel(const quant::Signature &signature, const Target &target,

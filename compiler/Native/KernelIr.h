@@ -13,8 +13,9 @@
 
 namespace kimic::native {
 
-/// Changes whenever the code of any kernel changes: compiled kernels of another version are not used.
-inline constexpr std::uint32_t kGeneratorVersion = 2;
+/// The digest of the sources that decide what a kernel's code is: 64 hexadecimal digits. Kernels that other sources
+/// compiled are not used.
+const char *generatorId();
 
 /// Appends the function `name` to `module`. REQUIRES: layout == layoutOf(signature).
 void writeKernel(llvm::Module &module, llvm::StringRef name, const quant::Signature &signature,

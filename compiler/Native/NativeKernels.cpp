@@ -3,7 +3,6 @@
 #include "compiler/Native/Codegen.h"
 #include "compiler/Native/KernelIr.h"
 #include "compiler/Store/Store.h"
-#include "formats/abi/KernelAbi.h"
 
 #include "llvm/Config/llvm-config.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
@@ -37,14 +36,6 @@ std::string defaultCacheDirectory() {
   return std::string_view(chosen) == "off" ? "" : chosen;
 }
 
-static Diagnostic diagnose(std::string found) {
-  Diagnostic diagnostic;
-  diagnostic.id = ErrorId::KernelNotCompiled;
-  diagnostic.key = "native";
-  diagnostic.found = std::move(found);
-  return diagnostic;
-}
-
 class Kernels::Impl {
 public:
   explicit Impl(Options options) : target(hostTarget(options.vectors)), directory(std::move(options.cacheDirectory)) {}
@@ -70,9 +61,8 @@ private:
 
   /// Everything that the code of a kernel depends on.
   Digest keyOf(std::span<const std::uint8_t> signature) const {
-    std::string text = "kimic native kernel " + std::to_string(kGeneratorVersion) + "\nkernel abi " +
-                       std::to_string(abi::kVersion) + "\nllvm " LLVM_VERSION_STRING "\nvectors " +
-                       nameOf(target.vectors);
+    std::string text = std::string("kimic native kernel\n") + generatorId() +
+                       "\nllvm " LLVM_VERSION_STRING "\nvectors " + nameOf(target.vectors);
     for (const std::string *part : {&target.triple, &target.cpu, &target.tuning, &target.features})
       text.append("\n").append(*part);
     text.append("\n").append(reinterpret_cast<const char *>(signature.data()), signature.size());

@@ -198,6 +198,8 @@ class Compilation {
 public:
   Compilation(const manifest::ExpertSet &set, const CompileOptions &options) : set(set), options(options) {
     jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
+    unseen.applyScaling = options.applyScaling;
+    unseen.cancelled = options.cancelled;
   }
 
   Result<CompileOutput, Diagnostic> runShard() {
@@ -221,7 +223,7 @@ public:
     output.report.name = set.name;
     output.report.hasRouter = set.router.has_value();
     output.report.warnings = set.warnings;
-    if (options.stopAfter && *options.stopAfter <= Phase::Outline) {
+    if (stopsBeforeKernels()) {
       for (std::size_t id = 0; id < experts.size(); ++id)
         output.ir += (id ? "// -----\n" : "") + experts[id].ir;
       return std::move(output);
@@ -246,6 +248,7 @@ public:
 private:
   const manifest::ExpertSet &set;
   const CompileOptions &options;
+  CompileOptions unseen; ///< of a try: its IR is shown to nobody
   unsigned jobs = 1;
   bool isShard = false; ///< only what is not left out
   std::atomic<std::size_t> reused{0};
@@ -257,6 +260,7 @@ private:
   pack::PackContents contents;
   CompileOutput output;
 
+  bool stopsBeforeKernels() const { return options.stopAfter && *options.stopAfter <= Phase::Outline; }
   bool isCancelled() const { return options.cancelled && options.cancelled->load(); }
 
   Diagnostic errorOf(ErrorId id) const {
@@ -378,7 +382,7 @@ private:
     report.precision = precision;
     TryReport &entry = report.tries.emplace_back();
     entry.precision = precision;
-    auto expert = compileExpert(job.id, network, rows.calibration, options, plan, headOf(job));
+    auto expert = compileExpert(job.id, network, rows.calibration, unseen, plan, headOf(job));
     if (!expert) {
       if (expert.error().id != ErrorId::ExpertNotCompilable || precision == Precision::Float32)
         return expert.error();
@@ -428,7 +432,7 @@ private:
       double affordable = (1 + kWishCost) * report.tries.back().blockBytes;
       consider(std::move(expert), hasWishes, report, choice);
       // Second planes for the rows that make most of the noise per byte, more of them each time.
-      for (std::size_t count : residualSteps(int8.rows.size())) {
+      for (std::size_t count : quantize::residualSteps(int8.rows.size())) {
         if (choice.expert && choice.wishes == kWishes)
           break;
         quantize::Plan plan{quant::WeightFormat::Int8Residual, quantize::noisiestRows(int8, count), false};
@@ -455,16 +459,6 @@ private:
     static_cast<Measurement &>(report) = choice.measurement;
     report.precision = choice.precision;
     return std::move(*choice.expert);
-  }
-
-  /// Numbers of rows to give second planes: 1, 2, 3, 4, 6, 8, 12 ... below `all`; of many rows no fewer than 1/64.
-  static std::vector<std::size_t> residualSteps(std::size_t all) {
-    std::vector<std::size_t> steps;
-    for (std::size_t step = 1; step < all; step *= 2)
-      for (std::size_t count : {step, step + step / 2})
-        if (count < all && count >= all / 64 && (steps.empty() || count > steps.back()))
-          steps.push_back(count);
-    return steps;
   }
 
   static std::string reasonFor(const ExpertReport &report) {
@@ -511,7 +505,7 @@ private:
     }
     if (result && !report.tries.empty() && !report.tries.back().missed.empty()) {
       Diagnostic missed = budgetError(job, report);
-      if (options.enforceBudgets)
+      if (options.enforceBudgets && !stopsBeforeKernels())
         return missed;
       report.warnings.push_back(missed.message());
     }
@@ -545,6 +539,7 @@ private:
       options.experts->put(*key, {*loaded.facts, expert.signature, report}, expert.parameters);
     expert.layers = nullptr;
     expert.quantized = {};
+    expert.plan = {};
     return expert;
   }
 
@@ -555,12 +550,20 @@ private:
     report.parameters = manifest::parameterCount(network);
     report.floatBytes = 4 * report.parameters;
     Rows rows = chooseRows(job, loaded, report);
-    if (options.stopAfter && *options.stopAfter <= Phase::Outline)
-      return compileExpert(job.id, network, rows.calibration, options, {}, headOf(job));
+    auto show = [&](const quantize::Plan &plan) {
+      return compileExpert(job.id, network, rows.calibration, options, plan, headOf(job));
+    };
+    if (options.stopAfter && *options.stopAfter < Phase::Quantize)
+      return show({}); // no precision makes a difference there
 
     Yardstick yardstick =
         makeYardstick(network, std::move(rows.measured), std::move(rows.targets), rows.measuredOn, measureOptions(job));
     KIMIC_ASSIGN(CompiledExpert expert, escalate(job, network, rows, yardstick, report));
+    // What is shown is what is shipped.
+    if (stopsBeforeKernels())
+      return show(expert.plan);
+    if (!options.irTreeDir.empty())
+      KIMIC_TRY(show(expert.plan));
     measureInDetail(expert, yardstick, report);
     report.reason = reasonFor(report);
     report.inputs = expert.signature.inputs;

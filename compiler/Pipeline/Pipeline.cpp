@@ -116,6 +116,7 @@ Result<CompiledExpert, Diagnostic> compileExpert(const std::string &id, const fa
     return compilation.error(ErrorId::ExpertNotCompilable);
 
   CompiledExpert out;
+  out.plan = plan;
   QuantizeInput input{calibration, plan, {}, &out.quantized};
   for (Phase phase : allPhases()) {
     if (phase > Phase::Outline)

@@ -28,6 +28,7 @@ struct Layers;
 struct CompiledExpert {
   quant::Signature signature;
   std::vector<std::uint8_t> parameters;
+  quantize::Plan plan;                          ///< what it was compiled with
   std::shared_ptr<const expert::Layers> layers; ///< the normalized float network that was quantized
   quantize::Quantized quantized;                ///< with the errors that the noise model predicts
   std::string ir; ///< after options.stopAfter, which is then the last phase that was run

@@ -825,27 +825,13 @@ Result<Quantized> quantize(const Network &network, const Matrix &calibration, co
   return Quantizer(ordered, std::move(orders), rows, std::min(calibration.rows, rows.rows), plan, options).run();
 }
 
-std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb) {
-  std::vector<std::vector<std::uint32_t>> out(quantized.signature.layers.size());
-  std::vector<const RowError *> ranked;
-  double noise = quantized.inputContribution;
-  for (const RowError &row : quantized.rows) {
-    noise += row.contribution;
-    ranked.push_back(&row);
-  }
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const RowError *a, const RowError *b) { return a->contribution > b->contribution; });
-  double allowed = quantized.signal * std::pow(10, -targetSqnrDb / 10);
-  for (const RowError *row : ranked) {
-    if (noise <= allowed && !row->hasResidual)
-      continue;
-    out[row->layer].push_back(row->row);
-    if (!row->hasResidual)
-      noise -= row->contribution;
-  }
-  for (auto &rows : out)
-    std::sort(rows.begin(), rows.end());
-  return out;
+std::vector<std::size_t> residualSteps(std::size_t all) {
+  std::vector<std::size_t> steps;
+  for (std::size_t step = 1; step < all; step *= 2)
+    for (std::size_t count : {step, step + step / 2})
+      if (count < all && count >= all / 64 && (steps.empty() || count > steps.back()))
+        steps.push_back(count);
+  return steps;
 }
 
 std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized, std::size_t count) {

@@ -73,9 +73,9 @@ Result<Quantized> quantize(const Network &network, const Matrix &calibration, co
 
 inline constexpr std::size_t kMaxRows = 2048;
 
-/// The rows of the largest contributions that need a residual to bring the predicted SQNR to `targetSqnrDb`, besides
-/// those that have one, for Plan::residualRows; all rows if nothing less does. `quantized` is a result of quantize().
-std::vector<std::vector<std::uint32_t>> rowsForTarget(const Quantized &quantized, double targetSqnrDb);
+/// Numbers of rows to give second planes, in the order to try them: 1, 2, 3, 4, 6, 8, 12 ... below `all`; of many rows
+/// no fewer than 1/64.
+std::vector<std::size_t> residualSteps(std::size_t all);
 
 /// The `count` rows with the largest contributions per weight, for Plan::residualRows.
 std::vector<std::vector<std::uint32_t>> noisiestRows(const Quantized &quantized, std::size_t count);

@@ -25,7 +25,7 @@ struct Variant {
   const char *name;
   quantize::Options options;
   bool allResidual = false;
-  double target = 0; ///< residual rows for this SQNR
+  double target = -999; ///< second planes until this SQNR is measured
 };
 
 struct Measured {
@@ -51,7 +51,8 @@ const Variant kVariants[] = {
     {"16 bit", {}, true},
 };
 
-Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) {
+Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant, const quantize::Plan &plan,
+                 quantize::Quantized &result) {
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   context.loadDialect<expert::ExpertDialect, qexpert::QExpertDialect>();
   mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(mlir::UnknownLoc::get(&context));
@@ -59,27 +60,7 @@ Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) 
   Matrix calibration = loaded.calibration ? *loaded.calibration : loaded.test->inputs;
   if (failed(importFann(*module, "e", loaded.network)))
     return out;
-  quantize::Quantized result;
-  QuantizeInput input{calibration, {}, variant.options, &result};
-  if (variant.allResidual || variant.target > 0) {
-    input.plan.weights = quant::WeightFormat::Int8Residual;
-    input.plan.allResidual = variant.allResidual;
-  }
-  if (variant.target > 0) {
-    mlir::OwningOpRef<mlir::ModuleOp> first = module->clone();
-    QuantizeInput plain{calibration, {}, variant.options, &result};
-    mlir::PassManager manager(&context);
-    manager.addPass(createFoldSteepness());
-    manager.addPass(createFoldAffine());
-    manager.addPass(createFoldConstants());
-    manager.addPass(createDropDeadNeurons());
-    manager.addPass(createGroupActivations());
-    manager.addPass(createCalibrate(calibration));
-    manager.addPass(createConvertExpertToQExpert(plain));
-    if (failed(manager.run(*first)))
-      return out;
-    input.plan.residualRows = quantize::rowsForTarget(result, variant.target);
-  }
+  QuantizeInput input{calibration, plan, variant.options, &result};
   mlir::PassManager manager(&context);
   manager.addPass(createFoldSteepness());
   manager.addPass(createFoldAffine());
@@ -114,6 +95,23 @@ Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) 
   }
   out.sqnrDb = noise > 0 ? 10 * std::log10(signal / noise) : 999;
   return out;
+}
+
+/// As the compiler finds its plan: second planes for the noisiest rows, more of them until the target is measured.
+Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) {
+  quantize::Quantized int8, result;
+  if (variant.allResidual)
+    return measure(loaded, variant, {quant::WeightFormat::Int8Residual, {}, true}, result);
+  Measured best = measure(loaded, variant, {}, int8);
+  if (best.sqnrDb >= variant.target)
+    return best;
+  for (std::size_t count : quantize::residualSteps(int8.rows.size())) {
+    best = measure(loaded, variant, {quant::WeightFormat::Int8Residual, quantize::noisiestRows(int8, count), false},
+                   result);
+    if (best.sqnrDb >= variant.target)
+      break;
+  }
+  return best;
 }
 } // namespace
 

@@ -10,6 +10,7 @@
 #include "tests/unit/compiler/TestNetworks.h"
 
 #include <filesystem>
+#include <fstream>
 #include <gmock/gmock.h>
 
 using namespace kimic;
@@ -382,6 +383,47 @@ TEST(Compiler, IrTreeHasAFilePerExpertAndPhase) {
   EXPECT_TRUE(std::filesystem::exists(folder + "/b/6-outline.mlir"));
   EXPECT_TRUE(std::filesystem::exists(folder + "/kernels/7-lower-simd128.mlir"));
   std::filesystem::remove_all(folder);
+}
+
+/// A set that 8 bits do not suffice for.
+manifest::ExpertSet demandingExpert() {
+  manifest::ExpertSet set = setOf({makeExpert("a", makeNetwork({.sizes = {4, 8, 2}}, 1))});
+  set.experts[0].accuracy.minSqnrDb = 75;
+  return set;
+}
+
+TEST(Compiler, IrThatIsShownHasThePrecisionThatIsShipped) {
+  auto shipped = compile(demandingExpert());
+  ASSERT_TRUE(shipped.ok()) << shipped.error().message();
+  const std::string kernel = shipped->report.kernels[0].name;
+  ASSERT_THAT(kernel, ::testing::StartsWith("w16a14_"));
+  auto stopped = compile(demandingExpert(), {.stopAfter = Phase::Outline});
+  ASSERT_TRUE(stopped.ok()) << stopped.error().message();
+  EXPECT_THAT(stopped->ir, HasSubstr("@\"" + kernel + "\""));
+}
+
+TEST(Compiler, IrTreeShowsThePrecisionThatIsShipped) {
+  // A second try was for a wish, and cost too much.
+  manifest::ExpertSet set = setOf({makeExpert("a", makeNetwork({.sizes = {4, 8, 2}, .gain = 30}, 4))});
+  std::string folder = ::testing::TempDir() + "kimic-ir-tree-shipped";
+  std::filesystem::remove_all(folder);
+  CompileOptions options;
+  options.irTreeDir = folder;
+  auto output = compile(set, options);
+  ASSERT_TRUE(output.ok()) << output.error().message();
+  ASSERT_LT(output->report.experts[0].sqnrDb, 40);
+  std::ifstream file(folder + "/a/6-outline.mlir");
+  std::string ir{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(ir, HasSubstr("@\"" + output->report.kernels[0].name + "\""));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Compiler, IrOfAnExpertThatMissesItsBudgetIsShown) {
+  manifest::ExpertSet set = demandingExpert();
+  set.experts[0].accuracy.maxError = 1e-12f;
+  auto stopped = compile(set, {.stopAfter = Phase::Outline});
+  ASSERT_TRUE(stopped.ok()) << stopped.error().message();
+  EXPECT_THAT(stopped->ir, HasSubstr("@\"f32_"));
 }
 
 TEST(Compiler, IrTreeThatCannotBeWrittenIsAnError) {

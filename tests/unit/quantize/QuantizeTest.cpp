@@ -170,20 +170,6 @@ TEST(Quantize, OnlyNeedyRowsHaveResiduals) {
     EXPECT_EQ(row.hasResidual, row.layer == 0 && row.row % 8 == 3) << row.row;
 }
 
-TEST(Quantize, MoreRowsAreNamedForAHigherTarget) {
-  Case test = cases()[1];
-  Quantized quantized = quantize(test.network, test.rows).value();
-  auto count = [&](double target) {
-    auto rows = rowsForTarget(quantized, target);
-    return std::accumulate(rows.begin(), rows.end(), std::size_t(0),
-                           [](std::size_t n, auto &r) { return n + r.size(); });
-  };
-  double now = quantized.predictedSqnrDb();
-  EXPECT_EQ(count(now - 1), 0u);
-  EXPECT_GT(count(now + 3), 0u);
-  EXPECT_GT(count(now + 10), count(now + 3));
-}
-
 /// A row of tanh whose first input is rare and decides it alone: where it is not 0, its weight of 1500 saturates it.
 Case saturatedCase() {
   Case test = randomCase(6, 8, {{{Activation::SigmoidSymmetric, 1}}});
