@@ -21,38 +21,50 @@ private:
     VectorOps ops(code, params, layout);
     if (isFloat())
       return readFloats(ops, x);
-    if (layout.layers[0].blockedOutputs())
-      beginSum();
-    // Eight inputs to eight codes; `offset` counts inputs from where the pointers are. Of the codes the last `fresh`
-    // are new ones.
+    const LayerLayout &reader = layout.layers[0];
+    bool isSummed = reader.blockedOutputs() && reader.fanIn == signature.inputs;
+    SmallVector<Value> sum;
+    Value factor;
+    if (isSummed) {
+      sum.push_back(code.emit<I32x4SplatOp>(code.i32(0)));
+      factor = correctionFactor();
+    }
+    // Eight inputs to eight codes; `offset` counts inputs from where the pointers are. The codes from the `first` one
+    // on, `count` of them, are new.
     auto write = [&](ArrayRef<VectorOps::V> values, Value scales, Value codes, std::uint32_t offset,
-                     std::uint32_t fresh = 8) {
+                     CodeBuilder::Carried sum, std::uint32_t first = 0, std::uint32_t count = 8) {
       SmallVector<VectorOps::I, 4> rounded;
       for (auto [i, value] : llvm::enumerate(values)) {
         auto scale = ops.load<VectorOps::V>(scales, layout.inputScaleOffset + 4 * offset + 16 * i);
         VectorOps::V lo = ops.splatOf(layout.inputBoundsOffset), hi = ops.splatOf(layout.inputBoundsOffset + 4);
         rounded.push_back(quant::roundToCode(ops, quant::clamp(ops, lo, hi, ops.mul(value, scale))));
       }
-      addToSum(storeCodes(rounded, codes, layout.codesOffset + 2 * offset)[0], 8 - fresh, fresh);
+      Value stored = storeCodes(rounded, codes, layout.codesOffset + 2 * offset);
+      if (!isSummed)
+        return;
+      stored = someBytes(stored, 2 * first, 2 * (first + count));
+      sum[0] = code.emit<I32x4AddOp>(sum[0], code.emit<I32x4DotI16x8SOp>(stored, factor));
     };
     auto load = [&](Value pointer, std::uint32_t offset) { return ops.load<VectorOps::V>(pointer, offset); };
 
     std::uint32_t full = signature.inputs / 8, rest = signature.inputs % 8;
     if (full)
-      repeatWithSum(full, {{params, 32}, {scratch, 16}, {x, 32}},
-                    [&](ArrayRef<Value> at) { write({load(at[2], 0), load(at[2], 16)}, at[0], at[1], 0); });
-    if (!rest)
-      return;
-    if (full) {
+      sum = code.repeat(full, {{params, 32}, {scratch, 16}, {x, 32}}, sum,
+                        [&](ArrayRef<Value> at, CodeBuilder::Carried carried) {
+                          write({load(at[2], 0), load(at[2], 16)}, at[0], at[1], 0, carried);
+                        });
+    sum.truncate(isSummed);
+    if (rest && full) {
       // The last eight once more: reading x further on could leave it.
       std::uint32_t first = signature.inputs - 8;
-      write({load(x, 4 * first), load(x, 4 * first + 16)}, params, scratch, first, rest);
-      return;
+      write({load(x, 4 * first), load(x, 4 * first + 16)}, params, scratch, first, sum, 8 - rest, rest);
+    } else if (rest) {
+      SmallVector<VectorOps::V, 2> values = {{loadPartial(x, 0, std::min(rest, 4u))}};
+      if (rest > 4)
+        values.push_back({loadPartial(x, 16, rest - 4)});
+      write(values, params, scratch, 0, sum, 0, rest);
     }
-    SmallVector<VectorOps::V, 2> values = {{loadPartial(x, 0, std::min(rest, 4u))}};
-    if (rest > 4)
-      values.push_back({loadPartial(x, 16, rest - 4)});
-    write(values, params, scratch, 0);
+    inputSum = isSummed ? sum[0] : Value();
   }
 
   void readFloats(VectorOps &ops, Value x) {
@@ -81,55 +93,18 @@ private:
     return code.loadLane<V128Load32LaneOp>(pointer, offset + 8, pair, 2, 2);
   }
 
-  /// Vectors in pairs to eight codes each, which it returns; an odd last vector fills both halves.
-  SmallVector<Value, 2> storeCodes(ArrayRef<VectorOps::I> codes, Value pointer, std::uint32_t offset) {
-    SmallVector<Value, 2> stored;
+  /// Vectors in pairs to eight codes each; an odd last vector fills both halves. Returns the last eight.
+  Value storeCodes(ArrayRef<VectorOps::I> codes, Value pointer, std::uint32_t offset) {
+    Value narrow;
     for (std::size_t i = 0; i < codes.size(); i += 2) {
       Value second = codes[std::min(i + 1, codes.size() - 1)].vector;
-      stored.push_back(code.emit<I16x8NarrowI32x4SOp>(codes[i].vector, second));
-      code.store<V128StoreOp>(pointer, offset + 8 * i, stored.back(), 1);
+      narrow = code.emit<I16x8NarrowI32x4SOp>(codes[i].vector, second);
+      code.store<V128StoreOp>(pointer, offset + 8 * i, narrow, 1);
     }
-    return stored;
+    return narrow;
   }
 
-  /// Codes that are written from here on are added up for the layer that reads them.
-  void beginSum() {
-    sumFactor = correctionFactor();
-    codeSum = code.emit<I32x4SplatOp>(code.i32(0));
-  }
   Value correctionFactor() { return code.emit<I16x8SplatOp>(code.i32(-128)); }
-
-  /// Adds -128 * `count` of eight codes, from the `first` one on, if they have to be added up.
-  void addToSum(Value codes, std::uint32_t first, std::uint32_t count) {
-    if (!codeSum)
-      return;
-    if (count < 8)
-      codes = someBytes(codes, 2 * first, 2 * (first + count));
-    codeSum = code.emit<I32x4AddOp>(codeSum, code.emit<I32x4DotI16x8SOp>(codes, sumFactor));
-  }
-
-  /// CodeBuilder::repeat of a body that writes codes.
-  void repeatWithSum(std::uint32_t count, ArrayRef<CodeBuilder::Walk> walks, function_ref<void(ArrayRef<Value>)> body) {
-    SmallVector<Value, 1> initial;
-    if (codeSum)
-      initial.push_back(codeSum);
-    auto end = code.repeat(count, walks, initial, [&](ArrayRef<Value> at, CodeBuilder::Carried sum) {
-      if (sum.empty())
-        return body(at);
-      codeSum = sum[0];
-      body(at);
-      sum[0] = codeSum;
-    });
-    if (codeSum)
-      codeSum = end[0];
-  }
-
-  /// Whether the next layer reads the codes of this one and no others.
-  bool feedsNext(const LayerLayout &layer) const {
-    std::size_t next = static_cast<std::size_t>(&layer - layout.layers.data()) + 1;
-    return !isFloat() && next < layout.layers.size() && layout.layers[next].blockedOutputs() &&
-           signature.layers[next].readBegin == layer.codesBegin && layout.layers[next].fanIn == layer.outputs;
-  }
 
   /// -128 * the sum of `count` codes, as four sums that have to be added up.
   Value correction(Value codes, std::uint32_t count) {
@@ -163,6 +138,8 @@ private:
 
   /// The vector with zeros outside of its bytes begin .. end-1.
   Value someBytes(Value vector, std::uint32_t begin, std::uint32_t end) {
+    if (end - begin == 16)
+      return vector;
     std::array<std::int8_t, 16> lanes;
     for (std::uint32_t i = 0; i < 16; ++i)
       lanes[i] = static_cast<std::int8_t>(i >= begin && i < end ? i : 16);
@@ -257,10 +234,10 @@ private:
     if (isFloat())
       return;
     if (layer.blockedOutputs()) {
-      Value sum = codeSum ? codeSum : correction(codes, layer.fanIn);
+      Value sum = inputSum ? inputSum : correction(codes, layer.fanIn);
       code.store<V128StoreOp>(scratch, layout.correctionOffset, horizontalSums<I32x4AddOp>({sum}));
     }
-    codeSum = {};
+    inputSum = {};
     if (!hasResiduals())
       return;
     Value zero = code.emit<I32x4SplatOp>(code.i32(0));
@@ -531,14 +508,13 @@ private:
     VectorOps ops(code, params, layout);
     Target target = targetOf(run);
     Value result = target.isExact ? y : scratch;
-    if (feedsNext(run.layer) && !codeSum)
-      beginSum();
     // Sixteen at a time are faster than eight, by one hundredth of a 64-128-64-16; short runs rather save code.
     std::uint32_t step = run.group.count >= 64 ? 16 : 8;
     std::uint32_t full = run.group.count / step, rest = run.group.count % step;
     if (full)
-      repeatWithSum(full, {{params, 4 * step}, {result, target.stride * step}, {scratch, 4 * step}},
-                    [&](ArrayRef<Value> at) { activateVectors(ops, run, 0, step, at[2], at[0], at[1]); });
+      code.repeat(
+          full, {{params, 4 * step}, {result, target.stride * step}, {scratch, 4 * step}}, {},
+          [&](ArrayRef<Value> at, CodeBuilder::Carried) { activateVectors(ops, run, 0, step, at[2], at[0], at[1]); });
     if (rest)
       activateVectors(ops, run, step * full, rest, scratch, params, result);
   }
@@ -568,8 +544,7 @@ private:
         v = quant::clamp(ops, ops.splatOf(layer.boundsOffset), ops.splatOf(layer.boundsOffset + 4), v);
       codes.push_back(quant::roundToCode(ops, v));
     }
-    for (auto [i, stored] : llvm::enumerate(storeCodes(codes, result, target.offset + 2 * begin)))
-      addToSum(stored, 0, std::min<std::uint32_t>(8, count - 8 * static_cast<std::uint32_t>(i)));
+    storeCodes(codes, result, target.offset + 2 * begin);
   }
 
   void writeSoftmax(Value y) override {
@@ -634,8 +609,7 @@ private:
       code.storeLane<V128Store32LaneOp>(pointer, offset + 4 * (count - 1), vector, count - 1, 2);
   }
 
-  Value codeSum; ///< of the codes that the next layer reads, as correction() returns it; null if nobody adds them up
-  Value sumFactor;
+  Value inputSum; ///< of the inputs' codes, as correction() returns it; null if the first layer does not read them all
 };
 
 } // namespace
