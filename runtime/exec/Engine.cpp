@@ -89,7 +89,8 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
   if (details.explanations)
     chosen = explain(routing, logits, workspace, choices, {details.explanations, router.routed});
   else
-    chosen = choose(routing, logits, workspace, choices, {details.scores, details.scores ? router.routed : 0});
+    chosen = choose(routing, logits, workspace, choices, details.areChoicesScored,
+                    {details.scores, details.scores ? router.routed : 0});
   if (chosen == 0 && router.fallback != pack::kNoFallback) {
     choices[0] = {router.fallback, 0, 1};
     chosen = 1;

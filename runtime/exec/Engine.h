@@ -27,6 +27,7 @@ public:
   struct Details {
     float *scores = nullptr;
     KimicExplanation *explanations = nullptr;
+    bool areChoicesScored = true; ///< without, their scores are 0
   };
   /// Runs the router's network on one row and chooses at most choices.size() experts; how many goes to `chosen`.
   /// REQUIRES: the pack has a router, at least one choice and at most as many as routed experts.

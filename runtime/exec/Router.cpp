@@ -38,15 +38,17 @@ static double finite(float logit) {
 
 // Indices of the out.size() largest keys, equal ones in the order of their indices.
 static void largest(std::span<const double> keys, std::span<std::uint32_t> out) {
-  for (std::size_t c = 0; c < out.size(); ++c) {
-    std::size_t best = keys.size();
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (c && (keys[i] > keys[out[c - 1]] || (keys[i] == keys[out[c - 1]] && i <= out[c - 1])))
-        continue;
-      if (best == keys.size() || keys[i] > keys[best])
-        best = i;
-    }
-    out[c] = static_cast<std::uint32_t>(best);
+  std::size_t known = 0;
+  for (std::uint32_t i = 0; i < keys.size(); ++i) {
+    if (known < out.size())
+      ++known;
+    else if (!(keys[i] > keys[out[known - 1]]))
+      continue;
+    // Behind all that are not lower.
+    std::size_t at = known - 1;
+    for (; at && keys[i] > keys[out[at - 1]]; --at)
+      out[at] = out[at - 1];
+    out[at] = i;
   }
 }
 
@@ -60,20 +62,11 @@ public:
       : logits_(logits), temperature_(static_cast<double>(record.temperature)),
         isSigmoid_(record.head == pack::Head::Sigmoid), rows_(pack::productRows(record, logits.size())),
         columns_(static_cast<std::uint32_t>(logits.size()) - rows_) {
-    if (isSigmoid_)
-      return;
-    all_ = 1;
     for (std::uint32_t begin : {0u, rows_}) {
-      std::uint32_t end = begin ? begin + columns_ : rows_ ? rows_ : columns_;
-      double highest = logits[begin], sum = 0;
-      for (std::uint32_t i = begin; i < end; ++i)
+      double highest = logits[begin];
+      for (std::uint32_t i = begin; i < endOf(begin); ++i)
         highest = highest < logits[i] ? logits[i] : highest;
       highest_[begin ? 1 : 0] = highest;
-      for (std::uint32_t i = begin; i < end; ++i)
-        sum += part(i, highest);
-      all_ *= sum;
-      if (!rows_)
-        break;
     }
   }
 
@@ -90,12 +83,26 @@ public:
     return rows_ ? part(expert / columns_, highest_[0]) * part(rows_ + expert % columns_, highest_[1])
                  : part(expert, highest_[0]);
   }
-  double sum() const { return all_; }
-  float score(std::uint32_t expert) const { return static_cast<float>(share(expert) / all_); }
+  /// Of all shares. It costs as much as a small expert, so it is added up when it is first wanted.
+  double sum() const {
+    if (sum_ == 0) {
+      sum_ = 1;
+      for (std::uint32_t begin = 0; !isSigmoid_ && begin < logits_.size(); begin = endOf(begin)) {
+        double part = 0;
+        for (std::uint32_t i = begin; i < endOf(begin); ++i)
+          part += this->part(i, highest_[begin ? 1 : 0]);
+        sum_ *= part;
+      }
+    }
+    return sum_;
+  }
+  float score(std::uint32_t expert) const { return static_cast<float>(share(expert) / sum()); }
   std::uint32_t rows() const { return rows_; }
   std::uint32_t columns() const { return columns_; }
 
 private:
+  /// Where the softmax ends that begins with this output.
+  std::uint32_t endOf(std::uint32_t begin) const { return begin || !rows_ ? rows_ + columns_ : rows_; }
   double part(std::uint32_t output, double highest) const {
     return expNonPositive((logits_[output] - highest) / temperature_);
   }
@@ -105,7 +112,7 @@ private:
   bool isSigmoid_;
   std::uint32_t rows_, columns_;
   double highest_[2] = {};
-  double all_ = 1;
+  mutable double sum_ = 0; ///< 0: not known yet
 };
 
 } // namespace
@@ -196,7 +203,8 @@ static void rank(const Routing &routing, const Scores &scores, std::span<double>
 }
 
 static bool isSure(const Routing &routing, const Scores &scores, std::uint32_t expert) {
-  return scores.score(expert) >= thresholdOf(routing, expert);
+  float threshold = thresholdOf(routing, expert);
+  return threshold <= 0 || scores.score(expert) >= threshold;
 }
 
 // Of the ranked experts those that answer; how many.
@@ -210,7 +218,7 @@ static std::uint32_t select(const Routing &routing, const Scores &scores, std::s
   return count;
 }
 
-static void weigh(const Routing &routing, const Scores &scores, std::span<KimicChoice> chosen) {
+static void weigh(const Routing &routing, const Scores &scores, bool areScored, std::span<KimicChoice> chosen) {
   std::span<const float> learned = routing.columns.weights;
   auto shareOf = [&](std::uint32_t expert) {
     return learned.empty() ? scores.share(expert) : static_cast<double>(learned[expert]);
@@ -221,17 +229,17 @@ static void weigh(const Routing &routing, const Scores &scores, std::span<KimicC
   if (!routing.record.isNormalised)
     all = learned.empty() ? scores.sum() : 1;
   for (KimicChoice &choice : chosen) {
-    choice.score = scores.score(choice.expert);
+    choice.score = areScored ? scores.score(choice.expert) : 0;
     choice.weight = static_cast<float>(shareOf(choice.expert) / all * static_cast<double>(routing.record.scale));
   }
 }
 
 std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
-                     std::span<KimicChoice> choices, std::span<float> scores) {
+                     std::span<KimicChoice> choices, bool areScored, std::span<float> scores) {
   Scores all(routing.record, logitsOf(outputs, workspace));
   rank(routing, all, workspace, choices);
   std::uint32_t count = select(routing, all, choices);
-  weigh(routing, all, choices.first(count));
+  weigh(routing, all, areScored, choices.first(count));
   for (std::uint32_t i = 0; i < scores.size(); ++i)
     scores[i] = all.score(i);
   return count;
@@ -255,7 +263,7 @@ std::uint32_t explain(const Routing &routing, std::span<const float> outputs, st
     explanations[choice.expert].reason =
         isSure(routing, scores, choice.expert) ? KIMIC_ROUTER_ABSTAINED : KIMIC_BELOW_THRESHOLD;
   std::uint32_t count = select(routing, scores, choices);
-  weigh(routing, scores, choices.first(count));
+  weigh(routing, scores, true, choices.first(count));
   for (const KimicChoice &choice : choices.first(count))
     explanations[choice.expert].reason = KIMIC_CHOSEN;
   return count;

@@ -30,12 +30,12 @@ struct Routing {
 constexpr std::size_t workspaceSize(std::size_t outputs) { return 3 * outputs; }
 
 /// Writes the experts that answer, best first, and returns how many: at most choices.size(), 0 if the router abstains.
-/// `scores`, if not empty, gets the score of every expert. Time is outputs.size() * (choices.size() + 1), and for
-/// product keys (choices.size() + 1)^2 more.
+/// Choices that are not scored have scores of 0, which costs less. `scores`, if not empty, gets the score of every
+/// expert. Time is outputs.size() and what the choices cost to keep in order, for product keys choices.size()^2 more.
 /// REQUIRES: 1 <= choices.size() <= record.routed; scores empty or record.routed long; workspace of
 /// workspaceSize(outputs.size()); pack::checkRouter accepts the record with that many outputs.
 std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
-                     std::span<KimicChoice> choices, std::span<float> scores);
+                     std::span<KimicChoice> choices, bool areScored, std::span<float> scores);
 
 /// Writes for every expert what choose() with as many choices decided about it, and why.
 /// REQUIRES: as choose(); explanations record.routed long.

@@ -309,8 +309,9 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   std::uint32_t inputs = runtime->session.expert(expert)->kernel->signature.inputs;
   std::span<KimicChoice> all(choices, std::size_t{rows} * count);
   for (std::size_t row = 0; row < rows; ++row) {
-    KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count), chosen,
-                                     {scores ? scores + row * router.routed : nullptr, nullptr}));
+    KIMIC_STEP(runtime->engine.route(
+        x + row * inputs, all.subspan(row * count, count), chosen,
+        {scores ? scores + row * router.routed : nullptr, nullptr, scores || merge == KIMIC_MERGE_BEST}));
     if (chosen == 0)
       return runtime->fail(ErrorId::RouterAbstained);
     for (; chosen < count; ++chosen)

@@ -290,11 +290,12 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
 
 /* Answers `rows` rows in one call: the router chooses `count` experts for each (0: the pack's top-k), they run, and their
  * outputs are merged to y[rows][outputs]. choices[rows][count] and, if not NULL, scores[rows][routed experts] are filled
- * as by kimic_route(). If the router or a chosen expert is not resident its load is started, as by kimic_load(), and the
- * answer is KIMIC_PENDING; if all are, nothing is allocated.
+ * as by kimic_route(); but without `scores` the choices' scores, which would cost as much as an expert, are 0 unless
+ * `merge` is KIMIC_MERGE_BEST. If the router or a chosen expert is not resident its load is started, as by kimic_load(),
+ * and the answer is KIMIC_PENDING; if all are, nothing is allocated.
  * Where fewer than `count` experts answer a row, the ids of its other choices are KIMIC_NO_EXPERT.
- * PackHasNoRouter, RouterAbstained, TooManyChoices, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the router's), OutputsDiffer (from
- * `outputs`); the errors of loading. */
+ * PackHasNoRouter, RouterAbstained, TooManyChoices, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the
+ * router's), OutputsDiffer (from `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);
 

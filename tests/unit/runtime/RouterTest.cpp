@@ -73,7 +73,7 @@ Chosen chooseFrom(TestRouter router, Floats outputs, std::size_t count) {
   result.explanations.resize(router.record.routed);
   std::vector<double> workspace(workspaceSize(outputs.size()));
   std::vector<KimicChoice> explained(count);
-  std::uint32_t chosen = choose(router.routing(), outputs, workspace, result.choices, result.scores);
+  std::uint32_t chosen = choose(router.routing(), outputs, workspace, result.choices, true, result.scores);
   EXPECT_EQ(explain(router.routing(), outputs, workspace, explained, result.explanations), chosen);
   result.choices.resize(chosen);
   explained.resize(chosen);
