@@ -114,6 +114,8 @@ Result<Layout> layoutOf(const Signature &signature) {
   layout.accumulatorsOffset = scratch.take(widestVector * 4);
   layout.residualsOffset = hasResiduals ? scratch.take(widestVector * 4) : kNone;
   layout.logitsOffset = signature.head == Head::None ? kNone : scratch.take(lastVector * 4);
+  layout.activeOffset =
+      signature.sparseInputs ? scratch.take(4 + std::uint64_t{layout.layers.front().kPairs} * 2) : kNone;
 
   if (parameters.size() > kMaxBlockBytes)
     return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);

@@ -44,7 +44,7 @@ private:
 };
 
 /// Inputs that reach every part of the input quantization: ordinary ones, ties, saturation, NaN and infinities.
-std::vector<float> makeInputs(ExpertGenerator &generator, std::size_t count) {
+std::vector<float> makeInputs(ExpertGenerator &generator, std::size_t count, bool isSparse) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const float special[] = {0.0f,       -0.0f,     0.5f,    1.5f,
                            1e-30f,     1e30f,     -1e30f,  std::numeric_limits<float>::quiet_NaN(),
@@ -53,6 +53,10 @@ std::vector<float> makeInputs(ExpertGenerator &generator, std::size_t count) {
   std::vector<float> x(count);
   for (float &value : x)
     value = isSpecial && generator.chance(4) ? special[generator.integer(0, 11)] : generator.real(-2, 2);
+  // Mostly zeros, now and then nothing else.
+  for (float &value : x)
+    if (isSparse && (isSpecial || !generator.chance(6)))
+      value = 0;
   return x;
 }
 
@@ -96,7 +100,8 @@ public:
 
   void add(RandomExpert expert, std::uint32_t rows, ExpertGenerator &generator) {
     Case one{std::move(expert), rows, {}};
-    one.x = makeInputs(generator, std::size_t{rows} * one.expert.signature.inputs);
+    const quant::Signature &signature = one.expert.signature;
+    one.x = makeInputs(generator, std::size_t{rows} * signature.inputs, signature.sparseInputs);
     pending.push_back(std::move(one));
     if (pending.size() == abi::kGroupKernels)
       flush();
@@ -253,6 +258,18 @@ void addWidths(Emitter &emitter, ExpertGenerator &generator) {
       }
 }
 
+/// First layers that skip pairs of inputs: every rest of a mask of 32 pairs, with blocks of every size, behind each
+/// other and with rows.
+void addSparse(Emitter &emitter, ExpertGenerator &generator) {
+  for (quant::WeightFormat format : {quant::WeightFormat::Int8, quant::WeightFormat::Int8Residual})
+    for (std::uint32_t inputs = 1; inputs <= 140; inputs += inputs < 70 ? 1 : 7)
+      for (std::uint32_t width : {8u, 27u, 48u}) {
+        quant::Signature signature = tanhLayers(format, {inputs, width, 5});
+        signature.sparseInputs = true;
+        emitter.add({signature, generator.parameters(signature)}, 1 + inputs % 6, generator);
+      }
+}
+
 /// Each head over every number of logits up to three vectors, from each kind of weights.
 void addHeads(Emitter &emitter, ExpertGenerator &generator) {
   for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
@@ -311,10 +328,12 @@ int run(const std::string &directory) {
   addWidths(emitter, first);
   addResidualCounts(emitter, first);
   addHeads(emitter, first);
+  addSparse(emitter, first);
   for (Batch batch : batches)
     for (unsigned i = 0; i < batch.count; ++i) {
       batch.limits.weightFormats = quant::kWeightFormatCount;
       batch.limits.heads = quant::kHeadCount;
+      batch.limits.maybeSparse = true;
       ExpertGenerator generator(seed++, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme && expert.signature.weights() == quant::WeightFormat::Float32)

@@ -205,6 +205,7 @@ TEST_P(NativeKernels, ComputeTheReferencesBitsForRandomExperts) {
     for (unsigned i = 0; i < batch.count; ++i, ++seed) {
       batch.limits.weightFormats = quant::kWeightFormatCount;
       batch.limits.heads = quant::kHeadCount;
+      batch.limits.maybeSparse = true;
       ExpertGenerator generator(seed, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme)
