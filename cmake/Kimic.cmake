@@ -59,3 +59,14 @@ function(kimic_unit_test name)
   target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest_main)
   add_test(NAME unit.${name} COMMAND ${name})
 endfunction()
+
+# kimic_cost_test(NAME LIMIT [--in FUNCTION] PROGRAM arguments...): a ctest entry that counts the program's instructions
+# under valgrind, if there is one, and fails if they are more.
+find_program(KIMIC_VALGRIND valgrind)
+function(kimic_cost_test name limit)
+  if(KIMIC_VALGRIND AND NOT KIMIC_SANITIZE)
+    add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/support/check_cost.py ${KIMIC_VALGRIND}
+                                  ${limit} ${ARGN})
+    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
+  endif()
+endfunction()

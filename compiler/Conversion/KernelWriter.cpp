@@ -82,10 +82,12 @@ void KernelWriter::accumulateAll(std::size_t layer) {
   };
   if (!hasTiles())
     return accumulate(layout.layers[layer], codesOf(layer));
+  auto rowByRow = [&] { forRows({scratch, 0}, [&](Value) { accumulate(layout.layers[layer], codesOf(layer)); }); };
+  if (isSparse(layout.layers[layer]))
+    return rowByRow();
   Value tileEnd = code.advance(scratch, quant::kTileRows * layout.scratchRowBytes);
   ifTrue(code.emit<I32EqOp>(scratchEnd, tileEnd), [&] { accumulateTile(layout.layers[layer], codesOf(layer)); });
-  ifTrue(code.emit<I32NeOp>(scratchEnd, tileEnd),
-         [&] { forRows({scratch, 0}, [&](Value) { accumulate(layout.layers[layer], codesOf(layer)); }); });
+  ifTrue(code.emit<I32NeOp>(scratchEnd, tileEnd), rowByRow);
 }
 
 void KernelWriter::writeHead(Value y) {

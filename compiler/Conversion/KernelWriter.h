@@ -38,7 +38,8 @@ protected:
   virtual void prepare(const quant::LayerLayout &layer, Value codes) = 0;
   /// The layer's sums, to the accumulators in scratch, and its residuals.
   virtual void accumulate(const quant::LayerLayout &layer, Value codes) = 0;
-  /// The same for quant::kTileRows rows, whose areas begin at `scratch`; `codes` are those of the first row.
+  /// The same for quant::kTileRows rows, whose areas begin at `scratch`; `codes` are those of the first row. Not called
+  /// for a sparse layer: each row skips other codes.
   virtual void accumulateTile(const quant::LayerLayout &layer, Value codes) = 0;
   /// From the accumulators to codes, f32 values or logits.
   virtual void activate(const Run &run, Value y) = 0;
@@ -46,6 +47,10 @@ protected:
 
   bool isFloat() const { return signature.weights() == quant::WeightFormat::Float32; }
   bool hasResiduals() const { return signature.weights() == quant::WeightFormat::Int8Residual; }
+  /// Whether sums skip pairs of codes that are 0: those of the first layer's blocks.
+  bool isSparse(const quant::LayerLayout &layer) const {
+    return signature.sparseInputs && !isFloat() && &layer == layout.layers.data() && layer.blockedOutputs() > 0;
+  }
   bool hasHead() const { return signature.head != quant::Head::None; }
   static bool hasBounds(const Run &run) { return quant::codeKindOf(run.group.function) == quant::CodeKind::Unbounded; }
 

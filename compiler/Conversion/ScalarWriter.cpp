@@ -68,13 +68,13 @@ private:
       std::uint32_t bytes = quant::blockBytes(quant::kBlockOutputs, layer.kPairs);
       auto end = code.repeat(layer.fullBlocks, {{block, bytes}, {scratch, 4 * quant::kBlockOutputs}}, {},
                              [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-                               accumulateBlock(quant::kBlockOutputs, layer.kPairs, at[0], codes, correct, at[1],
+                               accumulateBlock(layer, quant::kBlockOutputs, at[0], codes, correct, at[1],
                                                layout.accumulatorsOffset);
                              });
       block = end[0];
     }
     if (layer.tailOutputs)
-      accumulateBlock(layer.tailOutputs, layer.kPairs, block, codes, correct, scratch,
+      accumulateBlock(layer, layer.tailOutputs, block, codes, correct, scratch,
                       layout.accumulatorsOffset + 4 * quant::kBlockOutputs * layer.fullBlocks);
   }
 
@@ -98,8 +98,8 @@ private:
   }
 
   /// As SimdWriter::accumulateBlock, lane by lane: a group of eight outputs at a time.
-  void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value correct, Value sums,
-                       std::uint32_t sumsOffset) {
+  void accumulateBlock(const LayerLayout &layer, std::uint32_t outputs, Value block, Value codes, Value correct,
+                       Value sums, std::uint32_t sumsOffset) {
     code.repeat(outputs / quant::kGroupOutputs, {{block, 32}, {block, 16}, {sums, 32}}, {},
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
@@ -107,9 +107,12 @@ private:
                     initial.push_back(code.emit<I32AddOp>(correct, code.load<I32LoadOp>(group[0], 4 * lane)));
                     initial.push_back(code.load<I32LoadOp>(group[0], 4 * lane + 16));
                   }
-                  auto end = code.repeat(kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
+                  auto end = code.repeat(layer.kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
                                          [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                                           accumulatePair(at[1], at[0], 4 * outputs, acc);
+                                           if (isSparse(layer))
+                                             skipInactive(at[1], at[0], 4 * outputs, acc);
+                                           else
+                                             accumulatePair(at[1], at[0], 4 * outputs, acc);
                                          });
                   for (std::uint32_t lane = 0; lane < 4; ++lane) {
                     Value a = end[2 * lane], b = end[2 * lane + 1];
@@ -197,6 +200,15 @@ private:
       for (std::uint32_t lane = 0; lane < 4; ++lane)
         code.store<F32StoreOp>(four[1], sumsOffset + 4 * lane, end[lane]);
     });
+  }
+
+  /// As accumulatePair, which it runs unless both codes are 0.
+  void skipInactive(Value codes, Value weights, std::uint32_t offset, CodeBuilder::Carried acc) {
+    auto addPair = [&](CodeBuilder::Carried sums) -> Value {
+      accumulatePair(codes, weights, offset, sums);
+      return code.i32(0);
+    };
+    llvm::copy(code.loop(acc, addPair, code.load<I32LoadOp>(codes, 0, 1)), acc.begin());
   }
 
   void accumulatePair(Value codes, Value weights, std::uint32_t offset, CodeBuilder::Carried acc) {

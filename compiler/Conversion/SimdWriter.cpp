@@ -215,7 +215,7 @@ private:
         if (isFloat())
           accumulateFloatBlock(outputs, layer.fanIn, block, codes, sums, sumsOffset);
         else
-          accumulateBlock(outputs, layer.kPairs, block, codes, sums, sumsOffset);
+          accumulateBlock(layer, outputs, block, codes, sums, sumsOffset);
       });
     if (layer.rowOutputs && isFloat())
       accumulateFloatRows(layer, codes);
@@ -238,6 +238,8 @@ private:
       code.store<V128StoreOp>(scratch, layout.correctionOffset, horizontalSums<I32x4AddOp>({sum}));
     }
     inputSum = {};
+    if (isSparse(layer))
+      listActivePairs(layer, codes);
     if (!hasResiduals())
       return;
     Value zero = code.emit<I32x4SplatOp>(code.i32(0));
@@ -425,23 +427,91 @@ private:
   ///
   /// A 16-bit word X of weights is 256 h + l + 128. With A = sum X c and B = sum (X >> 8) c = sum h c, the sum of l c
   /// is A - 256 B - 128 sum c, mod 2^32 (quantization-v1, "Two outputs per word").
-  void accumulateBlock(std::uint32_t outputs, std::uint32_t kPairs, Value block, Value codes, Value sums,
+  void accumulateBlock(const LayerLayout &layer, std::uint32_t outputs, Value block, Value codes, Value sums,
                        std::uint32_t sumsOffset) {
     std::uint32_t groups = outputs / quant::kGroupOutputs;
     SmallVector<Value, 8> initial;
     for (std::uint32_t i = 0; i < 2 * groups; ++i)
       initial.push_back(code.load<V128LoadOp>(block, 16 * i));
-    auto end = code.repeat(kPairs, {{block, 2 * outputs}, {codes, 4}}, initial,
-                           [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
-                             Value pair = code.load<V128Load32SplatOp>(at[1], 0, 1);
-                             for (std::uint32_t g = 0; g < groups; ++g) {
-                               Value words = code.load<V128LoadOp>(at[0], 4 * outputs + 16 * g);
-                               addProducts(words, pair, acc.slice(2 * g, 2));
-                             }
-                           });
+    auto addPair = [&](Value weights, Value pair, CodeBuilder::Carried acc) {
+      Value both = code.load<V128Load32SplatOp>(pair, 0, 1);
+      for (std::uint32_t g = 0; g < groups; ++g) {
+        Value words = code.load<V128LoadOp>(weights, 4 * outputs + 16 * g);
+        addProducts(words, both, acc.slice(2 * g, 2));
+      }
+    };
+    auto end = isSparse(layer)
+                   ? forActivePairs(initial,
+                                    [&](Value number, CodeBuilder::Carried acc) {
+                                      Value words = code.emit<I32MulOp>(number, code.i32(2 * outputs));
+                                      Value pair = code.emit<I32ShlOp>(number, code.i32(2));
+                                      addPair(code.emit<I32AddOp>(block, words), code.emit<I32AddOp>(codes, pair), acc);
+                                    })
+                   : code.repeat(layer.kPairs, {{block, 2 * outputs}, {codes, 4}}, initial,
+                                 [&](ArrayRef<Value> at, CodeBuilder::Carried acc) { addPair(at[0], at[1], acc); });
     Value correct = loadCorrection(0);
     for (std::uint32_t g = 0; g < groups; ++g)
       storeGroup(end[2 * g], end[2 * g + 1], correct, sums, sumsOffset + 32 * g);
+  }
+
+  /// Lists the pairs of codes that are not both 0 in scratch: the address of the list's end, then their numbers.
+  void listActivePairs(const LayerLayout &layer, Value codes) {
+    constexpr std::uint32_t kMaskPairs = 32, kBytes = 4 * kMaskPairs;
+    Value zero = code.emit<I32x4SplatOp>(code.i32(0));
+    // Bit i is set if pair i of those at the pointer is active.
+    auto maskOf = [&](Value pointer, std::uint32_t offset, std::uint32_t pairs) {
+      auto four = [&](std::uint32_t first) -> Value {
+        if (first >= pairs)
+          return zero;
+        return code.emit<I32x4NeOp>(code.load<V128LoadOp>(pointer, offset + 4 * first, 1), zero);
+      };
+      auto eight = [&](std::uint32_t first) { return code.emit<I16x8NarrowI32x4SOp>(four(first), four(first + 4)); };
+      auto sixteen = [&](std::uint32_t first) {
+        return code.emit<I8x16BitmaskOp>(code.emit<I8x16NarrowI16x8SOp>(eight(first), eight(first + 8)));
+      };
+      Value mask = sixteen(0);
+      if (pairs > 16)
+        mask = code.emit<I32OrOp>(mask, code.emit<I32ShlOp>(sixteen(16), code.i32(16)));
+      // Behind the last code may stand anything.
+      return pairs % 4 ? code.emit<I32AndOp>(mask, code.i32((1 << pairs) - 1)) : mask;
+    };
+    auto append = [&](Value mask, Value first, Value end) {
+      auto appendOne = [&](CodeBuilder::Carried left) -> Value {
+        code.store<I32Store16Op>(left[1], 0, code.emit<I32AddOp>(first, code.emit<I32CtzOp>(left[0])));
+        left[0] = code.emit<I32AndOp>(left[0], code.emit<I32SubOp>(left[0], code.i32(1)));
+        left[1] = code.advance(left[1], 2);
+        return left[0];
+      };
+      return code.loop({mask, end}, appendOne, mask)[1];
+    };
+    std::uint32_t full = layer.kPairs / kMaskPairs, rest = layer.kPairs % kMaskPairs;
+    Value end = code.advance(scratch, layout.activeOffset + 4);
+    if (full)
+      end =
+          code.repeat(full, {{codes, kBytes}}, {end, code.i32(0)}, [&](ArrayRef<Value> at, CodeBuilder::Carried list) {
+            list[0] = append(maskOf(at[0], 0, kMaskPairs), list[1], list[0]);
+            list[1] = code.advance(list[1], kMaskPairs);
+          })[0];
+    if (rest)
+      end = append(maskOf(codes, full * kBytes, rest), code.i32(static_cast<std::int32_t>(full * kMaskPairs)), end);
+    code.store<I32StoreOp>(scratch, layout.activeOffset, end);
+  }
+
+  /// Runs `body` for the numbers in the list; it replaces the carried values. Returns the last ones.
+  SmallVector<Value> forActivePairs(ArrayRef<Value> initial,
+                                    function_ref<void(Value number, CodeBuilder::Carried)> body) {
+    Value begin = code.advance(scratch, layout.activeOffset + 4);
+    Value end = code.load<I32LoadOp>(scratch, layout.activeOffset);
+    SmallVector<Value> all(initial);
+    all.push_back(begin);
+    return code.loop(
+        all,
+        [&](CodeBuilder::Carried carried) -> Value {
+          body(code.load<I32Load16UOp>(carried.back(), 0), carried.drop_back());
+          carried.back() = code.advance(carried.back(), 2);
+          return code.emit<I32NeOp>(carried.back(), end);
+        },
+        code.emit<I32NeOp>(begin, end));
   }
 
   /// Of one group and pair, to A and B.

@@ -80,6 +80,7 @@ static void addPasses(PassManager &manager, Phase phase, const QuantizeInput &in
     break;
   case Phase::Pack:
     manager.addPass(createPackWeights());
+    manager.addPass(createSchedule());
     break;
   case Phase::Outline:
     manager.addPass(createOutlineKernels());

@@ -452,7 +452,18 @@ private:
         out.inputContribution += calibration.valueSensitivity(r, k) * d * d;
       }
     }
+    out.inputActivity = inputActivity();
     return {};
+  }
+
+  /// Rows that are mixtures do not count: they have no zeros of their own.
+  double inputActivity() const {
+    std::size_t active = 0, pairs = (network.inputs + 1) / 2;
+    for (std::size_t r = 0; r < distinctRows; ++r)
+      for (Eigen::Index k = 0; k < network.inputs; k += 2)
+        active += codeValues(static_cast<Eigen::Index>(r), k) != 0 ||
+                  (k + 1 < network.inputs && codeValues(static_cast<Eigen::Index>(r), k + 1) != 0);
+    return static_cast<double>(active) / static_cast<double>(pairs * distinctRows);
   }
 
   static double saturated(std::uint32_t code) {

@@ -53,6 +53,7 @@ struct Quantized {
   std::vector<RowError> rows;
   /// By layer: row i of the signature's layer l is row orders[l][i] of the network's. Empty for Float32: no change.
   std::vector<std::vector<std::uint32_t>> orders;
+  double inputActivity = 1;     ///< share of the pairs of inputs of which a code is not 0, on the calibration rows
   double inputContribution = 0; ///< as RowError::contribution, of rounding the inputs
   double signal = 0;            ///< sum of the squared float logits on the rows that were used
   double noise = 0;             ///< sum of the squared errors of the quantized logits there

@@ -46,6 +46,12 @@ static bool hasOperations(const quant::Signature &signature) {
   return signature.weights() == quant::WeightFormat::Int8 && signature.head == quant::Head::None;
 }
 
+/// Null: no pair of inputs is ever 0.
+static FloatAttr activityOf(MLIRContext *context, const quantize::Quantized &quantized) {
+  auto activity = static_cast<float>(quantized.inputActivity);
+  return activity < 1 ? FloatAttr::get(Float32Type::get(context), activity) : FloatAttr();
+}
+
 /// Replaces `define` by its signature and parameter block.
 static LogicalResult emitPacked(expert::DefineOp define, const quantize::Quantized &quantized) {
   auto layout = quant::layoutOf(quantized.signature);
@@ -58,7 +64,7 @@ static LogicalResult emitPacked(expert::DefineOp define, const quantize::Quantiz
   MLIRContext *context = define.getContext();
   OpBuilder(define).create<qexpert::ExpertOp>(
       define.getLoc(), define.getSymName(), qexpert::SignatureAttr::get(context, quantized.signature),
-      FlatSymbolRefAttr(), cast<DenseIntElementsAttr>(toElements(context, bytes)));
+      FlatSymbolRefAttr(), cast<DenseIntElementsAttr>(toElements(context, bytes)), activityOf(context, quantized));
   define.erase();
   return success();
 }
@@ -68,11 +74,14 @@ namespace {
 class Emitter {
 public:
   Emitter(expert::DefineOp define, const quantize::Quantized &quantized)
-      : define(define), signature(quantized.signature), parameters(quantized.parameters) {}
+      : define(define), signature(quantized.signature), parameters(quantized.parameters),
+        activity(activityOf(define.getContext(), quantized)) {}
 
   void emit() {
     builder.setInsertionPoint(define);
     auto out = builder.create<qexpert::DefineOp>(loc, define.getSymName(), signature.inputs, signature.outputs());
+    if (activity)
+      out.setActivityAttr(activity);
     builder.setInsertionPointToEnd(&out.getBody().front());
     all = quantizeInputs(out.getInput());
     end = signature.inputs;
@@ -96,6 +105,7 @@ private:
   expert::DefineOp define;
   const quant::Signature &signature;
   const quant::ExpertParameters &parameters;
+  FloatAttr activity;
   MLIRContext *context = define.getContext();
   OpBuilder builder{define};
   Location loc = define.getLoc();

@@ -25,7 +25,7 @@ static LogicalResult pack(DefineOp define) {
   MLIRContext *context = define.getContext();
   OpBuilder(define).create<ExpertOp>(define.getLoc(), define.getSymName(),
                                      SignatureAttr::get(context, expert->signature), FlatSymbolRefAttr(),
-                                     cast<DenseIntElementsAttr>(toElements(context, bytes)));
+                                     cast<DenseIntElementsAttr>(toElements(context, bytes)), define.getActivityAttr());
   define.erase();
   return success();
 }

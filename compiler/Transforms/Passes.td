@@ -167,6 +167,21 @@ def PackWeights : Pass<"qexpert-pack-weights", "mlir::ModuleOp"> {
   }];
 }
 
+def Schedule : Pass<"qexpert-schedule", "mlir::ModuleOp"> {
+  let summary = "choose how kernels go through their sums";
+  let description = [{
+    Sets the schedules of packed experts in their signatures, as the cost model says (CostModel.h), and drops the
+    `activity` that they were chosen by. An expert of another schedule has another kernel; its bits are the same.
+
+    ```mlir
+    qexpert.expert @e signature(<1024 -> [0: linear x 48]>) parameters(...) {activity = 0.15 : f32}
+    // becomes
+    qexpert.expert @e signature(<1024 -> [0: linear x 48], sparse>) parameters(...)
+    ```
+  }];
+  let statistics = [Statistic<"numSparse", "sparse", "experts whose first layer skips inputs">];
+}
+
 def OutlineKernels : Pass<"qexpert-outline-kernels", "mlir::ModuleOp"> {
   let summary = "make one kernel per distinct signature";
   let description = [{

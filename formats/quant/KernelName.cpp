@@ -80,7 +80,8 @@ std::uint64_t fnv1a(std::span<const std::uint8_t> bytes) {
 
 std::string kernelName(const Signature &signature) {
   std::string prefix = formatName(signature.weights()) + std::to_string(signature.inputs);
-  std::string suffix = (signature.outputAffine ? "_affine" : "") + std::string(headName(signature.head));
+  std::string suffix = (signature.outputAffine ? "_affine" : "") + std::string(headName(signature.head)) +
+                       (signature.sparseInputs ? "_sparse" : "");
   if (isRegular(signature) && signature.layers.size() < kMaxLength) {
     std::string name = prefix;
     for (const LayerSignature &layer : signature.layers)

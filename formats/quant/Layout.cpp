@@ -114,6 +114,7 @@ Result<void> layoutOf(const Signature &signature, Layout &layout) {
   layout.accumulatorsOffset = scratch.take(widestVector * 4);
   layout.residualsOffset = scratch.takeIf(hasResiduals, widestVector * 4);
   layout.logitsOffset = scratch.takeIf(signature.head != Head::None, lastVector * 4);
+  layout.activeOffset = scratch.takeIf(signature.sparseInputs, 4 + std::uint64_t{layout.layers.front().kPairs} * 2);
 
   if (parameters.size() > kMaxBlockBytes)
     return makeError(ErrorId::ParametersTooLarge, parameters.size(), kMaxBlockBytes);

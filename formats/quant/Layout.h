@@ -90,6 +90,7 @@ struct Layout {
   std::uint32_t accumulatorsOffset; ///< i32[largest vectorLength]
   std::uint32_t residualsOffset;    ///< f32[largest vectorLength] for Int8Residual; else kNone
   std::uint32_t logitsOffset;       ///< f32[vectorLength of the last layer] if there is a head; else kNone
+  std::uint32_t activeOffset;       ///< with sparse inputs: u32, then u16[pairs of the first layer]; else kNone
   std::uint32_t scratchRowBytes;    ///< of an area
   std::uint32_t scratchBytes;       ///< of all
 

@@ -6,7 +6,9 @@ namespace {
 constexpr std::uint8_t kEncodingVersion = 1;
 constexpr std::uint8_t kOutputAffineFlag = 0x01;
 constexpr unsigned kHeadShift = 1;
-constexpr std::uint8_t kAllFlags = 0x07;
+constexpr std::uint8_t kHeadMask = 0x03;
+constexpr std::uint8_t kSparseInputsFlag = 0x08;
+constexpr std::uint8_t kAllFlags = 0x0F;
 constexpr std::uint8_t kClampedFlag = 0x80;
 
 void writeVarint(std::vector<std::uint8_t> &bytes, std::uint32_t value) {
@@ -115,7 +117,7 @@ Result<void> validate(const Signature &signature) {
 std::vector<std::uint8_t> encode(const Signature &signature) {
   std::vector<std::uint8_t> bytes;
   bytes.push_back(kEncodingVersion);
-  bytes.push_back((signature.outputAffine ? kOutputAffineFlag : 0) |
+  bytes.push_back((signature.outputAffine ? kOutputAffineFlag : 0) | (signature.sparseInputs ? kSparseInputsFlag : 0) |
                   static_cast<std::uint8_t>(static_cast<unsigned>(signature.head) << kHeadShift));
   writeVarint(bytes, signature.inputs);
   writeVarint(bytes, static_cast<std::uint32_t>(signature.layers.size()));
@@ -142,7 +144,8 @@ Result<void> decodeSignature(std::span<const std::uint8_t> bytes, Signature &sig
   if (flags > kAllFlags)
     return malformed();
   signature.outputAffine = (flags & kOutputAffineFlag) != 0;
-  signature.head = static_cast<Head>(flags >> kHeadShift);
+  signature.head = static_cast<Head>(flags >> kHeadShift & kHeadMask);
+  signature.sparseInputs = (flags & kSparseInputsFlag) != 0;
   signature.inputs = reader.varint();
   std::uint32_t layers = reader.varint();
   if (reader.failed() || layers > reader.remaining() / kLayerBytes)

@@ -45,7 +45,7 @@ public:
 
   void add(RandomExpert expert, std::uint32_t rows, ExpertGenerator &generator) {
     Case one{std::move(expert), rows, {}};
-    one.x = testing::kernelInputs(generator, std::size_t{rows} * one.expert.signature.inputs);
+    one.x = testing::kernelInputs(generator, one.expert.signature, rows);
     pending.push_back(std::move(one));
     if (pending.size() == abi::kGroupKernels)
       flush();
@@ -177,6 +177,18 @@ void addWidths(Emitter &emitter, ExpertGenerator &generator) {
       }
 }
 
+/// First layers that skip pairs of inputs: every rest of a mask of 32 pairs, with blocks of every size, behind each
+/// other and with rows.
+void addSparse(Emitter &emitter, ExpertGenerator &generator) {
+  for (quant::WeightFormat format : {quant::WeightFormat::Int8, quant::WeightFormat::Int8Residual})
+    for (std::uint32_t inputs = 1; inputs <= 140; inputs += inputs < 70 ? 1 : 7)
+      for (std::uint32_t width : {8u, 27u, 48u}) {
+        quant::Signature signature = tanhLayers(format, {inputs, width, 5});
+        signature.sparseInputs = true;
+        emitter.add({signature, generator.parameters(signature)}, 1 + inputs % 6, generator);
+      }
+}
+
 /// Each head over every number of logits up to three vectors, from each kind of weights.
 void addHeads(Emitter &emitter, ExpertGenerator &generator) {
   for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
@@ -235,10 +247,12 @@ int run(const std::string &directory) {
   addWidths(emitter, first);
   addResidualCounts(emitter, first);
   addHeads(emitter, first);
+  addSparse(emitter, first);
   for (Batch batch : batches)
     for (unsigned i = 0; i < batch.count; ++i) {
       batch.limits.weightFormats = quant::kWeightFormatCount;
       batch.limits.heads = quant::kHeadCount;
+      batch.limits.maybeSparse = true;
       ExpertGenerator generator(seed++, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme)

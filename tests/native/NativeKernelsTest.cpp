@@ -62,7 +62,7 @@ protected:
     auto function = kernels.get(encode(signature));
     ASSERT_TRUE(function.ok()) << what << ": " << function.error().message();
 
-    std::vector<float> x = testing::kernelInputs(generator, std::size_t{rows} * signature.inputs);
+    std::vector<float> x = testing::kernelInputs(generator, signature, rows);
     std::size_t outputs = std::size_t{rows} * signature.outputs();
     Guarded params(block.size()), inputs(x.size() * 4), expected(outputs * 4), found(outputs * 4),
         scratch(layout.scratchBytes);
@@ -148,6 +148,7 @@ TEST_P(NativeKernels, ComputeTheReferencesBitsForRandomExperts) {
     for (unsigned i = 0; i < batch.count; ++i, ++seed) {
       batch.limits.weightFormats = quant::kWeightFormatCount;
       batch.limits.heads = quant::kHeadCount;
+      batch.limits.maybeSparse = true;
       ExpertGenerator generator(seed, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme)

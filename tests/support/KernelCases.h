@@ -74,16 +74,21 @@ inline quant::Signature everyFunction(quant::WeightFormat format, unsigned funct
   return signature;
 }
 
-/// Inputs that reach every part of the input quantization: ordinary ones, ties, saturation, NaN and infinities.
-inline std::vector<float> kernelInputs(ExpertGenerator &generator, std::size_t count) {
+/// Inputs, [rows, inputs], that reach every part of the input quantization: ordinary ones, ties, saturation, NaN and
+/// infinities; for kernels of sparse inputs mostly zeros, now and then nothing else.
+inline std::vector<float> kernelInputs(ExpertGenerator &generator, const quant::Signature &signature,
+                                       std::uint32_t rows) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const float special[] = {0.0f,       -0.0f,     0.5f,    1.5f,
                            1e-30f,     1e30f,     -1e30f,  std::numeric_limits<float>::quiet_NaN(),
                            -kInfinity, kInfinity, -1e-42f, 32768.0f};
   bool isSpecial = generator.chance(3);
-  std::vector<float> x(count);
+  std::vector<float> x(std::size_t{rows} * signature.inputs);
   for (float &value : x)
     value = isSpecial && generator.chance(4) ? special[generator.integer(0, 11)] : generator.real(-2, 2);
+  for (float &value : x)
+    if (signature.sparseInputs && (isSpecial || !generator.chance(6)))
+      value = 0;
   return x;
 }
 

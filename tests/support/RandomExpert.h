@@ -16,6 +16,7 @@ struct RandomExpertLimits {
   std::uint32_t maxGroups = 4; ///< per layer
   /// How many weight formats and heads to choose from: the first ones of their enumerations.
   std::uint32_t weightFormats = 1, heads = 1;
+  bool maybeSparse = false; ///< first layers may skip inputs of code 0
 };
 
 struct RandomExpert {
@@ -49,6 +50,7 @@ public:
       weights = static_cast<quant::WeightFormat>(integer(0, limits_.weightFormats - 1));
     if (limits_.heads > 1)
       signature.head = static_cast<quant::Head>(integer(0, limits_.heads - 1));
+    signature.sparseInputs = limits_.maybeSparse && chance(2);
     enum Wiring { Layered, Shortcut, Irregular };
     Wiring wiring = static_cast<Wiring>(integer(0, 2));
     std::uint32_t previousBegin = 0, codes = signature.inputs;

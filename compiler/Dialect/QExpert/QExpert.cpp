@@ -111,7 +111,7 @@ Attribute SignatureAttr::parse(AsmParser &parser, Type) {
     if (parseLayer(parser, layers.emplace_back()))
       return {};
   // Every word may stand after a comma, each at most once and in this order.
-  static constexpr StringLiteral kWords[] = {"residual", "float32", "affine", "softmax", "argmax"};
+  static constexpr StringLiteral kWords[] = {"residual", "float32", "affine", "softmax", "argmax", "sparse"};
   bool has[std::size(kWords)] = {};
   for (size_t next = 0; succeeded(parser.parseOptionalComma());) {
     SMLoc at = parser.getCurrentLocation();
@@ -120,7 +120,8 @@ Attribute SignatureAttr::parse(AsmParser &parser, Type) {
       return {};
     size_t index = llvm::find(kWords, word) - std::begin(kWords);
     if (index == std::size(kWords) || index < next) {
-      parser.emitError(at, "expected 'residual' or 'float32', 'affine', 'softmax' or 'argmax', in this order");
+      parser.emitError(at,
+                       "expected 'residual' or 'float32', 'affine', 'softmax' or 'argmax', 'sparse', in this order");
       return {};
     }
     has[index] = true;
@@ -132,7 +133,7 @@ Attribute SignatureAttr::parse(AsmParser &parser, Type) {
                  : has[1] ? quant::WeightFormat::Float32
                           : quant::WeightFormat::Int8;
   auto head = has[3] ? quant::Head::Softmax : has[4] ? quant::Head::Argmax : quant::Head::None;
-  return parser.getChecked<SignatureAttr>(parser.getContext(), inputs, layers, weights, has[2], head);
+  return parser.getChecked<SignatureAttr>(parser.getContext(), inputs, layers, weights, has[2], head, has[5]);
 }
 
 void SignatureAttr::print(AsmPrinter &printer) const {
@@ -147,14 +148,17 @@ void SignatureAttr::print(AsmPrinter &printer) const {
     printer << ", affine";
   if (getHead() != quant::Head::None)
     printer << (getHead() == quant::Head::Softmax ? ", softmax" : ", argmax");
+  if (getSparseInputs())
+    printer << ", sparse";
   printer << '>';
 }
 
 static quant::Signature toSignature(uint32_t inputs, ArrayRef<LayerAttr> layers, quant::WeightFormat weights,
-                                    bool outputAffine, quant::Head head) {
+                                    bool outputAffine, quant::Head head, bool sparseInputs) {
   quant::Signature signature;
   signature.inputs = inputs;
   signature.outputAffine = outputAffine;
+  signature.sparseInputs = sparseInputs;
   signature.head = head;
   for (LayerAttr layer : layers) {
     quant::LayerSignature &out = signature.layers.emplace_back();
@@ -167,7 +171,7 @@ static quant::Signature toSignature(uint32_t inputs, ArrayRef<LayerAttr> layers,
 }
 
 quant::Signature SignatureAttr::toSignature() const {
-  return ::toSignature(getInputs(), getLayers(), getWeights(), getOutputAffine(), getHead());
+  return ::toSignature(getInputs(), getLayers(), getWeights(), getOutputAffine(), getHead(), getSparseInputs());
 }
 
 SignatureAttr SignatureAttr::get(MLIRContext *context, const quant::Signature &signature) {
@@ -178,13 +182,14 @@ SignatureAttr SignatureAttr::get(MLIRContext *context, const quant::Signature &s
       groups.push_back(GroupAttr::get(context, group.function, group.count, group.clamped));
     layers.push_back(LayerAttr::get(context, layer.readBegin, groups));
   }
-  return get(context, signature.inputs, layers, signature.weights(), signature.outputAffine, signature.head);
+  return get(context, signature.inputs, layers, signature.weights(), signature.outputAffine, signature.head,
+             signature.sparseInputs);
 }
 
 LogicalResult SignatureAttr::verify(function_ref<InFlightDiagnostic()> emitError, uint32_t inputs,
                                     ArrayRef<LayerAttr> layers, quant::WeightFormat weights, bool outputAffine,
-                                    quant::Head head) {
-  if (auto valid = quant::validate(::toSignature(inputs, layers, weights, outputAffine, head)); !valid)
+                                    quant::Head head, bool sparseInputs) {
+  if (auto valid = quant::validate(::toSignature(inputs, layers, weights, outputAffine, head, sparseInputs)); !valid)
     return emitError() << message(valid.error());
   return success();
 }

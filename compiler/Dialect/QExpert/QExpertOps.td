@@ -43,12 +43,12 @@ def QExpert_Signature : AttrDef<QExpert_Dialect, "Signature"> {
     #qexpert.signature<2 -> [0: sigmoid_symmetric x 3] -> [2: linear x 1 clamped], affine>
     ```
     is an expert of 2 inputs, a layer that reads the codes from 0 on, and an output layer that reads those from 2 on.
-    The words at the end are `residual` or `float32` for weights that are not plain 8-bit ones, `affine`, and the head,
-    `softmax` or `argmax`, in this order.
+    The words at the end are `residual` or `float32` for weights that are not plain 8-bit ones, `affine`, the head,
+    `softmax` or `argmax`, and the schedule `sparse`, in this order.
   }];
   let parameters = (ins "uint32_t":$inputs, ArrayRefParameter<"LayerAttr">:$layers,
                         "::kimic::quant::WeightFormat":$weights, "bool":$outputAffine,
-                        "::kimic::quant::Head":$head);
+                        "::kimic::quant::Head":$head, "bool":$sparseInputs);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
@@ -73,9 +73,10 @@ def QExpert_DefineOp : QExpert_Op<"define", [Symbol, IsolatedFromAbove, SingleBl
       qexpert.yield %y : tensor<1xf32>
     }
     ```
+    `activity` is the share of the pairs of inputs of which a code was not 0 on the calibration data, if that is known.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<QExpert_Values>:$input_type,
-                       TypeAttrOf<QExpert_Values>:$result_type);
+                       TypeAttrOf<QExpert_Values>:$result_type, OptionalAttr<F32Attr>:$activity);
   let regions = (region SizedRegion<1>:$body);
   let skipDefaultBuilders = 1;
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "uint32_t":$inputs, "uint32_t":$outputs)>];
@@ -183,7 +184,7 @@ def QExpert_ExpertOp : QExpert_Op<"expert", [Symbol]> {
   let summary = "a packed expert: a signature, or the kernel that has it, and a parameter block";
   let description = [{
     The block is laid out by formats/quant/Layout.h from the signature. Before outlining an expert holds its signature,
-    after it names a kernel.
+    after it names a kernel. `activity` is that of a qexpert.define, until a schedule has been chosen.
 
     ```mlir
     qexpert.expert @xor signature(<2 -> [0: linear x 1]>) parameters(dense<0> : tensor<80xi8>)
@@ -191,7 +192,8 @@ def QExpert_ExpertOp : QExpert_Op<"expert", [Symbol]> {
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<QExpert_Signature>:$signature,
-                       OptionalAttr<FlatSymbolRefAttr>:$kernel, I8ElementsAttr:$parameters);
+                       OptionalAttr<FlatSymbolRefAttr>:$kernel, I8ElementsAttr:$parameters,
+                       OptionalAttr<F32Attr>:$activity);
   let assemblyFormat = [{
     $sym_name (`signature` `(` $signature^ `)`)? (`kernel` `(` $kernel^ `)`)? `parameters` `(` $parameters `)` attr-dict
   }];

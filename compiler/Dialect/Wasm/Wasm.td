@@ -243,6 +243,7 @@ def Wasm_F32LtOp : Wasm_F32Compare<"lt", 0x5D>;
 def Wasm_F32GtOp : Wasm_F32Compare<"gt", 0x5E>;
 def Wasm_F32LeOp : Wasm_F32Compare<"le", 0x5F>;
 def Wasm_F32GeOp : Wasm_F32Compare<"ge", 0x60>;
+def Wasm_I32CtzOp : Wasm_Unary<"i32.ctz", 0x68, Wasm_I32, Wasm_I32>;
 def Wasm_I32AddOp : Wasm_I32Binary<"add", 0x6A>;
 def Wasm_I32SubOp : Wasm_I32Binary<"sub", 0x6B>;
 def Wasm_I32MulOp : Wasm_I32Binary<"mul", 0x6C>;
@@ -309,11 +310,14 @@ def Wasm_V128BitselectOp : Wasm_InstructionOp<"v128.bitselect", 0xFD52, "None", 
   let assemblyFormat = "$first `,` $second `,` $mask attr-dict";
 }
 
+def Wasm_I8x16BitmaskOp : Wasm_Unary<"i8x16.bitmask", 0xFD64, Wasm_Vec, Wasm_I32>;
+def Wasm_I8x16NarrowI16x8SOp : Wasm_VecBinary<"i8x16.narrow_i16x8_s", 0x65>;
 def Wasm_I16x8NarrowI32x4SOp : Wasm_VecBinary<"i16x8.narrow_i32x4_s", 0x85>;
 def Wasm_I16x8ShlOp : Wasm_VecShift<"i16x8.shl", 0x8B>;
 def Wasm_I16x8ShrSOp : Wasm_VecShift<"i16x8.shr_s", 0x8C>;
 def Wasm_I16x8AddOp : Wasm_VecBinary<"i16x8.add", 0x8E>;
 def Wasm_I32x4EqOp : Wasm_VecBinary<"i32x4.eq", 0x37>;
+def Wasm_I32x4NeOp : Wasm_VecBinary<"i32x4.ne", 0x38>;
 def Wasm_I32x4LtSOp : Wasm_VecBinary<"i32x4.lt_s", 0x39>;
 def Wasm_I32x4GtSOp : Wasm_VecBinary<"i32x4.gt_s", 0x3B>;
 def Wasm_I32x4ShlOp : Wasm_VecShift<"i32x4.shl", 0xAB>;

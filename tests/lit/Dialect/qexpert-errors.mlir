@@ -85,7 +85,7 @@ qexpert.kernel @empty signature(<2 -> [0: linear x 0]>) parameters 1 scratch 16
 
 // -----
 
-// expected-error @+1 {{expected 'residual' or 'float32', 'affine', 'softmax' or 'argmax', in this order}}
+// expected-error @+1 {{expected 'residual' or 'float32', 'affine', 'softmax' or 'argmax', 'sparse', in this order}}
 qexpert.kernel @order signature(<2 -> [0: linear x 1], softmax, affine>) parameters 1 scratch 16
 
 // -----

@@ -58,6 +58,13 @@ TEST(KernelName, EndsWithTheHead) {
   EXPECT_EQ(kernelName(signature), "w8a14_3-4_linear_affine_argmax");
 }
 
+TEST(KernelName, EndsWithTheSchedule) {
+  Signature signature = layered({3, 4}, {kLinear});
+  signature.head = Head::Softmax;
+  signature.sparseInputs = true;
+  EXPECT_EQ(kernelName(signature), "w8a14_3-4_linear_softmax_sparse");
+}
+
 // FNV-1a of the bytes 01 00 03 02, 00 00 01 05 02, 00 00 01 05 01.
 TEST(KernelName, HashesWhatIsNotLayered) {
   Signature signature = layered({3, 2, 1}, {kTanh, kTanh});

@@ -97,6 +97,19 @@ TEST(Layout, OfTheSpecificationsFloatExample) {
   EXPECT_EQ(layout->scratchRowBytes, 128u);
 }
 
+TEST(Layout, HasRoomForAListOfPairsWithSparseInputs) {
+  Signature signature;
+  signature.inputs = 9;
+  signature.layers = {{WeightFormat::Int8, 0, {{Activation::Linear, false, 8}}}};
+  Layout dense = layoutOf(signature).value();
+  signature.sparseInputs = true;
+  Layout sparse = layoutOf(signature).value();
+  EXPECT_EQ(dense.activeOffset, kNone);
+  EXPECT_EQ(sparse.activeOffset, dense.scratchRowBytes);
+  EXPECT_EQ(sparse.scratchRowBytes, dense.scratchRowBytes + 16); // 4 bytes, 5 pairs of 2
+  EXPECT_EQ(sparse.parameterBytes, dense.parameterBytes);
+}
+
 TEST(Layout, SplitsFloatOutputsIntoBlocksOf16ATailAndRows) {
   struct {
     std::uint32_t outputs, fullBlocks, tail, rows;

@@ -54,7 +54,7 @@ TEST(Signature, CountsCodesAndFanIn) {
 }
 
 TEST(Signature, RandomOnesSurviveEncoding) {
-  testing::ExpertGenerator generator(7, {40, 5, 40, 4, kWeightFormatCount, kHeadCount});
+  testing::ExpertGenerator generator(7, {40, 5, 40, 4, kWeightFormatCount, kHeadCount, true});
   for (int i = 0; i < 500; ++i) {
     Signature signature = generator.signature();
     ASSERT_TRUE(validate(signature).ok());
@@ -83,7 +83,7 @@ TEST(Signature, RefusesAnotherVersion) {
 
 TEST(Signature, RefusesUnknownFlags) {
   Bytes bytes = kExampleBytes;
-  bytes[1] = 8;
+  bytes[1] = 16;
   EXPECT_EQ(errorOf(bytes), ErrorId::SignatureMalformed);
 }
 
@@ -93,6 +93,13 @@ TEST(Signature, HoldsTheHeadInBits1And2OfTheFlags) {
   EXPECT_EQ(encode(signature)[1], 0x03);
   signature.head = Head::Argmax;
   EXPECT_EQ(encode(signature)[1], 0x05);
+}
+
+TEST(Signature, SaysInBit3OfTheFlagsThatInputsAreSparse) {
+  Signature signature = example();
+  signature.sparseInputs = true;
+  EXPECT_EQ(encode(signature)[1], 0x09);
+  EXPECT_EQ(decodeSignature(encode(signature)).value(), signature);
 }
 
 TEST(Signature, RefusesTheHeadThatDoesNotExist) {

@@ -161,6 +161,16 @@ TEST(Quantize, WeightsOnTheGridStayWhatTheyAre) {
     EXPECT_EQ(quantized.parameters.layers[0].weights[i], test.network.layers[0].weights[i] * 64);
 }
 
+TEST(Quantize, PairsOfInputsThatAreNotZeroAreCounted) {
+  Case test = randomCase(8, 5, {{{Activation::Linear, 2}}});
+  // Of the pairs (0, 1), (2, 3) and (4), the first is never zero, the second in three rows of four, the third always.
+  for (std::size_t r = 0; r < test.rows.rows; ++r)
+    for (std::size_t k : {1, 2, 3, 4})
+      if (k != 3 || r % 4)
+        test.rows.values[r * 5 + k] = 0;
+  EXPECT_DOUBLE_EQ(quantize(test.network, test.rows).value().inputActivity, (1 + 0.25 + 0) / 3);
+}
+
 TEST(Quantize, OnlyNeedyRowsHaveResiduals) {
   Case test = randomCase(5, 10, {{{Activation::SigmoidSymmetric, 32}}, {{Activation::Linear, 2}}});
   Quantized quantized =

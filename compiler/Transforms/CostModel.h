@@ -1,0 +1,22 @@
+// What kernels cost, for the choice of schedules: all of it is said here.
+//
+// The unit is the time in which a simd128 kernel takes one vector of weights, 8 outputs times 2 inputs, through its
+// inner loop: 1.5 cycles. docs/rationale.md has the measurements that the constants are fitted to.
+#pragma once
+
+#include "formats/quant/Layout.h"
+
+namespace kimic {
+
+/// The sums of a layer's blocks, for one row.
+double costOfBlocks(const quant::LayerLayout &layer);
+
+/// The same with the pairs of codes left out that are both 0, of which `activity` is the share of the others: finding
+/// them, and what is left of the sums.
+double costOfActivePairs(const quant::LayerLayout &layer, double activity);
+
+/// Whether the first layer should skip inputs: a kernel of its own must save enough. REQUIRES: layout is that of a
+/// signature of int8 weights.
+bool shouldSkipInputs(const quant::Layout &layout, double activity);
+
+} // namespace kimic

@@ -1,0 +1,95 @@
+// Runs one thing natively, for whoever counts the instructions of `measured`; what comes before is not to be counted.
+//
+//   native-cost kernel bits128|avx2 ROWS   a 64-128-64-16 with tanh, on ROWS rows at once
+//   native-cost request                    routing among 64 resident experts, running two, merging, with kernels that
+//                                          only write their outputs: what the runtime itself takes
+//
+// Exits with 77 if this processor has no such vectors.
+#include "compiler/include/kimic/NativeKernels.h"
+#include "runtime/native/NativePack.h"
+#include "tests/support/TestPack.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+using namespace kimic;
+using testing::ExpertGenerator;
+using testing::RandomExpert;
+using testing::TestPack;
+
+extern "C" [[gnu::noinline]] void measured(const std::function<void()> &body) { body(); }
+
+namespace {
+constexpr int kSkipped = 77;
+constexpr std::uint32_t kInputs = 64, kExperts = 64, kOutputs = 16;
+
+struct Aligned {
+  alignas(64) std::uint8_t bytes[64];
+};
+
+int runKernel(native::Vectors vectors, std::uint32_t rows) {
+  RandomExpert expert;
+  expert.signature.inputs = kInputs;
+  std::uint32_t begin = 0, codes = kInputs;
+  for (std::uint32_t outputs : {128u, 64u, kOutputs}) {
+    expert.signature.layers.push_back(
+        {quant::WeightFormat::Int8, begin, {{Activation::SigmoidSymmetric, false, outputs}}});
+    begin = codes;
+    codes += outputs;
+  }
+  ExpertGenerator generator(1);
+  expert.parameters = generator.parameters(expert.signature);
+  quant::Layout layout = quant::layoutOf(expert.signature).value();
+  std::vector<std::uint8_t> block = quant::packParameters(expert.signature, layout, expert.parameters);
+  std::vector<Aligned> params(block.size() / 64 + 1), scratch(layout.scratchBytes / 64 + 1);
+  std::memcpy(params.data(), block.data(), block.size());
+  std::vector<float> x(std::size_t{rows} * kInputs), y(std::size_t{rows} * kOutputs);
+  for (float &value : x)
+    value = generator.real(-2, 2);
+
+  native::Kernels kernels({vectors, ""});
+  if (kernels.vectors() != vectors)
+    return kSkipped;
+  auto kernel = kernels.get(quant::encode(expert.signature));
+  if (!kernel)
+    return 1;
+  measured([&] { (*kernel)(params.data(), x.data(), y.data(), scratch.data(), rows); });
+  return 0;
+}
+
+template <std::uint32_t count>
+void writeOutputs(const std::uint8_t *, const float *, float *y, std::uint8_t *, std::uint32_t) {
+  for (std::uint32_t i = 0; i < count; ++i)
+    y[i] = static_cast<float>(i);
+}
+
+int runRequest() {
+  TestPack pack;
+  for (std::uint32_t i = 0; i < kExperts; ++i)
+    pack.add(testing::constantExpert(kInputs, std::vector<std::int32_t>(kOutputs, 1)));
+  pack.addRouter(testing::constantExpert(kInputs, std::vector<std::int32_t>(kExperts, 1)), 2, pack::Merge::Weighted);
+  runtime::NativeOptions options;
+  options.link = [](std::span<const std::uint8_t> bytes) -> runtime::KernelFunction {
+    return quant::decodeSignature(bytes)->outputs() == kExperts ? writeOutputs<kExperts> : writeOutputs<kOutputs>;
+  };
+  auto opened = runtime::NativePack::open(pack.bytes(), options);
+  std::vector<float> x(kInputs, 1.0f);
+  if (!opened || !opened->runRouted(x)) // now they are resident
+    return 1;
+  bool isOk = false;
+  measured([&] { isOk = opened->runRouted(x).ok(); });
+  return isOk ? 0 : 1;
+}
+} // namespace
+
+int main(int argc, char **argv) {
+  std::string what = argc > 1 ? argv[1] : "";
+  if (what == "request" && argc == 2)
+    return runRequest();
+  for (native::Vectors vectors : {native::Vectors::Bits128, native::Vectors::Avx2})
+    if (what == "kernel" && argc == 4 && argv[2] == std::string(native::nameOf(vectors)))
+      return runKernel(vectors, static_cast<std::uint32_t>(std::strtoul(argv[3], nullptr, 10)));
+  std::fprintf(stderr, "usage: native-cost kernel bits128|avx2 ROWS | native-cost request\n");
+  return 2;
+}
