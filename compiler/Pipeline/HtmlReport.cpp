@@ -1,5 +1,6 @@
 // The report as one page: well-formed XML, styles inside, plots as SVG, no script, nothing loaded from elsewhere.
 #include "compiler/Pipeline/Gate.h"
+#include "formats/base/Html.h"
 #include "kimic/Compiler.h"
 
 #include <algorithm>
@@ -39,31 +40,6 @@ svg text { fill: var(--ink); font: 10px system-ui, sans-serif; }
 .ideal { stroke: var(--line); stroke-dasharray: 4 3; }
 )css";
 
-/// Text that came from a manifest or a file; control characters that XML cannot hold become '?'.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    auto c = static_cast<unsigned char>(text[i]);
-    switch (c) {
-    case '&':
-      out += "&amp;";
-      break;
-    case '<':
-      out += "&lt;";
-      break;
-    case '>':
-      out += "&gt;";
-      break;
-    case '"':
-      out += "&quot;";
-      break;
-    default:
-      out += c < 0x20 || c == 0x7F ? '?' : static_cast<char>(c);
-    }
-  }
-  return out;
-}
-
 template <class... Arguments> std::string format(const char *pattern, Arguments... arguments) {
   char text[256];
   std::snprintf(text, sizeof text, pattern, arguments...);
@@ -95,9 +71,9 @@ constexpr const char *kTableEnd = "</tbody></table></div>\n";
 std::string change(const ExpertReport &expert) {
   if (expert.floatAccuracy)
     return percent(*expert.floatAccuracy) + " &#8594; " + percent(*expert.compiledAccuracy) +
-           (expert.accuracyChange ? format(" [%+.2f, %+.2f] pt", expert.accuracyChange->lo * 100,
-                                           expert.accuracyChange->hi * 100)
-                                  : "");
+           (expert.accuracyChange
+                ? format(" [%+.2f, %+.2f] pt", expert.accuracyChange->lo * 100, expert.accuracyChange->hi * 100)
+                : "");
   if (expert.floatNmse)
     return format("NMSE %.4g &#8594; %.4g", *expert.floatNmse, *expert.compiledNmse);
   if (expert.kl)
@@ -114,9 +90,8 @@ constexpr double kLeft = 40, kTop = 12, kSize = 200, kBottom = kTop + kSize;
 std::string frame(double width, const std::string &label, const std::string &content) {
   return format("<svg viewBox=\"0 0 %g %g\" width=\"%g\" height=\"%g\" role=\"img\" aria-label=\"", kLeft + width + 12,
                 kBottom + 32, kLeft + width + 12, kBottom + 32) +
-         label + "\">" +
-         format("<path class=\"axis\" d=\"M%g %g V%g H%g\"/>", kLeft, kTop, kBottom, kLeft + width) + content +
-         "</svg>";
+         label + "\">" + format("<path class=\"axis\" d=\"M%g %g V%g H%g\"/>", kLeft, kTop, kBottom, kLeft + width) +
+         content + "</svg>";
 }
 
 std::string figure(const std::string &plot, const std::string &caption) {
@@ -174,7 +149,8 @@ std::string scatterPlot(const ExpertReport &expert) {
     if (std::isfinite(point.original) && std::isfinite(point.compiled))
       content += format("<circle class=\"mark\" r=\"1.6\" cx=\"%.1f\" cy=\"%.1f\"/>", kLeft + at(point.original),
                         kBottom - at(point.compiled));
-  content += text(kLeft - 4, kBottom, "end", format("%.3g", lo)) + text(kLeft - 4, kTop + 8, "end", format("%.3g", hi)) +
+  content += text(kLeft - 4, kBottom, "end", format("%.3g", lo)) +
+             text(kLeft - 4, kTop + 8, "end", format("%.3g", hi)) +
              text(kLeft, kBottom + 13, "start", format("%.3g", lo)) +
              text(kLeft + kSize, kBottom + 13, "end", format("%.3g", hi)) +
              text(kLeft + kSize / 2, kBottom + 27, "middle", "float original");
@@ -209,26 +185,27 @@ std::string expertsTable(const Report &report, const std::vector<std::size_t> &o
     const ExpertReport &e = report.experts[id];
     bool isMissed = !e.tries.empty() && !e.tries.back().missed.empty();
     double perParameter = e.parameters ? static_cast<double>(e.weightBytes) / static_cast<double>(e.parameters) : 0;
-    out += row({cell(escaped(e.id), isMissed ? "missed" : nullptr), cell(format("%u-%u", e.inputs, e.outputs)),
-                cell(nameOf(e.precision)), cell(decibels(e.sqnrDb)),
-                cell(e.predictedSqnrDb ? decibels(*e.predictedSqnrDb) : ""), cell(format("%.2g", e.maxError)),
-                cell(format("%.7f", e.cosine)), cell(e.agreement ? percent(*e.agreement) : ""), cell(change(e)),
-                cell(format("%llu", static_cast<unsigned long long>(e.weightBytes))), cell(format("%.2f", perParameter)),
-                cell(format("%zu rows, %s", e.rows, nameOf(e.measuredOn))), cell(escaped(e.reason), "reason")});
+    out +=
+        row({cell(htmlEscaped(e.id), isMissed ? "missed" : nullptr), cell(format("%u-%u", e.inputs, e.outputs)),
+             cell(nameOf(e.precision)), cell(decibels(e.sqnrDb)),
+             cell(e.predictedSqnrDb ? decibels(*e.predictedSqnrDb) : ""), cell(format("%.2g", e.maxError)),
+             cell(format("%.7f", e.cosine)), cell(e.agreement ? percent(*e.agreement) : ""), cell(change(e)),
+             cell(format("%llu", static_cast<unsigned long long>(e.weightBytes))), cell(format("%.2f", perParameter)),
+             cell(format("%zu rows, %s", e.rows, nameOf(e.measuredOn))), cell(htmlEscaped(e.reason), "reason")});
   }
   return out + kTableEnd;
 }
 
 std::string details(const ExpertReport &expert, bool isOpen) {
-  std::string out = std::string("<details") + (isOpen ? " open=\"open\"" : "") + "><summary>" + escaped(expert.id) + ": " +
-                    nameOf(expert.precision) + ", " + decibels(expert.sqnrDb) + "</summary>\n";
+  std::string out = std::string("<details") + (isOpen ? " open=\"open\"" : "") + "><summary>" + htmlEscaped(expert.id) +
+                    ": " + nameOf(expert.precision) + ", " + decibels(expert.sqnrDb) + "</summary>\n";
   for (const std::string &warning : expert.warnings)
-    out += "<p>" + escaped(warning) + "</p>\n";
+    out += "<p>" + htmlEscaped(warning) + "</p>\n";
   out += head({"tried", "rows with a second plane", "bytes", "SQNR", "missed"});
   for (const TryReport &entry : expert.tries)
     out += row({cell(nameOf(entry.precision)), cell(std::to_string(entry.residualRows)),
                 cell(std::to_string(entry.blockBytes)), cell(decibels(entry.sqnrDb)),
-                cell(escaped(entry.missed), "text")});
+                cell(htmlEscaped(entry.missed), "text")});
   out += kTableEnd;
 
   std::vector<std::size_t> order(expert.layerReports.size());
@@ -242,7 +219,7 @@ std::string details(const ExpertReport &expert, bool isOpen) {
   for (std::size_t l : order) {
     const LayerReport &layer = expert.layerReports[l];
     out += row({cell(std::to_string(l + 1)), cell(format("%u-%u", layer.inputs, layer.outputs)),
-                cell(escaped(layer.functions), "reason"), cell(std::to_string(layer.residualRows)),
+                cell(htmlEscaped(layer.functions), "reason"), cell(std::to_string(layer.residualRows)),
                 cell(std::to_string(layer.weightBytes)), cell(decibels(layer.sqnrDb)),
                 cell(layer.predictedSqnrDb ? decibels(*layer.predictedSqnrDb) : ""),
                 cell(format("%.2g", layer.maxError)), cell(format("%.7f", layer.cosine)),
@@ -263,17 +240,18 @@ std::string details(const ExpertReport &expert, bool isOpen) {
 
 std::string toHtml(const Report &report) {
   std::vector<std::size_t> order = worstFirst(report);
-  std::string title = escaped(report.name) + ": accuracy of the compiled experts";
+  std::string title = htmlEscaped(report.name) + ": accuracy of the compiled experts";
   std::string out = "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\"><head><meta "
                     "charset=\"utf-8\"/><meta name=\"viewport\" content=\"width=device-width\"/>\n<title>" +
                     title + "</title><style>" + kStyle + "</style></head><body>\n<h1>" + title + "</h1>\n";
-  out += format("<p>%zu experts, %zu kernels. Parameters: %llu bytes as f32, %llu as compiled, %llu stored; the pack has "
-                "%llu bytes.</p>\n",
-                report.experts.size(), report.kernels.size(), static_cast<unsigned long long>(report.floatBytes),
-                static_cast<unsigned long long>(report.blockBytes), static_cast<unsigned long long>(report.storedBytes),
-                static_cast<unsigned long long>(report.packBytes));
+  out +=
+      format("<p>%zu experts, %zu kernels. Parameters: %llu bytes as f32, %llu as compiled, %llu stored; the pack has "
+             "%llu bytes.</p>\n",
+             report.experts.size(), report.kernels.size(), static_cast<unsigned long long>(report.floatBytes),
+             static_cast<unsigned long long>(report.blockBytes), static_cast<unsigned long long>(report.storedBytes),
+             static_cast<unsigned long long>(report.packBytes));
   for (const std::string &warning : report.warnings)
-    out += "<p>" + escaped(warning) + "</p>\n";
+    out += "<p>" + htmlEscaped(warning) + "</p>\n";
   out += "<h2>Experts, the one nearest to its limits first</h2>\n" + expertsTable(report, order);
   out += "<h2>Layers and outputs</h2>\n";
   for (std::size_t i = 0; i < std::min(order.size(), kMaxDetailed); ++i)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 namespace kimic {
 
@@ -12,81 +13,91 @@ namespace {
 
 /// Closes a descriptor at the end of the scope.
 struct Descriptor {
-  int fd;
+  explicit Descriptor(int fd) : fd(fd) {}
+  Descriptor(Descriptor &&other) : fd(std::exchange(other.fd, -1)) {}
   ~Descriptor() {
     if (fd >= 0)
       ::close(fd);
   }
+  int fd;
+};
+
+/// What is read: no directory.
+struct Input {
+  Descriptor file;
+  struct stat info;
 };
 
 Diagnostic fileError(ErrorId id, const std::string &path, std::string found, std::string expected = "") {
   return Diagnostic{id, path, 0, "", std::move(found), std::move(expected)};
 }
 
-} // namespace
-
-Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t maxBytes) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) {
+Result<Input, Diagnostic> openInput(const std::string &path, int flags) {
+  Input input{Descriptor(::open(path.c_str(), flags)), {}};
+  if (input.file.fd < 0) {
     ErrorId id = errno == ENOENT || errno == ENOTDIR ? ErrorId::FileNotFound : ErrorId::FileUnreadable;
     return fileError(id, path, id == ErrorId::FileNotFound ? "" : std::strerror(errno));
   }
-  struct stat info;
-  if (::fstat(file.fd, &info) != 0)
+  if (::fstat(input.file.fd, &input.info) != 0)
     return fileError(ErrorId::FileUnreadable, path, std::strerror(errno));
-  if (S_ISDIR(info.st_mode))
+  if (S_ISDIR(input.info.st_mode))
     return fileError(ErrorId::FileUnreadable, path, "a directory", "a file");
-  std::string atMost = "at most " + std::to_string(maxBytes) + " bytes";
-  if (S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) > maxBytes)
-    return fileError(ErrorId::FileTooLarge, path, std::to_string(info.st_size) + " bytes", atMost);
+  return input;
+}
 
-  std::string bytes;
-  if (S_ISREG(info.st_mode))
-    bytes.reserve(static_cast<std::size_t>(info.st_size));
+/// Gives `take` chunk after chunk, until it has an error or the file is at its end.
+template <class Take> Result<void, Diagnostic> readToEnd(const Input &input, const std::string &path, Take take) {
   char chunk[1 << 16];
   for (;;) {
-    ssize_t got = ::read(file.fd, chunk, sizeof chunk);
+    ssize_t got = ::read(input.file.fd, chunk, sizeof chunk);
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)
       return fileError(ErrorId::FileUnreadable, path, std::strerror(errno));
     if (got == 0)
-      return bytes;
-    if (bytes.size() + static_cast<std::size_t>(got) > maxBytes)
-      return fileError(ErrorId::FileTooLarge, path, "more", atMost);
-    bytes.append(chunk, static_cast<std::size_t>(got));
+      return {};
+    KIMIC_TRY(take(std::string_view(chunk, static_cast<std::size_t>(got))));
   }
 }
 
-Result<Digest, Diagnostic> digestOfFile(const std::string &path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; // an open pipe would wait for a writer
-  if (file.fd < 0) {
-    ErrorId id = errno == ENOENT || errno == ENOTDIR ? ErrorId::FileNotFound : ErrorId::FileUnreadable;
-    return fileError(id, path, id == ErrorId::FileNotFound ? "" : std::strerror(errno));
+} // namespace
+
+Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t maxBytes) {
+  KIMIC_ASSIGN(Input input, openInput(path, O_RDONLY | O_CLOEXEC));
+  std::string atMost = "at most " + std::to_string(maxBytes) + " bytes";
+  std::string bytes;
+  if (S_ISREG(input.info.st_mode)) {
+    std::uint64_t size = static_cast<std::uint64_t>(input.info.st_size);
+    if (size > maxBytes)
+      return fileError(ErrorId::FileTooLarge, path, std::to_string(size) + " bytes", atMost);
+    bytes.reserve(size);
   }
-  struct stat info;
-  if (::fstat(file.fd, &info) != 0)
-    return fileError(ErrorId::FileUnreadable, path, std::strerror(errno));
-  if (!S_ISREG(info.st_mode))
+  KIMIC_TRY(readToEnd(input, path, [&](std::string_view chunk) -> Result<void, Diagnostic> {
+    if (bytes.size() + chunk.size() > maxBytes)
+      return fileError(ErrorId::FileTooLarge, path, "more", atMost);
+    bytes += chunk;
+    return {};
+  }));
+  return bytes;
+}
+
+Result<Digest, Diagnostic> digestOfFile(const std::string &path) {
+  // An open pipe would wait for a writer.
+  KIMIC_ASSIGN(Input input, openInput(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!S_ISREG(input.info.st_mode))
     return fileError(ErrorId::FileUnreadable, path, "something else", "a file");
   Sha256 hash;
-  std::uint8_t chunk[1 << 16];
-  for (;;) {
-    ssize_t got = ::read(file.fd, chunk, sizeof chunk);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return fileError(ErrorId::FileUnreadable, path, std::strerror(errno));
-    if (got == 0)
-      return hash.finish();
-    hash.add({chunk, static_cast<std::size_t>(got)});
-  }
+  KIMIC_TRY(readToEnd(input, path, [&](std::string_view chunk) -> Result<void, Diagnostic> {
+    hash.add({reinterpret_cast<const std::uint8_t *>(chunk.data()), chunk.size()});
+    return {};
+  }));
+  return hash.finish();
 }
 
 Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite) {
   // Beside the target, so that the rename stays inside one file system.
   std::string temporary;
-  Descriptor file{-1};
+  Descriptor file(-1);
   for (int attempt = 0; file.fd < 0 && attempt < 100; ++attempt) {
     temporary = path + "." + std::to_string(::getpid()) + "-" + std::to_string(attempt) + ".tmp";
     file.fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

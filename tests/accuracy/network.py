@@ -4,8 +4,12 @@ An implementation of its own, beside libfann's and kimic's; `run` and `training.
 """
 import dataclasses
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from fann_header import fann_header
 
 FUNCTIONS = ["linear", "threshold", "threshold_symmetric", "sigmoid", "sigmoid_stepwise", "sigmoid_symmetric",
              "sigmoid_symmetric_stepwise", "gaussian", "gaussian_symmetric", "gaussian_stepwise", "elliot",
@@ -119,20 +123,8 @@ class Network:
     def write(self, path: pathlib.Path):
         def line(values, format="{:.20e}"):
             return "".join(format.format(v) + " " for v in values)
-        text = ["FANN_FLO_2.1", f"num_layers={len(self.layer_sizes)}", "learning_rate=0.700000",
-                f"connection_rate={self.connection_rate:.6f}", f"network_type={self.network_type}",
-                "learning_momentum=0.000000", "training_algorithm=2", "train_error_function=1",
-                "train_stop_function=0", "cascade_output_change_fraction=0.010000", "quickprop_decay=-0.000100",
-                "quickprop_mu=1.750000", "rprop_increase_factor=1.200000", "rprop_decrease_factor=0.500000",
-                "rprop_delta_min=0.000000", "rprop_delta_max=50.000000", "rprop_delta_zero=0.100000",
-                "cascade_output_stagnation_epochs=12", "cascade_candidate_change_fraction=0.010000",
-                "cascade_candidate_stagnation_epochs=12", "cascade_max_out_epochs=150", "cascade_min_out_epochs=50",
-                "cascade_max_cand_epochs=150", "cascade_min_cand_epochs=50", "cascade_num_candidate_groups=2",
-                f"bit_fail_limit={0.35:.20e}", f"cascade_candidate_limit={1000:.20e}",
-                f"cascade_weight_multiplier={0.4:.20e}", "cascade_activation_functions_count=10",
-                "cascade_activation_functions=3 5 7 8 10 11 14 15 16 17 ", "cascade_activation_steepnesses_count=4",
-                "cascade_activation_steepnesses=" + line([0.25, 0.5, 0.75, 1]),
-                "layer_sizes=" + line(self.layer_sizes, "{}"), f"scale_included={int(self.scale is not None)}"]
+        text = fann_header(self.layer_sizes, self.connection_rate, self.network_type)
+        text.append(f"scale_included={int(self.scale is not None)}")
         if self.scale is not None:
             for side in ("in", "out"):
                 mean, deviation = getattr(self.scale, f"mean_{side}"), getattr(self.scale, f"deviation_{side}")

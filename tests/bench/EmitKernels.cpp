@@ -7,8 +7,7 @@
 // kernels.json says for each: name, inputs, outputs, bytes of the parameters and of scratch, multiplications per row.
 #include "compiler/Target/KernelModule.h"
 #include "formats/quant/KernelName.h"
-#include "formats/reference/Reference.h"
-#include "tests/support/RandomExpert.h"
+#include "tests/support/KernelCases.h"
 
 #include <cstdio>
 #include <cstring>
@@ -20,10 +19,6 @@
 
 namespace kimic {
 namespace {
-
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
 
 bool consume(std::string_view &text, std::string_view prefix) {
   if (!text.starts_with(prefix))
@@ -127,12 +122,10 @@ int run(const std::string &directory, std::uint32_t rows, std::span<char *> name
     quant::ExpertParameters parameters = generator.parameters(*signature);
     quant::Layout layout = quant::layoutOf(*signature).value();
     std::vector<std::uint8_t> block = packParameters(*signature, layout, parameters);
-    std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
-    std::memcpy(params.data(), block.data(), block.size());
-    std::vector<float> x(std::size_t{rows} * signature->inputs), y(std::size_t{rows} * signature -> outputs());
+    std::vector<float> x(std::size_t{rows} * signature->inputs);
     for (float &value : x)
       value = generator.real(-1, 1);
-    reference::run(*signature, layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
+    std::vector<float> y = testing::referenceOutputs(*signature, layout, block, x);
 
     std::uint64_t products = 0;
     for (std::size_t l = 0; l < signature->layers.size(); ++l)

@@ -4,9 +4,13 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from fann_header import fann_header
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KIMIC = os.environ["KIMIC"]
@@ -37,18 +41,7 @@ def fann_text(weights, activation=5, steepness=0.5):
         neurons += [f"({layer.shape[1]}, {activation}, {steepness:.20e})"] * layer.shape[0] + ["(0, 5, 0.0)"]
         connections += [f"({first + k}, {float(w):.20e})" for row in layer for k, w in enumerate(row)]
         first += layer.shape[1]
-    lines = ["FANN_FLO_2.1", f"num_layers={len(sizes)}", "learning_rate=0.700000", "connection_rate=1.000000",
-             "network_type=0", "learning_momentum=0.000000", "training_algorithm=2", "train_error_function=1",
-             "train_stop_function=0", "cascade_output_change_fraction=0.010000", "quickprop_decay=-0.000100",
-             "quickprop_mu=1.750000", "rprop_increase_factor=1.200000", "rprop_decrease_factor=0.500000",
-             "rprop_delta_min=0.000000", "rprop_delta_max=50.000000", "rprop_delta_zero=0.100000",
-             "cascade_output_stagnation_epochs=12", "cascade_candidate_change_fraction=0.010000",
-             "cascade_candidate_stagnation_epochs=12", "cascade_max_out_epochs=150", "cascade_min_out_epochs=50",
-             "cascade_max_cand_epochs=150", "cascade_min_cand_epochs=50", "cascade_num_candidate_groups=2",
-             "bit_fail_limit=3.5e-01", "cascade_candidate_limit=1.0e+03", "cascade_weight_multiplier=4.0e-01",
-             "cascade_activation_functions_count=1", "cascade_activation_functions=3 ",
-             "cascade_activation_steepnesses_count=1", "cascade_activation_steepnesses=5.0e-01 ",
-             f"layer_sizes={' '.join(map(str, sizes))} ", "scale_included=0",
+    lines = [*fann_header(sizes), "scale_included=0",
              f"neurons (num_inputs, activation_function, activation_steepness)={' '.join(neurons)} ",
              f"connections (connected_to_neuron, weight)={' '.join(connections)} "]
     return "\n".join(lines) + "\n"

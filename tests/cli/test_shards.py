@@ -34,6 +34,9 @@ def check_merged(manifest, tmp_path, kimic):
 
 def test_dask_cluster_with_a_worker_killed(many, tmp_path, kimic):
     distributed = pytest.importorskip("distributed")
+    import dask
+    # The nanny would set environment variables while its other threads read them, which C libraries do not survive.
+    dask.config.set({"distributed.nanny.pre-spawn-environ": {}})
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
                                   host="127.0.0.1", local_directory=str(tmp_path)) as cluster:
         with distributed.Client(cluster) as client:

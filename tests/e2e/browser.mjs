@@ -20,8 +20,8 @@ export async function runBrowser(t, visit) {
     t.diagnostic(report.agent);
     for (const line of report.lines) t.diagnostic(line);
     assert.deepEqual(report.failures, []);
-    // Two packs on three engines in page and worker, two variants of kernels, the servers, two caches.
-    assert.equal(report.lines.length, 17);
+    // Two packs on three engines in page and worker, two variants of kernels, the servers, two caches, the pool.
+    assert.equal(report.lines.length, 18);
     assert.equal(report.isIsolated, false); // nothing needs cross-origin isolation
   } finally {
     await close?.();

@@ -2,6 +2,7 @@
 import * as kimic from '/dist/index.js';
 import {checkVectors} from '/kernels/checkVectors.mjs';
 import {cacheApi, opfs} from '/dist/cache.js';
+import {PackPool} from '/dist/pool.js';
 import {checkCache} from '/e2e/checkCache.mjs';
 import {cases, checkFault} from '/e2e/checkFaults.mjs';
 import {checkPack, describe, engines} from '/e2e/checkPack.mjs';
@@ -53,4 +54,18 @@ export async function checkCaches(report) {
     await checkCache(kimic, '/packs/demo.kpk', expected, make).catch(error => report.failures.push(`${name}: ${error}`));
     report.lines.push(`cache: ${name}`);
   }
+}
+
+export async function checkPool(report) {
+  const rows = Float32Array.from({length: 100 * 64}, (_, i) => Math.sin(i * 0.37) * (1 + (i % 7)));
+  const pack = await kimic.open('/packs/demo.kpk');
+  const expected = await pack.ask(rows);
+  await pack.dispose();
+  const pool = await PackPool.open('/packs/demo.kpk', {threads: 2});
+  const found = await pool.ask(rows);
+  const stats = await pool.stats();
+  await pool.dispose();
+  if (!expected.every((value, i) => Object.is(value, found[i]))) report.failures.push('pool: other bits than one thread');
+  if (stats.slice(1).some(({residentExperts}) => residentExperts < 2)) report.failures.push('pool: a thread did nothing');
+  report.lines.push(`pool: ${stats.length - 1} threads, ${found.length} outputs`);
 }

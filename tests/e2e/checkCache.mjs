@@ -11,14 +11,21 @@ export async function checkCache(kimic, url, expected, make) {
   let requests = 0;
   const fetch = (...args) => (++requests, globalThis.fetch(...args));
   const row = new Float32Array(64).fill(0.5);
-  const visit = async (what, options) => {
+  const visit = async (what, options = {}) => {
     requests = 0;
-    const pack = await kimic.open(url, {allowUnsigned: true, cache: make(), fetch, ...options});
+    const writes = [];
+    const kept = options.cache ?? make();
+    const put = (...entry) => {
+      const write = kept.put(...entry);
+      writes.push(write);
+      return write;
+    };
+    const pack = await kimic.open(url, {allowUnsigned: true, fetch, ...options, cache: {...kept, put}});
     const output = await pack.run(0, row);
     expect(`${what}: answer`, output.join(), expected.join());
     const {digest} = pack.info;
     await pack.dispose();
-    await new Promise(resolve => setTimeout(resolve, 100)); // entries are written behind the back
+    await Promise.allSettled(writes); // entries are written behind the back
     return {digest, requests};
   };
 

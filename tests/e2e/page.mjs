@@ -1,7 +1,7 @@
 // What a browser runs: every pack on every engine, in the page and in a worker, the compiler's kernel vectors, servers that
-// misbehave, and the browser's own caches.
+// misbehave, the browser's own caches, and threads.
 // Posts {user agent, lines, failures} to the server that it came from.
-import {checkCaches, checkKernels, checkPacks, checkServers} from './browserChecks.mjs';
+import {checkCaches, checkKernels, checkPacks, checkPool, checkServers} from './browserChecks.mjs';
 
 const report = {agent: navigator.userAgent, lines: [], failures: [], isIsolated: globalThis.crossOriginIsolated};
 try {
@@ -9,6 +9,7 @@ try {
   await checkKernels(report);
   await checkServers(report);
   await checkCaches(report);
+  await checkPool(report);
   const worker = new Worker('worker.mjs', {type: 'module'});
   const answer = await new Promise((resolve, reject) => {
     worker.onmessage = event => resolve(event.data);

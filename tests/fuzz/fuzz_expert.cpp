@@ -2,7 +2,7 @@
 // hold them: whatever the bytes, no crash, and the reference evaluator stays inside of its areas.
 #include "formats/quant/KernelName.h"
 #include "formats/quant/Parameters.h"
-#include "formats/reference/Reference.h"
+#include "tests/support/KernelCases.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -13,12 +13,6 @@ static void require(bool holds) {
   if (!holds)
     std::abort();
 }
-
-namespace {
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
-} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
   if (size == 0)
@@ -48,9 +42,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   if (parameters.ok())
     require(quant::packParameters(*signature, *layout, *parameters) == block);
 
-  std::vector<Aligned> params(block.size() / 16), scratch(layout->scratchBytes / 16);
-  std::copy(block.begin(), block.end(), params.data()->bytes);
-  std::vector<float> x(2 * signature->inputs, 0.75f), y(2 * signature->outputs());
-  reference::run(*signature, *layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, 2);
+  testing::referenceOutputs(*signature, *layout, block, std::vector<float>(2 * signature->inputs, 0.75f));
   return 0;
 }

@@ -9,26 +9,22 @@
 // The modules also lie beside it as group<i>.<variant>.wasm, for tools that take one module.
 #include "compiler/Target/KernelModule.h"
 #include "formats/abi/KernelVerifier.h"
-#include "formats/reference/Reference.h"
-#include "tests/support/RandomExpert.h"
+#include "tests/support/KernelCases.h"
 
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <fstream>
-#include <limits>
 #include <string>
 
 namespace kimic {
 namespace {
 
+using testing::everyFunction;
 using testing::ExpertGenerator;
 using testing::RandomExpert;
 using testing::RandomExpertLimits;
-
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
+using testing::tanhLayers;
 
 class Words {
 public:
@@ -43,55 +39,12 @@ private:
   std::string bytes_;
 };
 
-/// Inputs that reach every part of the input quantization: ordinary ones, ties, saturation, NaN and infinities.
-std::vector<float> makeInputs(ExpertGenerator &generator, std::size_t count, bool isSparse) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const float special[] = {0.0f,       -0.0f,     0.5f,    1.5f,
-                           1e-30f,     1e30f,     -1e30f,  std::numeric_limits<float>::quiet_NaN(),
-                           -kInfinity, kInfinity, -1e-42f, 32768.0f};
-  bool isSpecial = generator.chance(3);
-  std::vector<float> x(count);
+/// Most numbers become 0, now and then all.
+void makeSparse(ExpertGenerator &generator, std::vector<float> &x) {
+  bool isEmpty = generator.chance(8);
   for (float &value : x)
-    value = isSpecial && generator.chance(4) ? special[generator.integer(0, 11)] : generator.real(-2, 2);
-  // Mostly zeros, now and then nothing else.
-  for (float &value : x)
-    if (isSparse && (isSpecial || !generator.chance(6)))
+    if (isEmpty || !generator.chance(6))
       value = 0;
-  return x;
-}
-
-/// A weight of the largest magnitudes, or 0.
-std::int8_t extremeWeight(ExpertGenerator &generator) {
-  const std::int8_t weights[] = {-128, -127, 127, 0};
-  return weights[generator.integer(0, 3)];
-}
-
-/// Sums that overflow to infinities and cancel to NaN, and weights that are subnormal.
-void makeExtremeFloats(ExpertGenerator &generator, quant::ExpertParameters &parameters) {
-  const float weights[] = {3e38f, -3e38f, 1e-42f, -1e30f, 0.0f, 1.0f};
-  for (quant::LayerParameters &layer : parameters.layers) {
-    for (float &weight : layer.floatWeights)
-      weight = weights[generator.integer(0, 5)];
-    for (float &bias : layer.floatBias)
-      bias = weights[generator.integer(0, 5)];
-    for (float &limit : layer.limit)
-      limit = generator.chance(3) ? 3e38f : limit;
-  }
-}
-
-/// Rows of only the largest and smallest weights, codes at their bounds, biases anywhere: sums wrap.
-void makeExtreme(ExpertGenerator &generator, quant::ExpertParameters &parameters) {
-  for (float &scale : parameters.inputScale)
-    scale = 1e7f;
-  for (quant::LayerParameters &layer : parameters.layers) {
-    for (std::int8_t &weight : layer.weights)
-      weight = extremeWeight(generator);
-    for (quant::ResidualRow &residual : layer.residuals)
-      for (std::int8_t &weight : residual.weights)
-        weight = extremeWeight(generator);
-    for (std::int32_t &bias : layer.bias)
-      bias = generator.integer(std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max());
-  }
 }
 
 class Emitter {
@@ -100,8 +53,9 @@ public:
 
   void add(RandomExpert expert, std::uint32_t rows, ExpertGenerator &generator) {
     Case one{std::move(expert), rows, {}};
-    const quant::Signature &signature = one.expert.signature;
-    one.x = makeInputs(generator, std::size_t{rows} * signature.inputs, signature.sparseInputs);
+    one.x = testing::kernelInputs(generator, std::size_t{rows} * one.expert.signature.inputs);
+    if (one.expert.signature.sparseInputs)
+      makeSparse(generator, one.x);
     pending.push_back(std::move(one));
     if (pending.size() == abi::kGroupKernels)
       flush();
@@ -162,10 +116,7 @@ private:
     const quant::Signature &signature = one.expert.signature;
     quant::Layout layout = quant::layoutOf(signature).value();
     std::vector<std::uint8_t> block = packParameters(signature, layout, one.expert.parameters);
-    std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
-    std::memcpy(params.data(), block.data(), block.size());
-    std::vector<float> y(std::size_t{one.rows} * signature.outputs());
-    reference::run(signature, layout, params.data()->bytes, one.x.data(), y.data(), scratch.data()->bytes, one.rows);
+    std::vector<float> y = testing::referenceOutputs(signature, layout, block, one.x);
 
     for (std::uint32_t word : {signature.inputs, signature.outputs(), one.rows,
                                static_cast<std::uint32_t>(block.size()), layout.scratchBytes})
@@ -183,28 +134,6 @@ private:
   double seconds = 0;
   bool isOk = true;
 };
-
-/// The same shape for each of the twenty functions, hidden and at the end, clamped and not.
-quant::Signature everyFunction(quant::WeightFormat format, unsigned function, bool isClamped, std::uint32_t width) {
-  quant::ActivationGroup group{static_cast<Activation>(function), isClamped, width};
-  quant::Signature signature;
-  signature.inputs = 11;
-  signature.layers = {{format, 0, {group}}, {format, 11, {group}}};
-  return signature;
-}
-
-quant::Signature tanhLayers(quant::WeightFormat format, std::initializer_list<std::uint32_t> widths) {
-  bool isClamped = format == quant::WeightFormat::Float32;
-  quant::Signature signature;
-  std::uint32_t begin = 0, codes = *widths.begin();
-  signature.inputs = codes;
-  for (auto width = widths.begin() + 1; width != widths.end(); ++width) {
-    signature.layers.push_back({format, begin, {{Activation::SigmoidSymmetric, isClamped, *width}}});
-    begin = codes;
-    codes += *width;
-  }
-  return signature;
-}
 
 /// Residual rows for `count` outputs of layer `l`, any of them.
 void listResiduals(ExpertGenerator &generator, RandomExpert &expert, std::size_t l, std::uint32_t count) {
@@ -316,7 +245,7 @@ int run(const std::string &directory) {
       ExpertGenerator generator(seed++, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme)
-        makeExtreme(generator, expert.parameters);
+        testing::makeExtreme(generator, expert);
       emitter.add(std::move(expert), static_cast<std::uint32_t>(generator.integer(1, 9)), generator);
     }
   for (unsigned function = 0; function < kActivationCount; ++function)
@@ -336,10 +265,8 @@ int run(const std::string &directory) {
       batch.limits.maybeSparse = true;
       ExpertGenerator generator(seed++, batch.limits);
       RandomExpert expert = generator.expert();
-      if (batch.isExtreme && expert.signature.weights() == quant::WeightFormat::Float32)
-        makeExtremeFloats(generator, expert.parameters);
-      else if (batch.isExtreme)
-        makeExtreme(generator, expert.parameters);
+      if (batch.isExtreme)
+        testing::makeExtreme(generator, expert);
       emitter.add(std::move(expert), static_cast<std::uint32_t>(generator.integer(1, 9)), generator);
     }
   return emitter.finish() ? 0 : 1;

@@ -1,14 +1,12 @@
 // Native kernels against the reference evaluator, to the bit.
 #include "kimic/NativeKernels.h"
-#include "formats/reference/Reference.h"
-#include "tests/support/RandomExpert.h"
+#include "tests/support/KernelCases.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <gtest/gtest.h>
-#include <limits>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -18,9 +16,11 @@ namespace {
 
 using quant::Layout;
 using quant::Signature;
+using testing::everyFunction;
 using testing::ExpertGenerator;
 using testing::RandomExpert;
 using testing::RandomExpertLimits;
+using testing::tanhLayers;
 
 constexpr std::size_t kGuard = 64;
 constexpr std::uint8_t kGuardByte = 0xA5;
@@ -45,42 +45,6 @@ private:
   std::vector<std::uint8_t> bytes_;
 };
 
-std::vector<float> inputsFor(ExpertGenerator &generator, std::size_t count) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const float special[] = {0.0f,       -0.0f,     0.5f,    1.5f,
-                           1e-30f,     1e30f,     -1e30f,  std::numeric_limits<float>::quiet_NaN(),
-                           -kInfinity, kInfinity, -1e-42f, 32768.0f};
-  bool isSpecial = generator.chance(3);
-  std::vector<float> x(count);
-  for (float &value : x)
-    value = isSpecial && generator.chance(4) ? special[generator.integer(0, 11)] : generator.real(-2, 2);
-  return x;
-}
-
-/// Sums wrap; inputs saturate.
-void makeExtreme(ExpertGenerator &generator, quant::ExpertParameters &parameters) {
-  auto weight = [&] {
-    const std::int8_t weights[] = {-128, -127, 127, 0};
-    return weights[generator.integer(0, 3)];
-  };
-  for (float &scale : parameters.inputScale)
-    scale = 1e7f;
-  for (quant::LayerParameters &layer : parameters.layers) {
-    for (std::int8_t &q : layer.weights)
-      q = weight();
-    for (quant::ResidualRow &residual : layer.residuals)
-      for (std::int8_t &q : residual.weights)
-        q = weight();
-    for (std::int32_t &bias : layer.bias)
-      bias = generator.integer(std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max());
-    const float floats[] = {3e38f, -3e38f, 1e-42f, -1e30f, 0.0f, 1.0f};
-    for (float &w : layer.floatWeights)
-      w = floats[generator.integer(0, 5)];
-    for (float &bias : layer.floatBias)
-      bias = floats[generator.integer(0, 5)];
-  }
-}
-
 class NativeKernels : public ::testing::TestWithParam<Vectors> {
 protected:
   void SetUp() override {
@@ -98,7 +62,7 @@ protected:
     auto function = kernels.get(encode(signature));
     ASSERT_TRUE(function.ok()) << what << ": " << function.error().message();
 
-    std::vector<float> x = inputsFor(generator, std::size_t{rows} * signature.inputs);
+    std::vector<float> x = testing::kernelInputs(generator, std::size_t{rows} * signature.inputs);
     std::size_t outputs = std::size_t{rows} * signature.outputs();
     Guarded params(block.size()), inputs(x.size() * 4), expected(outputs * 4), found(outputs * 4),
         scratch(layout.scratchBytes);
@@ -122,27 +86,6 @@ protected:
 std::string vectorsOf(const ::testing::TestParamInfo<Vectors> &info) { return nameOf(info.param); }
 INSTANTIATE_TEST_SUITE_P(Widths, NativeKernels, ::testing::Values(Vectors::Bits128, Vectors::Avx2, Vectors::Avx512),
                          vectorsOf);
-
-Signature everyFunction(quant::WeightFormat format, unsigned function, bool isClamped, std::uint32_t width) {
-  quant::ActivationGroup group{static_cast<Activation>(function), isClamped, width};
-  Signature signature;
-  signature.inputs = 11;
-  signature.layers = {{format, 0, {group}}, {format, 11, {group}}};
-  return signature;
-}
-
-Signature tanhLayers(quant::WeightFormat format, std::initializer_list<std::uint32_t> widths) {
-  bool isClamped = format == quant::WeightFormat::Float32;
-  Signature signature;
-  std::uint32_t begin = 0, codes = *widths.begin();
-  signature.inputs = codes;
-  for (auto width = widths.begin() + 1; width != widths.end(); ++width) {
-    signature.layers.push_back({format, begin, {{Activation::SigmoidSymmetric, isClamped, *width}}});
-    begin = codes;
-    codes += *width;
-  }
-  return signature;
-}
 
 TEST_P(NativeKernels, ComputeTheReferencesBitsForEveryFunction) {
   ExpertGenerator generator(1);
@@ -209,7 +152,7 @@ TEST_P(NativeKernels, ComputeTheReferencesBitsForRandomExperts) {
       ExpertGenerator generator(seed, batch.limits);
       RandomExpert expert = generator.expert();
       if (batch.isExtreme)
-        makeExtreme(generator, expert.parameters);
+        testing::makeExtreme(generator, expert);
       std::uint32_t rows = static_cast<std::uint32_t>(generator.integer(1, 9));
       expectSameBits(expert, rows, generator, std::string(batch.name) + ", seed " + std::to_string(seed));
     }

@@ -13,8 +13,8 @@
 
 namespace kimic::testing {
 
-/// A valid kernel module of `kernels` functions that return at once.
-inline std::vector<std::uint8_t> emptyKernelModule(std::uint32_t kernels) {
+/// A valid kernel module of functions with these bodies (locals, instructions, end).
+inline std::vector<std::uint8_t> kernelModule(const std::vector<std::vector<std::uint8_t>> &bodies) {
   using Bytes = std::vector<std::uint8_t>;
   auto leb = [](Bytes &out, std::uint32_t value) {
     for (; value >= 0x80; value >>= 7)
@@ -37,6 +37,7 @@ inline std::vector<std::uint8_t> emptyKernelModule(std::uint32_t kernels) {
   name(imports, "memory");
   imports.insert(imports.end(), {2, 0, 0});
   section(2, imports);
+  std::uint32_t kernels = static_cast<std::uint32_t>(bodies.size());
   Bytes functions, exports, code;
   leb(functions, kernels);
   leb(exports, kernels);
@@ -46,12 +47,18 @@ inline std::vector<std::uint8_t> emptyKernelModule(std::uint32_t kernels) {
     name(exports, "k" + std::to_string(i));
     exports.push_back(0);
     leb(exports, i);
-    code.insert(code.end(), {2, 0, 0x0b});
+    leb(code, static_cast<std::uint32_t>(bodies[i].size()));
+    code.insert(code.end(), bodies[i].begin(), bodies[i].end());
   }
   section(3, functions);
   section(7, exports);
   section(10, code);
   return module;
+}
+
+/// A valid kernel module of `kernels` functions that return at once.
+inline std::vector<std::uint8_t> emptyKernelModule(std::uint32_t kernels) {
+  return kernelModule(std::vector<std::vector<std::uint8_t>>(kernels, {0, 0x0b}));
 }
 
 /// An expert of one linear layer whose outputs are these whole numbers, whatever the input.
@@ -128,5 +135,16 @@ public:
   std::vector<quant::Signature> signatures; ///< by kernel
   std::vector<RandomExpert> experts;
 };
+
+/// Sixteen experts of about 40 KiB, the i-th with 128 outputs of 100 + i for 256 inputs.
+inline std::vector<std::uint8_t> packOfSixteen() {
+  TestPack pack;
+  for (std::int32_t i = 0; i < 16; ++i)
+    pack.add(constantExpert(256, std::vector<std::int32_t>(128, 100 + i)));
+  return pack.bytes();
+}
+
+/// A memory cap for packOfSixteen: the bookkeeping, an expert on its way (stored and decoded) and four at home.
+constexpr std::uint64_t kCapForFour = 280 << 10;
 
 } // namespace kimic::testing

@@ -2,6 +2,7 @@
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/JsonText.h"
 #include "compiler/tools/kimic/PackFile.h"
+#include "formats/base/Html.h"
 #include "formats/base/Sha256.h"
 
 #include <CLI/CLI.hpp>
@@ -133,28 +134,6 @@ std::optional<Range> rangeOf(const std::string &header, std::uint64_t size) {
 
 bool names(const std::string &header, const std::string &etag) {
   return header == "*" || header.find(etag) != std::string::npos;
-}
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text)
-    switch (c) {
-    case '<':
-      out += "&lt;";
-      break;
-    case '>':
-      out += "&gt;";
-      break;
-    case '&':
-      out += "&amp;";
-      break;
-    case '"':
-      out += "&quot;";
-      break;
-    default:
-      out += c;
-    }
-  return out;
 }
 
 std::string percentEncoded(std::string_view path) {
@@ -320,9 +299,9 @@ private:
     }
     std::sort(names.begin(), names.end());
     std::string base = path.back() == '/' ? path : path + "/";
-    std::string html = "<!doctype html><meta charset=utf-8><title>" + escaped(base) + "</title><ul>\n";
+    std::string html = "<!doctype html><meta charset=utf-8><title>" + htmlEscaped(base) + "</title><ul>\n";
     for (const std::string &name : names)
-      html += fmt::format("<li><a href=\"{}\">{}</a>\n", percentEncoded(base + name), escaped(name));
+      html += fmt::format("<li><a href=\"{}\">{}</a>\n", percentEncoded(base + name), htmlEscaped(name));
     response.set_content(html + "</ul>\n", "text/html; charset=utf-8");
   }
 

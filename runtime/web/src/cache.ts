@@ -1,6 +1,6 @@
 // Where parts of packs are kept between visits. What comes out of a cache is hashed like what comes from a server, so a
 // cache need not be trusted; it must only never give a part of what was put.
-import {nodeFileSystem} from './source.js';
+import {nodeModule} from './node.js';
 
 /** Keys are `<digest of the pack in hex>/<offset>-<length>`. Whatever fails counts as not there. */
 export interface PackCache {
@@ -67,7 +67,7 @@ export function opfs(): PackCache {
 
 /** A folder of Node's file system. */
 export function directory(path: string): PackCache {
-  const files = async () => (await nodeFileSystem()!).promises;
+  const files = async () => (await nodeModule('node:fs')!).promises;
   let writes = 0;
   return {
     async get(key) {

@@ -1,6 +1,6 @@
 // kimic: opens packs of compiled experts and runs them. See Pack for what an open pack can do.
 import {Pack, type OpenOptions} from './pack.js';
-import {compileRuntime} from './runtime.js';
+import {defaultModule} from './runtime.js';
 import type {Source} from './source.js';
 
 export {KimicError, type ErrorKind} from './errors.js';
@@ -24,15 +24,6 @@ export type {Choice, ExpertFacts, Merge, PackFacts, Stats, VariantName, WasmSour
 export type {ByteSource, Source, SourceOptions} from './source.js';
 export type {TrustOptions} from './trust.js';
 export type {WarmUpOptions, WarmUpReport} from './warmup.js';
-
-let compiled: Promise<WebAssembly.Module> | undefined;
-
-// Compiled once; a failure is tried again.
-function defaultModule(): Promise<WebAssembly.Module> {
-  compiled ??= compileRuntime(new URL('./kimic_rt.wasm', import.meta.url));
-  compiled.catch(() => (compiled = undefined));
-  return compiled;
-}
 
 /** Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB. */
 export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {

@@ -21,14 +21,22 @@ export function linkableVariants(engine: EngineOption, wanted: 'simd128' | 'scal
   return bit('scalar') | (hasSimd ? bit('simd128') : 0);
 }
 
+/** Compiles the module whose first kernel is this one. */
+export type CompileKernels = (bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => Promise<WebAssembly.Module>;
+
 /** The table index of the module's first kernel. Throws LinkDeclined or LinkFailed. */
-export async function link(runtime: Runtime, request: LinkRequest, engine: EngineOption): Promise<number> {
+export async function link(
+  runtime: Runtime,
+  request: LinkRequest,
+  engine: EngineOption,
+  compile: CompileKernels
+): Promise<number> {
   // A copy, because the memory may grow while the module is compiled.
   const bytes = runtime.bytes(request.address, request.length).slice();
   let exports: WebAssembly.Exports;
   try {
-    const compiled = await WebAssembly.instantiate(bytes, {env: {memory: runtime.memory}});
-    exports = compiled.instance.exports;
+    const module = await compile(bytes, request.firstKernel);
+    exports = (await WebAssembly.instantiate(module, {env: {memory: runtime.memory}})).exports;
   } catch (cause) {
     // Is it this module, or is compiling forbidden here as such?
     const isForbidden = await WebAssembly.compile(emptyModule).then(() => false, () => true);

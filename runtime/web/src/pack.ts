@@ -1,7 +1,7 @@
 // An open pack: what users hold.
 import {cancelled, kimicError} from './errors.js';
 import type {PackCache} from './cache.js';
-import {linkableVariants, type EngineOption} from './linker.js';
+import {linkableVariants, type CompileKernels, type EngineOption} from './linker.js';
 import {Pump} from './pump.js';
 import {prefetch, Reads} from './reads.js';
 import {
@@ -107,7 +107,13 @@ export class Pack {
     this.info = runtime.packFacts();
   }
 
-  static async open(source: Source, options: OpenOptions, defaultModule: () => Promise<WebAssembly.Module>): Promise<Pack> {
+  /** `defaultModule`: the runtime's; `compile`: how kernels are compiled where another thread may have them already. */
+  static async open(
+    source: Source,
+    options: OpenOptions,
+    defaultModule: () => Promise<WebAssembly.Module>,
+    compile: CompileKernels = bytes => WebAssembly.compile(bytes)
+  ): Promise<Pack> {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
     const trust = new Trust(options);
@@ -120,7 +126,7 @@ export class Pack {
       if (trust.digest) runtime.requireDigest(trust.digest);
       const concurrency = options.network?.concurrency ?? 6;
       const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
-      const pump = new Pump(runtime, bytes, reads, engine);
+      const pump = new Pump(runtime, bytes, reads, engine, compile);
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
         if (error.code === 'PackMagic' && error.args[0] === 0 && error.args[1] === 0x3c)
@@ -283,6 +289,21 @@ export class Pack {
       this.view().set(input);
       const choices = this.runtime.route(io, k, io + choicesAt, io + scoresAt);
       return {choices, scores: this.runtime.floats(io + scoresAt, router.routedExperts).slice()};
+    });
+  }
+
+  /** The router's best expert for every row, or undefined where it has none to offer: for spreading rows over threads. */
+  async bestExperts(input: Float32Array, options: {signal?: AbortSignal} = {}): Promise<(number | undefined)[]> {
+    const router = this.requireRouter(undefined);
+    return this.whileLoaded([router.expert], options, () => {
+      const {inputs} = this.shapeOf(router.expert);
+      const rows = this.rowsOf(input, inputs);
+      const choicesAt = input.length * floatBytes;
+      const io = this.reserve(choicesAt + Runtime.choicesBytes(router.topK), [router.expert]);
+      this.view().set(input);
+      return Array.from({length: rows}, (_, row) => {
+        return this.runtime.route(io + row * inputs * floatBytes, 0, io + choicesAt, 0)[0]?.expert;
+      });
     });
   }
 

@@ -1,7 +1,7 @@
 // A typed view of the module's exports: runtime/include/kimic/Runtime.h in TypeScript.
 import {KimicError, kimicError} from './errors.js';
 import type {Priority} from './reads.js';
-import {nodeFileSystem} from './source.js';
+import {nodeModule} from './node.js';
 import {hexOf} from './trust.js';
 
 export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
@@ -352,7 +352,7 @@ export class Runtime {
 async function moduleBytes(source: URL | string | Response, signal: AbortSignal | undefined): Promise<BufferSource> {
   const subject = source instanceof Response ? source.url : String(source);
   try {
-    const fs = await nodeFileSystem();
+    const fs = await nodeModule('node:fs');
     if (fs && !(source instanceof Response) && !/^(https?|blob|data):/i.test(subject))
       return await fs.promises.readFile(/^file:/i.test(subject) ? new URL(subject) : subject);
     const response = source instanceof Response ? source : await fetch(source, signal ? {signal} : {});
@@ -383,4 +383,14 @@ export async function compileRuntime(source: WasmSource, signal?: AbortSignal): 
   } catch (cause) {
     throw kimicError('WasmUnavailable', {cause, hint: "a page with a content security policy needs 'wasm-unsafe-eval'"});
   }
+}
+
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+// Compiled once; a failure is tried again.
+/** The module of kimic_rt.wasm beside the script. */
+export function defaultModule(): Promise<WebAssembly.Module> {
+  compiled ??= compileRuntime(new URL('./kimic_rt.wasm', import.meta.url));
+  compiled.catch(() => (compiled = undefined));
+  return compiled;
 }

@@ -1,6 +1,7 @@
 // Where a pack's bytes come from: memory, a file, a Blob, a server with ranges (http.ts), or whatever the caller has.
 import {cancelled, kimicError} from './errors.js';
 import {UrlSource, type NetworkOptions} from './http.js';
+import {nodeModule} from './node.js';
 import type {Trust} from './trust.js';
 
 /** Bytes of one immutable file. Several reads may be under way at a time. */
@@ -50,17 +51,6 @@ class BlobSource implements ByteSource {
   }
 }
 
-/**
- * Node's file system; undefined elsewhere. Without an import that bundlers for the web would stumble over: they leave a
- * specifier alone that is no literal. Node before 20.16 has no getBuiltinModule.
- */
-export function nodeFileSystem(): Promise<typeof import('node:fs')> | undefined {
-  const {process} = globalThis as {process?: NodeJS.Process};
-  if (!process?.versions?.node) return undefined;
-  const name = 'node:fs';
-  return process.getBuiltinModule ? Promise.resolve(process.getBuiltinModule(name)) : import(name);
-}
-
 class FileSource implements ByteSource {
   constructor(
     private readonly handle: Promise<import('node:fs/promises').FileHandle>,
@@ -88,7 +78,7 @@ class FileSource implements ByteSource {
 function urlOf(source: Source): string | undefined {
   if (typeof source !== 'string' && !(source instanceof URL)) return undefined;
   const text = String(source);
-  return nodeFileSystem() && !/^(https?|blob|data):/i.test(text) ? undefined : text;
+  return nodeModule('node:fs') && !/^(https?|blob|data):/i.test(text) ? undefined : text;
 }
 
 /** The source's bytes behind one interface. */
@@ -104,7 +94,7 @@ export function sourceOf(source: Source, options: SourceOptions, trust: Trust): 
     if (fetch_) return new UrlSource(url, fetch_, options.maxWholeBytes ?? 64 << 20, options.network, vouch);
   } else if (typeof source === 'string' || source instanceof URL) {
     const path = /^file:/i.test(String(source)) ? new URL(source) : source;
-    return new FileSource(nodeFileSystem()!.then(fs => fs.promises.open(path, 'r')), true);
+    return new FileSource(nodeModule('node:fs')!.then(fs => fs.promises.open(path, 'r')), true);
   } else if (typeof (source as FileSystemFileHandle | undefined)?.getFile === 'function') {
     return new BlobSource((source as FileSystemFileHandle).getFile());
   } else if (typeof (source as import('node:fs/promises').FileHandle | undefined)?.fd === 'number') {

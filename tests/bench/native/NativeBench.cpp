@@ -3,9 +3,8 @@
 //
 // With `--sampler` it is asked for samples instead: `INPUTS OUTPUTS CALLS` on stdin, nanoseconds per call of the
 // sequence on stdout, until stdin ends.
-#include "formats/reference/Reference.h"
 #include "tests/bench/native/PSequence.h"
-#include "tests/support/RandomExpert.h"
+#include "tests/support/KernelCases.h"
 
 #include <benchmark/benchmark.h>
 
@@ -49,27 +48,15 @@ void handWritten(benchmark::State &state) {
 }
 BENCHMARK(handWritten)->Arg(1)->Arg(8)->Arg(64);
 
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
-
 void referenceEvaluator(benchmark::State &state) {
-  quant::Signature signature;
-  signature.inputs = 64;
-  std::uint32_t begin = 0, codes = 64;
-  for (std::uint32_t width : {128u, 64u, 16u}) {
-    signature.layers.push_back({quant::WeightFormat::Int8, begin, {{Activation::SigmoidSymmetric, false, width}}});
-    begin = codes;
-    codes += width;
-  }
+  quant::Signature signature = testing::tanhLayers(quant::WeightFormat::Int8, {64, 128, 64, 16});
   testing::ExpertGenerator generator(1);
   quant::Layout layout = quant::layoutOf(signature).value();
-  std::vector<std::uint8_t> block = packParameters(signature, layout, generator.parameters(signature));
-  std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
-  std::memcpy(params.data(), block.data(), block.size());
+  testing::AlignedBytes params(packParameters(signature, layout, generator.parameters(signature)));
+  testing::AlignedBytes scratch(layout.scratchBytes);
   std::vector<float> x(64, 0.25f), y(16);
   for (auto _ : state) {
-    reference::run(signature, layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, 1);
+    reference::run(signature, layout, params.data(), x.data(), y.data(), scratch.data(), 1);
     benchmark::ClobberMemory();
   }
 }

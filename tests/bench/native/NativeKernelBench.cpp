@@ -1,9 +1,8 @@
 // Times of native kernels: the shapes of the reference results, batches of 1, 8 and 64 rows, for each kind of vectors.
 // ns of one row = time / rows; GMAC/s as a counter.
 #include "formats/quant/KernelName.h"
-#include "formats/reference/Reference.h"
 #include "kimic/NativeKernels.h"
-#include "tests/support/RandomExpert.h"
+#include "tests/support/KernelCases.h"
 
 #include <benchmark/benchmark.h>
 #include <cstring>
@@ -12,23 +11,6 @@ namespace kimic {
 namespace {
 
 using native::Vectors;
-
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
-
-quant::Signature layers(quant::WeightFormat format, Activation function, const std::vector<std::uint32_t> &widths) {
-  bool isClamped = format == quant::WeightFormat::Float32;
-  quant::Signature signature;
-  std::uint32_t begin = 0, codes = widths[0];
-  signature.inputs = codes;
-  for (std::size_t i = 1; i < widths.size(); ++i) {
-    signature.layers.push_back({format, begin, {{function, isClamped, widths[i]}}});
-    begin = codes;
-    codes += widths[i];
-  }
-  return signature;
-}
 
 void run(benchmark::State &state, quant::Signature signature, Vectors vectors, std::uint32_t rows) {
   native::Kernels kernels({vectors, native::defaultCacheDirectory()});
@@ -42,15 +24,13 @@ void run(benchmark::State &state, quant::Signature signature, Vectors vectors, s
       for (std::uint32_t n = 0; n < outputs; ++n)
         parameters.layers[l].residuals.push_back({n, std::vector<std::int8_t>(signature.fanIn(l), 3), 1e-6f});
     }
-  std::vector<std::uint8_t> block = packParameters(signature, layout, parameters);
-  std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
-  std::memcpy(params.data(), block.data(), block.size());
+  testing::AlignedBytes params(packParameters(signature, layout, parameters)), scratch(layout.scratchBytes);
   std::vector<float> x(std::size_t{rows} * signature.inputs), y(std::size_t{rows} * signature.outputs());
   for (float &value : x)
     value = generator.real(-1, 1);
   native::Function function = kernels.get(encode(signature)).value();
   for (auto _ : state) {
-    function(params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
+    function(params.data(), x.data(), y.data(), scratch.data(), rows);
     benchmark::ClobberMemory();
   }
   double macs = 0;
@@ -70,14 +50,14 @@ void declare() {
     for (unsigned format = 0; format < quant::kWeightFormatCount; ++format)
       for (const auto &shape : shapes)
         for (std::uint32_t rows : {1u, 8u, 64u}) {
-          quant::Signature signature =
-              layers(static_cast<quant::WeightFormat>(format), Activation::SigmoidSymmetric, shape);
+          quant::Signature signature = testing::tanhLayers(static_cast<quant::WeightFormat>(format), shape);
           std::string name = std::string(nameOf(vectors)) + "/" + kernelName(signature) + "/" + std::to_string(rows);
           benchmark::RegisterBenchmark(name.c_str(),
                                        [=](benchmark::State &state) { run(state, signature, vectors, rows); });
         }
     for (unsigned function = 0; function < kActivationCount; ++function) {
-      quant::Signature signature = layers(quant::WeightFormat::Int8, static_cast<Activation>(function), {2, 256, 1});
+      quant::Signature signature =
+          testing::layered(quant::WeightFormat::Int8, static_cast<Activation>(function), {2, 256, 1});
       std::string name = std::string(nameOf(vectors)) + "/" + kernelName(signature) + "/1";
       benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State &state) { run(state, signature, vectors, 1); });
     }

@@ -10,7 +10,9 @@ import {importKimic, packPath, packs} from '../setup.mjs';
 
 const kimic = await importKimic();
 const {directory} = await importKimic('cache.js');
-const expected = await (await kimic.open(packPath('demo'))).run(0, new Float32Array(64).fill(0.5));
+const pack = await kimic.open(packPath('demo'));
+const expected = await pack.run(0, new Float32Array(64).fill(0.5));
+await pack.dispose();
 let server;
 let folder;
 before(async () => {

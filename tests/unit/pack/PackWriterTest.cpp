@@ -4,6 +4,7 @@
 #include "formats/pack/PackVerify.h"
 #include "formats/quant/Layout.h"
 #include "formats/quant/Parameters.h"
+#include "tests/support/TestPack.h"
 
 #include <gtest/gtest.h>
 
@@ -16,36 +17,8 @@ namespace kimic::pack {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
-
-/// A module with `kernels` empty functions.
-Bytes emptyModule(std::uint32_t kernels) {
-  auto number = [](std::uint32_t value) {
-    Bytes bytes;
-    for (; value >= 0x80; value >>= 7)
-      bytes.push_back(static_cast<std::uint8_t>(value | 0x80));
-    bytes.push_back(static_cast<std::uint8_t>(value));
-    return bytes;
-  };
-  auto append = [](Bytes &to, const Bytes &from) { to.insert(to.end(), from.begin(), from.end()); };
-  Bytes module = {0, 'a', 's', 'm', 1, 0,   0,   0,   1, 9,   1,   0x60, 5,   0x7f, 0x7f, 0x7f, 0x7f, 0x7f,
-                  0, 2,   15,  1,   3, 'e', 'n', 'v', 6, 'm', 'e', 'm',  'o', 'r',  'y',  2,    0,    0};
-  Bytes functions = number(kernels), exports = number(kernels), code = number(kernels);
-  for (std::uint32_t i = 0; i < kernels; ++i) {
-    functions.push_back(0);
-    std::string name = "k" + std::to_string(i);
-    exports.push_back(static_cast<std::uint8_t>(name.size()));
-    exports.insert(exports.end(), name.begin(), name.end());
-    exports.push_back(0);
-    append(exports, number(i));
-    append(code, {2, 0, 0x0b});
-  }
-  for (auto [section, bytes] : {std::pair{3, &functions}, std::pair{7, &exports}, std::pair{10, &code}}) {
-    module.push_back(static_cast<std::uint8_t>(section));
-    append(module, number(static_cast<std::uint32_t>(bytes->size())));
-    append(module, *bytes);
-  }
-  return module;
-}
+using kimic::testing::emptyKernelModule;
+using kimic::testing::kernelModule;
 
 /// A valid pack with linear kernels of 1, 2, ... outputs and experts that use them in turn.
 PackContents makeContents(std::uint32_t experts, std::uint32_t kernels, std::uint32_t seed = 1) {
@@ -59,7 +32,8 @@ PackContents makeContents(std::uint32_t experts, std::uint32_t kernels, std::uin
   }
   const std::uint32_t group = 1u << contents.groupLog2;
   for (std::uint32_t first = 0; first < kernels; first += group)
-    contents.modules[variantIndex(abi::Variant::Simd128)].push_back(emptyModule(std::min(group, kernels - first)));
+    contents.modules[variantIndex(abi::Variant::Simd128)].push_back(
+        emptyKernelModule(std::min(group, kernels - first)));
   for (std::uint32_t i = 0; i < experts; ++i) {
     PackContents::Expert expert;
     expert.kernel = random() % kernels;
@@ -179,7 +153,7 @@ PackContents contentsWith(std::vector<Bytes> parameters) {
   PackContents contents;
   quant::Signature signature{64, {{quant::WeightFormat::Int8, 0, {{Activation::Linear, false, 64}}}}, false};
   contents.signatures = {quant::encode(signature)};
-  contents.modules[1] = {emptyModule(1)};
+  contents.modules[1] = {emptyKernelModule(1)};
   for (Bytes &bytes : parameters) {
     PackContents::Expert &expert = contents.experts.emplace_back();
     expert.parameters = std::move(bytes);
@@ -263,7 +237,7 @@ TEST(PackWriter, TakesLargerGroups) {
   PackContents contents = makeContents(10, 300);
   contents.groupLog2 = 8;
   contents.modules = {};
-  contents.modules[0] = {emptyModule(256), emptyModule(44)};
+  contents.modules[0] = {emptyKernelModule(256), emptyKernelModule(44)};
   Result<Bytes> file = writePack(contents);
   ASSERT_TRUE(file.ok());
   Result<void> valid = verifyPack(*file);
@@ -273,16 +247,8 @@ TEST(PackWriter, TakesLargerGroups) {
 /// A module of kernels that take up some 500 bytes each and do not compress.
 Bytes bulkyModule(std::uint32_t kernels) {
   std::mt19937 random(9);
-  auto number = [](std::uint32_t value) {
-    Bytes bytes;
-    for (; value >= 0x80; value >>= 7)
-      bytes.push_back(static_cast<std::uint8_t>(value | 0x80));
-    bytes.push_back(static_cast<std::uint8_t>(value));
-    return bytes;
-  };
-  Bytes code = number(kernels);
-  for (std::uint32_t i = 0; i < kernels; ++i) {
-    Bytes body = {0};
+  std::vector<Bytes> bodies(kernels, {0});
+  for (Bytes &body : bodies) {
     for (int j = 0; j < 100; ++j) {
       body.push_back(0x41); // i32.const, three bytes
       for (std::uint8_t more : {0x80, 0x80, 0})
@@ -290,18 +256,8 @@ Bytes bulkyModule(std::uint32_t kernels) {
       body.push_back(0x1a); // drop
     }
     body.push_back(0x0b);
-    const Bytes length = number(static_cast<std::uint32_t>(body.size()));
-    code.insert(code.end(), length.begin(), length.end());
-    code.insert(code.end(), body.begin(), body.end());
   }
-  Bytes module = emptyModule(kernels);
-  // The code section is the last one: its number, its length, then a count and 3 bytes for each kernel.
-  module.resize(module.size() - 3 * kernels - number(kernels).size() - number(3 * kernels + 1).size() - 1);
-  module.push_back(10);
-  const Bytes length = number(static_cast<std::uint32_t>(code.size()));
-  module.insert(module.end(), length.begin(), length.end());
-  module.insert(module.end(), code.begin(), code.end());
-  return module;
+  return kernelModule(bodies);
 }
 
 /// A file of which only ranges can be had, and which remembers what they cost.

@@ -1,7 +1,7 @@
 // The reference evaluator against plain arithmetic on the unpacked numbers.
 #include "formats/reference/Reference.h"
 #include "formats/reference/FloatOps.h"
-#include "tests/support/RandomExpert.h"
+#include "tests/support/KernelCases.h"
 
 #include <gtest/gtest.h>
 
@@ -15,30 +15,9 @@ namespace {
 using namespace quant;
 using kimic::testing::ExpertGenerator;
 using kimic::testing::RandomExpert;
+using kimic::testing::referenceOutputs;
 
 constexpr kimic::testing::RandomExpertLimits kEveryClass{40, 5, 40, 4, kWeightFormatCount, kHeadCount};
-
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
-
-std::vector<float> runPacked(const Signature &signature, const Layout &layout, const std::vector<std::uint8_t> &block,
-                             const std::vector<float> &x) {
-  std::uint32_t rows = static_cast<std::uint32_t>(x.size() / signature.inputs);
-  // Exactly as large as stated, so that the address sanitizer sees every access past the end; full of garbage.
-  std::vector<Aligned> params(block.size() / 16), scratch(layout.scratchBytes / 16);
-  std::memcpy(params.data(), block.data(), block.size());
-  std::memset(scratch.data(), 0xA5, layout.scratchBytes);
-  std::vector<float> y(std::size_t{rows} * signature.outputs());
-  run(signature, layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
-  return y;
-}
-
-std::vector<float> runReference(const RandomExpert &expert, const std::vector<float> &x) {
-  Result<Layout> layout = layoutOf(expert.signature);
-  EXPECT_TRUE(layout.ok());
-  return runPacked(expert.signature, *layout, packParameters(expert.signature, *layout, expert.parameters), x);
-}
 
 /// Round to nearest, ties to even, then to i16: in float64, without the reference's bit tricks.
 std::int64_t toCode(float v) { return std::int64_t(std::fmin(32767, std::fmax(-32768, std::nearbyint(double(v))))); }
@@ -168,7 +147,7 @@ std::vector<float> runNaively(const RandomExpert &expert, const float *x) {
 
 void expectAgreement(const RandomExpert &expert, std::vector<float> x) {
   ASSERT_TRUE(proveNoOverflow(expert.signature, expert.parameters).ok());
-  std::vector<float> y = runReference(expert, x);
+  std::vector<float> y = referenceOutputs(expert, x);
   std::size_t inputs = expert.signature.inputs, outputs = expert.signature.outputs();
   for (std::size_t row = 0; row * inputs < x.size(); ++row) {
     std::vector<float> expected = runNaively(expert, x.data() + row * inputs);
@@ -247,7 +226,7 @@ TEST(Reference, SumsExtremeWeightsAndCodesExactly) {
     std::vector<float> x;
     for (std::uint32_t k = 0; k < inputs; ++k)
       x.push_back(generator.chance(2) ? -32768.0f : 32767.0f);
-    std::vector<float> y = runReference(expert, x);
+    std::vector<float> y = referenceOutputs(expert, x);
     for (std::uint32_t n = 0; n < outputs; ++n) {
       std::int64_t sum = layer.bias[n];
       for (std::uint32_t k = 0; k < inputs; ++k)
@@ -324,7 +303,7 @@ TEST(Reference, GarbageParametersAreHarmless) {
       if (layer.residualCountOffset != kNone)
         std::memset(block.data() + layer.residualCountOffset, 0, 4);
     std::vector<float> x = randomRows(generator, signature.inputs, 2);
-    EXPECT_EQ(runPacked(signature, *layout, block, x).size(), 2 * signature.outputs());
+    EXPECT_EQ(referenceOutputs(signature, *layout, block, x).size(), 2 * signature.outputs());
   }
 }
 
@@ -351,7 +330,7 @@ TEST(Heads, SoftmaxIsThatOfFloat64) {
       logits.push_back(generator.real(-20, 20));
     RandomExpert expert = constantLogits(logits, Head::Softmax);
     expert.parameters.headScale = generator.real(0.1f, 3);
-    std::vector<float> y = runReference(expert, {0});
+    std::vector<float> y = referenceOutputs(expert, {0});
     double sum = 0;
     for (float v : logits)
       sum += std::exp(double(v) * expert.parameters.headScale);
@@ -363,21 +342,21 @@ TEST(Heads, SoftmaxIsThatOfFloat64) {
 }
 
 TEST(Heads, SoftmaxOfLogitsFarApartIsFinite) {
-  EXPECT_EQ(runReference(constantLogits({-3e38f, 3e38f, 0}, Head::Softmax), {0}),
+  EXPECT_EQ(referenceOutputs(constantLogits({-3e38f, 3e38f, 0}, Head::Softmax), {0}),
             (std::vector<float>{0x1p-125f, 1, 0x1p-125f}));
 }
 
 TEST(Heads, SoftmaxOfOneLogitIsOne) {
-  EXPECT_EQ(runReference(constantLogits({-7}, Head::Softmax), {0}), std::vector<float>{1});
+  EXPECT_EQ(referenceOutputs(constantLogits({-7}, Head::Softmax), {0}), std::vector<float>{1});
 }
 
 TEST(Heads, ArgmaxTakesTheFirstOfEqualLogits) {
-  EXPECT_EQ(runReference(constantLogits({1, 2, -3, 2}, Head::Argmax), {0}), std::vector<float>{1});
-  EXPECT_EQ(runReference(constantLogits({-0.0f, 0.0f}, Head::Argmax), {0}), std::vector<float>{0});
+  EXPECT_EQ(referenceOutputs(constantLogits({1, 2, -3, 2}, Head::Argmax), {0}), std::vector<float>{1});
+  EXPECT_EQ(referenceOutputs(constantLogits({-0.0f, 0.0f}, Head::Argmax), {0}), std::vector<float>{0});
 }
 
 TEST(Heads, ArgmaxYieldsOneNumberPerRow) {
-  EXPECT_EQ(runReference(constantLogits({1, 2, 3, 2}, Head::Argmax), {0, 1, 2}), (std::vector<float>{2, 2, 2}));
+  EXPECT_EQ(referenceOutputs(constantLogits({1, 2, 3, 2}, Head::Argmax), {0, 1, 2}), (std::vector<float>{2, 2, 2}));
 }
 
 /// `outputs` linear outputs that sum all of `inputs` inputs.
@@ -396,16 +375,16 @@ RandomExpert sumOfInputs(std::uint32_t inputs, std::uint32_t outputs) {
 
 TEST(Float32, SumsOfFourOutputsAreInOrderWithTwoRoundings) {
   RandomExpert expert = sumOfInputs(3, 4);
-  EXPECT_EQ(runReference(expert, {0x1p25f, 1, -0x1p25f}), std::vector<float>(4, 0));
-  EXPECT_EQ(runReference(expert, {0x1p25f, -0x1p25f, 1}), std::vector<float>(4, 1));
+  EXPECT_EQ(referenceOutputs(expert, {0x1p25f, 1, -0x1p25f}), std::vector<float>(4, 0));
+  EXPECT_EQ(referenceOutputs(expert, {0x1p25f, -0x1p25f, 1}), std::vector<float>(4, 1));
 }
 
 TEST(Float32, SumsOfASingleOutputAreInterleaved) {
   RandomExpert expert = sumOfInputs(5, 1);
   // 0 + 4, then 2, then 1 and 3.
-  EXPECT_EQ(runReference(expert, {0x1p25f, 1, 0, 0, -0x1p25f}), std::vector<float>{1});
-  EXPECT_EQ(runReference(expert, {0x1p25f, 1, -0x1p25f, 0, 0}), std::vector<float>{1});
-  EXPECT_EQ(runReference(expert, {0x1p25f, -0x1p25f, 1, 0, 0}), std::vector<float>{0});
+  EXPECT_EQ(referenceOutputs(expert, {0x1p25f, 1, 0, 0, -0x1p25f}), std::vector<float>{1});
+  EXPECT_EQ(referenceOutputs(expert, {0x1p25f, 1, -0x1p25f, 0, 0}), std::vector<float>{1});
+  EXPECT_EQ(referenceOutputs(expert, {0x1p25f, -0x1p25f, 1, 0, 0}), std::vector<float>{0});
 }
 
 TEST(Float32, SumsThatAreNotNumbersBecomeTheLowerLimit) {
@@ -418,7 +397,7 @@ TEST(Float32, SumsThatAreNotNumbersBecomeTheLowerLimit) {
   expert.parameters.layers[0].limit = {150};
   expert.parameters.inputLow = -1e30f;
   expert.parameters.inputHigh = 1e30f;
-  EXPECT_EQ(runReference(expert, {1e30f, 1e30f}), std::vector<float>{-150});
+  EXPECT_EQ(referenceOutputs(expert, {1e30f, 1e30f}), std::vector<float>{-150});
 }
 
 TEST(Float32, InputsThatAreNotNumbersBecomeTheLowerBound) {
@@ -426,7 +405,7 @@ TEST(Float32, InputsThatAreNotNumbersBecomeTheLowerBound) {
   expert.parameters.layers[0].floatWeights = {1};
   expert.parameters.inputLow = -5;
   expert.parameters.inputHigh = 6;
-  EXPECT_EQ(runReference(expert, {std::numeric_limits<float>::quiet_NaN(), 7}), (std::vector<float>{-5, 6}));
+  EXPECT_EQ(referenceOutputs(expert, {std::numeric_limits<float>::quiet_NaN(), 7}), (std::vector<float>{-5, 6}));
 }
 
 TEST(Reference, RowsAreIndependent) {
@@ -434,10 +413,10 @@ TEST(Reference, RowsAreIndependent) {
   for (int i = 0; i < 50; ++i) {
     RandomExpert expert = generator.expert();
     std::vector<float> x = randomRows(generator, expert.signature.inputs, 5);
-    std::vector<float> together = runReference(expert, x), apart;
+    std::vector<float> together = referenceOutputs(expert, x), apart;
     for (std::size_t row = 0; row < 5; ++row) {
       auto begin = x.begin() + row * expert.signature.inputs;
-      std::vector<float> y = runReference(expert, {begin, begin + expert.signature.inputs});
+      std::vector<float> y = referenceOutputs(expert, {begin, begin + expert.signature.inputs});
       apart.insert(apart.end(), y.begin(), y.end());
     }
     ASSERT_EQ(together, apart);

@@ -8,20 +8,9 @@
 namespace kimic::runtime {
 namespace {
 
-using kimic::testing::constantExpert;
 using kimic::testing::FakeHost;
-using kimic::testing::TestPack;
-
-// Sixteen experts of about 40 KiB, each with its own constant output.
-std::vector<std::uint8_t> packOfSixteen() {
-  TestPack pack;
-  for (std::int32_t i = 0; i < 16; ++i)
-    pack.add(constantExpert(256, std::vector<std::int32_t>(128, 100 + i)));
-  return pack.bytes();
-}
-
-// Room for the bookkeeping, an expert on its way (stored and decoded) and four at home.
-constexpr std::uint64_t kCap = 280 << 10;
+using kimic::testing::kCapForFour;
+using kimic::testing::packOfSixteen;
 
 bool isResident(FakeHost &host, std::uint32_t expert) {
   KimicExpertInfo info;
@@ -35,7 +24,7 @@ float firstOutput(FakeHost &host, std::uint32_t expert) {
 }
 
 TEST(Memory, StaysUnderTheCapWhateverIsLoaded) {
-  FakeHost host(packOfSixteen(), kCap);
+  FakeHost host(packOfSixteen(), kCapForFour);
   ASSERT_EQ(host.open(), KIMIC_OK);
   for (int round = 0; round < 20; ++round)
     for (std::uint32_t expert = 0; expert < 16; ++expert) {
@@ -43,8 +32,8 @@ TEST(Memory, StaysUnderTheCapWhateverIsLoaded) {
       ASSERT_EQ(firstOutput(host, expert), 100.0f + expert);
     }
   KimicStats stats = host.stats();
-  EXPECT_LE(stats.arenaPeak, kCap);
-  EXPECT_EQ(stats.arenaCap, kCap);
+  EXPECT_LE(stats.arenaPeak, kCapForFour);
+  EXPECT_EQ(stats.arenaCap, kCapForFour);
   EXPECT_EQ(stats.misses, 320u);
   EXPECT_EQ(stats.evictions, 320u - stats.residentExperts);
   EXPECT_GE(stats.residentExperts, 3u);
@@ -52,7 +41,7 @@ TEST(Memory, StaysUnderTheCapWhateverIsLoaded) {
 }
 
 TEST(Memory, EvictsTheLeastRecentlyUsed) {
-  FakeHost host(packOfSixteen(), kCap);
+  FakeHost host(packOfSixteen(), kCapForFour);
   ASSERT_EQ(host.open(), KIMIC_OK);
   for (std::uint32_t expert : {0, 1, 2})
     ASSERT_EQ(host.load(expert), KIMIC_OK);
@@ -74,7 +63,7 @@ TEST(Memory, CountsHitsAndMisses) {
 }
 
 TEST(Memory, KeepsPinnedExperts) {
-  FakeHost host(packOfSixteen(), kCap);
+  FakeHost host(packOfSixteen(), kCapForFour);
   ASSERT_EQ(host.open(), KIMIC_OK);
   ASSERT_EQ(host.load(5), KIMIC_OK);
   ASSERT_EQ(kimic_pin(host.runtime, 5), KIMIC_OK);
@@ -88,14 +77,14 @@ TEST(Memory, KeepsPinnedExperts) {
 }
 
 TEST(Memory, SaysWhenPinnedExpertsFillIt) {
-  FakeHost host(packOfSixteen(), kCap);
+  FakeHost host(packOfSixteen(), kCapForFour);
   ASSERT_EQ(host.open(), KIMIC_OK);
   std::uint32_t expert = 0;
   std::int32_t status;
   while ((status = host.load(expert)) == KIMIC_OK)
     ASSERT_EQ(kimic_pin(host.runtime, expert++), KIMIC_OK);
   EXPECT_EQ(status, static_cast<int>(ErrorId::ArenaExhausted));
-  EXPECT_EQ(host.lastError().args[2], kCap);
+  EXPECT_EQ(host.lastError().args[2], kCapForFour);
   EXPECT_GE(expert, 3u);
   // What is there still runs, and one unpinned expert makes room.
   EXPECT_EQ(firstOutput(host, 0), 100.0f);
@@ -119,7 +108,7 @@ TEST(Memory, EvictsOnDemandButNotWhatIsPinned) {
 }
 
 TEST(Memory, GivesTheHostMemoryByEvicting) {
-  FakeHost host(packOfSixteen(), kCap);
+  FakeHost host(packOfSixteen(), kCapForFour);
   ASSERT_EQ(host.open(), KIMIC_OK);
   for (std::uint32_t expert : {0, 1, 2})
     ASSERT_EQ(host.load(expert), KIMIC_OK);
@@ -127,7 +116,7 @@ TEST(Memory, GivesTheHostMemoryByEvicting) {
   ASSERT_NE(memory, nullptr);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory) % 16, 0u);
   EXPECT_GT(host.stats().evictions, 0u);
-  EXPECT_EQ(kimic_allocate(host.runtime, kCap), nullptr);
+  EXPECT_EQ(kimic_allocate(host.runtime, kCapForFour), nullptr);
   EXPECT_EQ(host.lastError().id, ErrorId::ArenaExhausted);
   kimic_free(host.runtime, memory);
 }
@@ -150,7 +139,7 @@ TEST(Memory, RefusesCapsOutOfRange) {
 }
 
 TEST(Memory, IsTheSameAfterManyLoadsAsAfterFew) {
-  FakeHost host(packOfSixteen(), kCap);
+  FakeHost host(packOfSixteen(), kCapForFour);
   ASSERT_EQ(host.open(), KIMIC_OK);
   for (std::uint32_t i = 0; i < 64; ++i)
     ASSERT_EQ(host.load(i * 7 % 16), KIMIC_OK);

@@ -1,6 +1,6 @@
 #include "runtime/native/NativePack.h"
 
-#include "formats/reference/Reference.h"
+#include "tests/support/KernelCases.h"
 #include "tests/support/TestPack.h"
 
 #include <gtest/gtest.h>
@@ -15,23 +15,8 @@ namespace {
 
 using kimic::testing::constantExpert;
 using kimic::testing::ExpertGenerator;
-using kimic::testing::RandomExpert;
+using kimic::testing::referenceOutputs;
 using kimic::testing::TestPack;
-
-struct Aligned {
-  alignas(16) std::uint8_t bytes[16];
-};
-
-std::vector<float> reference(const RandomExpert &expert, const std::vector<float> &x, std::uint32_t rows) {
-  Result<quant::Layout> layout = quant::layoutOf(expert.signature);
-  EXPECT_TRUE(layout.ok());
-  std::vector<std::uint8_t> block = packParameters(expert.signature, *layout, expert.parameters);
-  std::vector<Aligned> params(block.size() / 16 + 1), scratch(layout->scratchBytes / 16 + 1);
-  std::memcpy(params.data(), block.data(), block.size());
-  std::vector<float> y(rows * expert.signature.outputs());
-  reference::run(expert.signature, *layout, params.data()->bytes, x.data(), y.data(), scratch.data()->bytes, rows);
-  return y;
-}
 
 TEST(NativePack, RunsEveryExpertAsTheReferenceDoes) {
   TestPack pack;
@@ -47,7 +32,7 @@ TEST(NativePack, RunsEveryExpertAsTheReferenceDoes) {
       value = generator.real(-2, 2);
     Result<std::vector<float>> y = opened->run(expert, x, rows);
     ASSERT_TRUE(y.ok());
-    std::vector<float> expected = reference(pack.experts[expert], x, rows);
+    std::vector<float> expected = referenceOutputs(pack.experts[expert], x);
     ASSERT_EQ(y->size(), expected.size());
     EXPECT_EQ(std::memcmp(y->data(), expected.data(), expected.size() * sizeof(float)), 0) << expert;
   }

@@ -8,20 +8,9 @@
 namespace kimic::runtime {
 namespace {
 
-using kimic::testing::constantExpert;
 using kimic::testing::FakeHost;
-using kimic::testing::TestPack;
-
-// Sixteen experts of about 40 KiB.
-std::vector<std::uint8_t> packOfSixteen() {
-  TestPack pack;
-  for (std::int32_t i = 0; i < 16; ++i)
-    pack.add(constantExpert(256, std::vector<std::int32_t>(128, 100 + i)));
-  return pack.bytes();
-}
-
-// Room for the bookkeeping, an expert on its way (stored and decoded) and four at home.
-constexpr std::uint64_t kCap = 280 << 10;
+using kimic::testing::kCapForFour;
+using kimic::testing::packOfSixteen;
 
 struct PrefetchHost : FakeHost {
   explicit PrefetchHost(std::uint64_t cap = 64u << 20) : FakeHost(packOfSixteen(), cap) { EXPECT_EQ(open(), KIMIC_OK); }
@@ -100,7 +89,7 @@ TEST(Prefetch, IsReadOnceWithALoadOfTheSameExpert) {
 }
 
 TEST(Prefetch, NeverEvictsWhatWasUsed) {
-  PrefetchHost host(kCap);
+  PrefetchHost host(kCapForFour);
   for (std::uint32_t expert : {0, 1, 2})
     ASSERT_EQ(host.load(expert), KIMIC_OK);
   for (std::uint32_t expert = 8; expert < 16; ++expert) {
@@ -112,7 +101,7 @@ TEST(Prefetch, NeverEvictsWhatWasUsed) {
 }
 
 TEST(Prefetch, MakesRoomForALoadFirst) {
-  PrefetchHost host(kCap);
+  PrefetchHost host(kCapForFour);
   ASSERT_EQ(host.load(0), KIMIC_OK);
   for (std::uint32_t expert = 8; expert < 12; ++expert)
     host.prefetch(expert);
@@ -123,7 +112,7 @@ TEST(Prefetch, MakesRoomForALoadFirst) {
 }
 
 TEST(Prefetch, ReplacesOlderPrefetches) {
-  PrefetchHost host(kCap);
+  PrefetchHost host(kCapForFour);
   ASSERT_EQ(host.load(0), KIMIC_OK);
   for (std::uint32_t expert = 8; expert < 16; ++expert)
     ASSERT_EQ(host.prefetch(expert), KIMIC_OK);
@@ -144,7 +133,7 @@ TEST(Prefetch, IsCountedWhenItWasWorthIt) {
 }
 
 TEST(Prefetch, OfAResidentExpertIsNoUseOfIt) {
-  PrefetchHost host(kCap);
+  PrefetchHost host(kCapForFour);
   for (std::uint32_t expert : {0, 1, 2})
     ASSERT_EQ(host.load(expert), KIMIC_OK);
   ASSERT_EQ(host.prefetch(0), KIMIC_OK);

@@ -1,0 +1,133 @@
+#include "runtime/history/History.h"
+
+#include "formats/base/Bytes.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace kimic::runtime {
+
+namespace {
+
+constexpr char kMagic[4] = {'K', 'H', 'I', 'S'};
+constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kHeaderBytes = 48;
+constexpr std::size_t kDigestBytes = sizeof(Digest);
+constexpr float kMiddleMicroseconds = 100; // half of the latency feature
+constexpr float kLongest = 1e9f;           // microseconds
+
+/// NaN becomes 0.
+float within(float value, float highest) { return value > 0 ? std::min(value, highest) : 0; }
+
+bool isWithin(float value, float highest) { return value >= 0 && value <= highest; }
+
+} // namespace
+
+HistoryEntry *History::lowerBound(std::uint32_t expert) {
+  return std::lower_bound(entries_, entries_ + count_, expert,
+                          [](const HistoryEntry &entry, std::uint32_t id) { return entry.expert < id; });
+}
+
+void History::observe(std::uint32_t expert, bool isSuccess, float microseconds, float confidence) {
+  HistoryEntry *entry = lowerBound(expert);
+  if (entry == entries_ + count_ || entry->expert != expert) {
+    if (count_ == kHistoryEntries) {
+      HistoryEntry *oldest =
+          std::min_element(entries_, entries_ + count_,
+                           [](const HistoryEntry &a, const HistoryEntry &b) { return a.lastSeen < b.lastSeen; });
+      std::copy(oldest + 1, entries_ + count_, oldest);
+      --count_;
+      entry = lowerBound(expert);
+    }
+    std::copy_backward(entry, entries_ + count_, entries_ + count_ + 1);
+    ++count_;
+    *entry = {expert, 0, 0, 0, 0, 0};
+  }
+  if (entry->runs + 1 != 0)
+    ++entry->runs;
+  // Once in four thousand million observations everybody counts as seen at the same time.
+  if (++now_ == 0)
+    for (std::uint32_t i = 0; i < count_; ++i)
+      entries_[i].lastSeen = 0;
+  entry->lastSeen = now_;
+  auto average = [&](float &value, float x) {
+    value += (x - value) / static_cast<float>(std::min(entry->runs, kWindow));
+  };
+  average(entry->success, isSuccess ? 1.0f : 0.0f);
+  average(entry->microseconds, within(microseconds, kLongest));
+  average(entry->confidence, within(confidence, 1));
+}
+
+const HistoryEntry *History::find(std::uint32_t expert) const {
+  const HistoryEntry *entry = const_cast<History *>(this)->lowerBound(expert);
+  return entry != entries_ + count_ && entry->expert == expert ? entry : nullptr;
+}
+
+void History::features(std::uint32_t expert, std::span<float, kFeatures> out) const {
+  const HistoryEntry *entry = find(expert);
+  out[0] = entry ? entry->success : 0.5f;
+  out[1] = entry ? entry->confidence : 0.5f;
+  out[2] = entry ? entry->microseconds / (entry->microseconds + kMiddleMicroseconds) : 0.5f;
+}
+
+std::size_t History::exportBytes() const { return kHeaderBytes + count_ * sizeof(HistoryEntry) + kDigestBytes; }
+
+void History::exportTo(std::span<std::uint8_t> out, const Digest &pack) const {
+  std::uint32_t words[3] = {kVersion, count_, now_};
+  std::memcpy(out.data(), kMagic, 4);
+  std::memcpy(out.data() + 4, words, sizeof words);
+  std::memcpy(out.data() + 16, pack.data(), kDigestBytes);
+  std::memcpy(out.data() + kHeaderBytes, entries_, count_ * sizeof(HistoryEntry));
+  std::size_t end = out.size() - kDigestBytes;
+  Digest digest = sha256(out.first(end));
+  std::memcpy(out.data() + end, digest.data(), kDigestBytes);
+}
+
+Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &pack, std::uint32_t experts) {
+  auto malformed = [](std::uint64_t at, std::uint64_t found, std::uint64_t expected) {
+    return makeError(ErrorId::HistoryMalformed, at, found, expected);
+  };
+  if (bytes.size() < kHeaderBytes + kDigestBytes)
+    return malformed(0, bytes.size(), kHeaderBytes + kDigestBytes);
+  for (std::size_t i = 0; i < 4; ++i)
+    if (bytes[i] != static_cast<std::uint8_t>(kMagic[i]))
+      return malformed(i, bytes[i], static_cast<std::uint8_t>(kMagic[i]));
+  ByteReader reader(bytes.subspan(4));
+  std::uint32_t version = reader.u32(), count = reader.u32(), now = reader.u32();
+  if (version != kVersion)
+    return makeError(ErrorId::HistoryVersion, version, kVersion);
+  if (count > kHistoryEntries)
+    return malformed(8, count, kHistoryEntries);
+  std::size_t end = kHeaderBytes + count * sizeof(HistoryEntry);
+  if (bytes.size() != end + kDigestBytes)
+    return malformed(8, bytes.size(), end + kDigestBytes);
+  if (Digest digest = sha256(bytes.first(end)); std::memcmp(digest.data(), bytes.data() + end, kDigestBytes) != 0)
+    return malformed(end, bytes[end], digest[0]);
+  if (std::memcmp(bytes.data() + 16, pack.data(), kDigestBytes) != 0)
+    return makeError(ErrorId::HistoryOfOtherPack);
+  std::uint32_t least = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::size_t at = kHeaderBytes + i * sizeof(HistoryEntry);
+    HistoryEntry entry;
+    std::memcpy(&entry, bytes.data() + at, sizeof entry);
+    if (entry.expert < least || entry.expert >= experts)
+      return malformed(at, entry.expert, entry.expert < least ? least : experts);
+    if (entry.runs == 0)
+      return malformed(at + 4, 0, 1);
+    if (entry.lastSeen > now)
+      return malformed(at + 8, entry.lastSeen, now);
+    if (!isWithin(entry.success, 1))
+      return malformed(at + 12, 0, 1);
+    if (!isWithin(entry.microseconds, kLongest))
+      return malformed(at + 16, 0, 1);
+    if (!isWithin(entry.confidence, 1))
+      return malformed(at + 20, 0, 1);
+    least = entry.expert + 1;
+  }
+  std::memcpy(entries_, bytes.data() + kHeaderBytes, count * sizeof(HistoryEntry));
+  count_ = count;
+  now_ = now;
+  return {};
+}
+
+} // namespace kimic::runtime

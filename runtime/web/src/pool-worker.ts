@@ -1,0 +1,41 @@
+// A thread of a pool: a pack of its own, which gets bytes and compiled modules from the thread that made it.
+import type {PackCache} from './cache.js';
+import {Channel} from './channel.js';
+import {Pack, type AskOptions, type OpenOptions} from './pack.js';
+import {parentThread} from './threads.js';
+
+/** What an opened pool tells its threads. */
+export interface ThreadOptions extends Pick<OpenOptions, 'engine' | 'variant' | 'memory' | 'integrity'> {
+  isCached: boolean;
+}
+
+/** The pool's cache. */
+const cache: PackCache = {
+  get: key => channel.call('cacheGet', [key]),
+  put: (key, bytes) => channel.call('cachePut', [key, bytes]),
+  delete: prefix => channel.call('cacheDelete', [prefix]),
+};
+
+let pack: Pack;
+const channel: Channel = new Channel(await parentThread(), {
+  async open(signal: AbortSignal, module: WebAssembly.Module, {isCached, ...options}: ThreadOptions) {
+    const source = {
+      read: (offset: number, length: number, signal?: AbortSignal) =>
+        channel.call<Uint8Array>('read', [offset, length], signal),
+    };
+    pack = await Pack.open(
+      source,
+      {...options, ...(isCached && {cache}), signal},
+      () => Promise.resolve(module),
+      (bytes, firstKernel) => channel.call('compile', [bytes, firstKernel])
+    );
+  },
+  load: (signal: AbortSignal, experts: readonly number[]) => pack.load(experts, {signal}),
+  run: (signal: AbortSignal, expert: number, input: Float32Array) => pack.run(expert, input, {signal}),
+  ask: (signal: AbortSignal, input: Float32Array, options: AskOptions) => pack.ask(input, {...options, signal}),
+  bestExperts: (signal: AbortSignal, input: Float32Array) => pack.bestExperts(input, {signal}),
+  warmUp: (signal: AbortSignal, experts: readonly number[] | undefined, budgetMs: number | undefined) =>
+    pack.warmUp({signal, ...(experts && {experts}), ...(budgetMs !== undefined && {budgetMs})}),
+  stats: () => pack.stats,
+});
+void channel.call('ready', []);

@@ -1,0 +1,271 @@
+// A pack on several threads. Rows are what is spread: one expert's row takes a microsecond, a message between threads
+// tens of them, so that threads pay for batches and for many callers, not within one row.
+//
+// Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin isolation
+// is needed. Bytes are read and modules compiled by the thread that opened the pool.
+import {Channel} from './channel.js';
+import {KimicError, kimicError} from './errors.js';
+import {Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata} from './pack.js';
+import type {ThreadOptions} from './pool-worker.js';
+import {compileRuntime, defaultModule, type PackFacts, type Stats} from './runtime.js';
+import {sourceOf, type ByteSource, type Source} from './source.js';
+import {startThread, type Thread} from './threads.js';
+import {Trust} from './trust.js';
+import type {WarmUpReport} from './warmup.js';
+
+export interface PoolOptions extends OpenOptions {
+  /** How many threads; default: one less than the processors, 1 to 8. */
+  threads?: number;
+}
+
+/** When all threads that have an expert have so many jobs, an idle one gets it too. */
+const backlog = 2;
+/** So many rows and more are routed by the threads. */
+const rowsToSpread = 32;
+
+interface Member {
+  thread: Thread;
+  channel: Channel;
+  isLost: boolean;
+}
+
+/**
+ * A pack on threads: the calls of Pack that take time, with the same bits. A thread that ends is replaced, and its jobs
+ * are done again, once; a job whose second thread ends too fails with ThreadLost.
+ */
+export class PackPool {
+  readonly info: PackFacts;
+  private readonly members: Promise<Member>[] = [];
+  /** Jobs that each thread has, and how many experts it was given. */
+  private readonly jobs: number[];
+  private readonly held: number[];
+  /** Threads that have an expert. */
+  private readonly holders = new Map<number, number[]>();
+  private readonly modules = new Map<number, Promise<WebAssembly.Module>>();
+  /** Ends a thread and whatever waits for it. */
+  private readonly lose = new Set<(error: KimicError) => void>();
+  private isClosed = false;
+
+  private constructor(
+    private readonly lead: Pack,
+    private readonly source: ByteSource,
+    private readonly module: WebAssembly.Module,
+    private readonly options: PoolOptions,
+    private readonly bytesPerThread: number,
+    threads: number
+  ) {
+    this.info = lead.info;
+    this.jobs = new Array<number>(threads).fill(0);
+    this.held = new Array<number>(threads).fill(0);
+  }
+
+  /** As open() of kimic; `memory.maxBytes` is what all threads together may use. */
+  static async open(source: Source, options: PoolOptions = {}): Promise<PackPool> {
+    const processors = globalThis.navigator?.hardwareConcurrency ?? 2;
+    const threads = options.threads ?? Math.min(8, Math.max(1, processors - 1));
+    if (!(Number.isInteger(threads) && threads >= 1)) throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
+    const bytes = sourceOf(source, options, new Trust(options));
+    const module = await (options.wasm ? compileRuntime(options.wasm, options.signal) : defaultModule());
+    const maxBytes = Math.floor((options.memory?.maxBytes ?? 256 << 20) / (threads + 1));
+    const lead = await Pack.open(bytes, {...options, memory: {maxBytes}}, () => Promise.resolve(module));
+    const pool = new PackPool(lead, bytes, module, options, maxBytes, threads);
+    try {
+      for (let i = 0; i < threads; ++i) pool.members.push(pool.start());
+      await Promise.all(pool.members);
+    } catch (error) {
+      await pool.dispose();
+      throw error;
+    }
+    return pool;
+  }
+
+  /** How many threads there are. */
+  get size(): number {
+    return this.jobs.length;
+  }
+  metadata(options: {signal?: AbortSignal} = {}): Promise<PackMetadata> {
+    return this.lead.metadata(options);
+  }
+  find(expert: ExpertRef, options: {signal?: AbortSignal} = {}): Promise<number> {
+    return this.lead.find(expert, options);
+  }
+
+  /** Loads experts, spread evenly: each on one thread. */
+  async load(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal} = {}): Promise<void> {
+    const refs = Array.isArray(experts) ? (experts as readonly ExpertRef[]) : [experts as ExpertRef];
+    const numbers = await Promise.all(refs.map(ref => this.find(ref, options)));
+    const shares = grouped(numbers, expert => this.threadFor(expert));
+    await Promise.all([...shares].map(([thread, share]) => this.call(thread, 'load', [share], options.signal)));
+  }
+
+  /** Runs one expert on any number of rows, on a thread that has it. */
+  async run(expert: ExpertRef, input: Float32Array, options: {signal?: AbortSignal} = {}): Promise<Float32Array> {
+    const number = await this.find(expert, options);
+    return this.call(this.threadFor(number), 'run', [number, input], options.signal);
+  }
+
+  /** As Pack.ask(): every row goes to a thread that has the expert which the router likes best. */
+  async ask(input: Float32Array, options: Omit<AskOptions, 'out'> = {}): Promise<Float32Array> {
+    const {signal, ...how} = options;
+    const best = await this.bestExperts(input, signal);
+    const inputs = input.length / best.length;
+    const threads = new Map<number | undefined, number>();
+    for (const expert of best) if (!threads.has(expert)) threads.set(expert, this.threadFor(expert ?? 0));
+    const shares = grouped([...best.keys()], row => threads.get(best[row])!);
+    let output = new Float32Array(0);
+    await Promise.all(
+      [...shares].map(async ([thread, rows]) => {
+        const share = new Float32Array(rows.length * inputs);
+        rows.forEach((row, i) => share.set(input.subarray(row * inputs, (row + 1) * inputs), i * inputs));
+        const answer = await this.call<Float32Array>(thread, 'ask', [share, how], signal);
+        const outputs = answer.length / rows.length;
+        if (!output.length) output = new Float32Array(best.length * outputs);
+        rows.forEach((row, i) => output.set(answer.subarray(i * outputs, (i + 1) * outputs), row * outputs));
+      })
+    );
+    return output;
+  }
+
+  /** As Pack.warmUp(), on every thread. */
+  async warmUp(options: {experts?: readonly ExpertRef[]; budgetMs?: number; signal?: AbortSignal} = {}): Promise<WarmUpReport[]> {
+    const {signal, budgetMs} = options;
+    const experts = options.experts && (await Promise.all(options.experts.map(ref => this.find(ref, options))));
+    return this.onEvery('warmUp', [experts, budgetMs], signal);
+  }
+
+  /** Of the thread that opened the pool, then of all others. */
+  async stats(): Promise<Stats[]> {
+    return [this.lead.stats, ...(await this.onEvery<Stats>('stats', []))];
+  }
+
+  /** Ends the threads. Everything under way fails with PackDisposed, and so does every later call. */
+  async dispose(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    for (const lose of this.lose) lose(kimicError('PackDisposed'));
+    await Promise.allSettled(this.members);
+    await this.lead.dispose();
+  }
+
+  private async bestExperts(input: Float32Array, signal: AbortSignal | undefined): Promise<(number | undefined)[]> {
+    const options = signal ? {signal} : {};
+    const {router} = this.info;
+    const inputs = router ? (await this.lead.expertInfo(router.expert, options)).inputs : 1;
+    if (!router || input.length < rowsToSpread * inputs || input.length % inputs) return this.lead.bestExperts(input, options);
+    const share = Math.ceil(input.length / inputs / this.size) * inputs;
+    const parts = this.jobs.map((_, i) => {
+      const part = input.subarray(i * share, (i + 1) * share);
+      return part.length ? this.call<(number | undefined)[]>(i, 'bestExperts', [part], signal) : [];
+    });
+    return (await Promise.all(parts)).flat();
+  }
+
+  /** A thread for an expert's rows: the least busy of those that have it, or an idle one if all of them are busy. */
+  private threadFor(expert: number): number {
+    const least = (threads: readonly number[], cost: readonly number[]) =>
+      threads.reduce((a, b) => (cost[b]! < cost[a]! ? b : a));
+    const all = [...this.jobs.keys()];
+    const holders = this.holders.get(expert) ?? [];
+    if (!this.holders.has(expert)) this.holders.set(expert, holders);
+    const holder = holders.length ? least(holders, this.jobs) : undefined;
+    const idle = all.filter(thread => !this.jobs[thread] && !holders.includes(thread));
+    if (holder !== undefined && (this.jobs[holder]! < backlog || !idle.length)) return holder;
+    const thread = least(holder === undefined ? all : idle, this.held);
+    holders.push(thread);
+    ++this.held[thread]!;
+    return thread;
+  }
+
+  private onEvery<T>(name: string, args: unknown[], signal?: AbortSignal): Promise<T[]> {
+    return Promise.all(this.jobs.map((_, i) => this.call<T>(i, name, args, signal)));
+  }
+
+  private async call<T>(index: number, name: string, args: unknown[], signal?: AbortSignal): Promise<T> {
+    ++this.jobs[index]!;
+    try {
+      for (let attempt = 1; ; ++attempt) {
+        if (this.isClosed) throw kimicError('PackDisposed');
+        const {channel, thread} = await this.member(index);
+        try {
+          thread.hold(true);
+          return await channel.call<T>(name, args, signal);
+        } catch (error) {
+          if (attempt === 2 || !(error instanceof KimicError && error.code === 'ThreadLost')) throw error;
+        } finally {
+          if (!channel.pending) thread.hold(false);
+        }
+      }
+    } finally {
+      --this.jobs[index]!;
+    }
+  }
+
+  /** The thread, or its successor. */
+  private async member(index: number): Promise<Member> {
+    const known = this.members[index]!;
+    const isLost = await known.then(member => member.isLost, () => true);
+    if (isLost && this.members[index] === known) this.members[index] = this.start();
+    return this.members[index]!;
+  }
+
+  private async start(): Promise<Member> {
+    const thread = await startThread();
+    return new Promise<Member>((resolve, reject) => {
+      const member = {thread, isLost: false} as Member;
+      const lose = (error: KimicError) => {
+        this.lose.delete(lose);
+        member.isLost = true;
+        thread.terminate();
+        member.channel.fail(error);
+        reject(error);
+      };
+      const {cache} = this.options;
+      member.channel = new Channel(thread, {
+        ready: () =>
+          void member.channel
+            .call('open', [this.module, this.threadOptions], this.options.signal)
+            .then(() => resolve(member), lose),
+        read: (signal, offset: number, length: number) => this.source.read(offset, length, signal),
+        compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
+        cacheGet: (_, key: string) => cache!.get(key),
+        cachePut: (_, key: string, bytes: Uint8Array) => cache!.put(key, bytes),
+        cacheDelete: (_, prefix: string) => cache!.delete(prefix),
+      });
+      this.lose.add(lose);
+      thread.ended(cause => lose(kimicError('ThreadLost', {cause})));
+      if (this.isClosed) lose(kimicError('PackDisposed'));
+    });
+  }
+
+  private get threadOptions(): ThreadOptions {
+    const {engine, variant, cache} = this.options;
+    return {
+      memory: {maxBytes: this.bytesPerThread},
+      integrity: `sha256-${this.info.digest}`,
+      isCached: cache !== undefined,
+      ...(engine && {engine}),
+      ...(variant && {variant}),
+    };
+  }
+
+  private compile(bytes: Uint8Array<ArrayBuffer>, firstKernel: number): Promise<WebAssembly.Module> {
+    let module = this.modules.get(firstKernel);
+    if (!module) {
+      module = WebAssembly.compile(bytes);
+      module.catch(() => this.modules.delete(firstKernel));
+      this.modules.set(firstKernel, module);
+    }
+    return module;
+  }
+}
+
+function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}

@@ -1,0 +1,139 @@
+// A pack on several threads: the same bits, threads that are lost, sources that the pool reads for them.
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import test from 'node:test';
+import {importKimic, packPath} from '../setup.mjs';
+
+const {open} = await importKimic();
+const {PackPool} = await importKimic('pool.js');
+const path = packPath('demo');
+const bytes = new Uint8Array(await readFile(path));
+
+/** Rows of the demo's inputs, each another. */
+function rowsOf(count) {
+  const rows = new Float32Array(count * 64);
+  for (let i = 0; i < rows.length; ++i) rows[i] = Math.fround(Math.sin(i * 0.37) * (1 + (i % 7)));
+  return rows;
+}
+
+async function withPool(options, body) {
+  const pool = await PackPool.open(path, {threads: 3, ...options});
+  try {
+    return await body(pool);
+  } finally {
+    await pool.dispose();
+  }
+}
+
+test('a pool answers rows with the bits of one thread', async () => {
+  const pack = await open(path);
+  await withPool({}, async pool => {
+    for (const count of [1, 5, 200]) assert.deepEqual(await pool.ask(rowsOf(count)), await pack.ask(rowsOf(count)));
+    for (const k of [1, 3]) assert.deepEqual(await pool.ask(rowsOf(9), {k}), await pack.ask(rowsOf(9), {k}));
+  });
+  await pack.dispose();
+});
+
+test('a pool runs every expert with the bits of one thread', async () => {
+  const pack = await open(path);
+  await withPool({}, async pool => {
+    const shapes = await Promise.all(Array.from({length: 20}, (_, expert) => pack.expertInfo(expert)));
+    const inputs = shapes.map(({inputs}) => rowsOf(6).subarray(0, 4 * inputs));
+    const outputs = await Promise.all(inputs.map((input, expert) => pool.run(expert, input)));
+    for (let expert = 0; expert < 20; ++expert) assert.deepEqual(outputs[expert], await pack.run(expert, inputs[expert]));
+  });
+  await pack.dispose();
+});
+
+test('experts are spread evenly over the threads', () =>
+  withPool({}, async pool => {
+    await pool.load(Array.from({length: 18}, (_, i) => i));
+    const [, ...threads] = await pool.stats();
+    assert.deepEqual(threads.map(stats => stats.residentExperts), [6, 6, 6]);
+  }));
+
+test('a thread keeps the experts that it was given', () =>
+  withPool({}, async pool => {
+    for (let round = 0; round < 5; ++round) for (const expert of [0, 1, 2]) await pool.run(expert, rowsOf(1));
+    const [, ...threads] = await pool.stats();
+    assert.deepEqual(threads.map(stats => [stats.residentExperts, stats.hits]), [[1, 4], [1, 4], [1, 4]]);
+  }));
+
+test('an expert that keeps its thread busy gets others too', () =>
+  withPool({}, async pool => {
+    await Promise.all(Array.from({length: 12}, () => pool.run(0, rowsOf(300))));
+    const [, ...threads] = await pool.stats();
+    assert.deepEqual(threads.map(stats => stats.residentExperts), [1, 1, 1]);
+  }));
+
+test('kernel modules are compiled once for all threads', async t => {
+  await withPool({}, async pool => {
+    const compile = t.mock.method(WebAssembly, 'compile');
+    const reports = await pool.warmUp({experts: [0], budgetMs: 5});
+    assert.equal(reports.length, 3);
+    assert.equal(compile.mock.callCount(), 1);
+  });
+});
+
+/** Ends the pool's only thread whenever it reads a part of the pack other than the first, so often. */
+function endThreadOnRead(pool, times) {
+  const {source} = pool;
+  const read = source.read;
+  source.read = async (offset, ...rest) => {
+    if (offset > 0 && times-- > 0) (await pool.members[0]).thread.terminate();
+    return read.call(source, offset, ...rest);
+  };
+}
+
+test('a thread that ends is replaced, and its job is done all the same', async () => {
+  const pack = await open(path);
+  await withPool({threads: 1}, async pool => {
+    endThreadOnRead(pool, 1);
+    assert.deepEqual(await pool.run(4, rowsOf(2)), await pack.run(4, rowsOf(2)));
+  });
+  await pack.dispose();
+});
+
+test('a job whose second thread ends too fails, and the next one does not', () =>
+  withPool({threads: 1}, async pool => {
+    endThreadOnRead(pool, 2);
+    await assert.rejects(pool.run(4, rowsOf(2)), {code: 'ThreadLost', kind: 'Unavailable'});
+    assert.equal((await pool.run(4, rowsOf(2))).length % 2, 0);
+  }));
+
+test('errors cross with code, kind and sentence', () =>
+  withPool({}, async pool => {
+    await assert.rejects(pool.run(0, new Float32Array(3)), {name: 'KimicError', code: 'InputLength', kind: 'InvalidArgument', args: [3, 1, 64]});
+    await assert.rejects(pool.run('nobody', rowsOf(1)), {code: 'UnknownExpertName'});
+  }));
+
+test('cancelling stops the wait, and the pool goes on', () =>
+  withPool({}, async pool => {
+    await assert.rejects(pool.run(1, rowsOf(1), {signal: AbortSignal.abort()}), {code: 'OperationCancelled'});
+    const controller = new AbortController();
+    const late = pool.ask(rowsOf(4000), {signal: controller.signal});
+    controller.abort();
+    await assert.rejects(late, {code: 'OperationCancelled'});
+    assert.equal((await pool.run(1, rowsOf(1))).length > 0, true);
+  }));
+
+test('disposing fails what is under way and everything later', async () => {
+  const pool = await PackPool.open(path, {threads: 2});
+  const late = assert.rejects(pool.run(2, rowsOf(1000)), {code: 'PackDisposed'});
+  await pool.dispose();
+  await late;
+  await assert.rejects(pool.run(2, rowsOf(1)), {code: 'PackDisposed'});
+});
+
+test('a pool fails to open as a pack does', async () => {
+  await assert.rejects(PackPool.open(bytes.subarray(0, 100), {threads: 2}), {kind: 'DataLoss'});
+  await assert.rejects(PackPool.open(path, {threads: 2, integrity: `sha256-${'0'.repeat(64)}`}), {code: 'PackDigest'});
+  await assert.rejects(PackPool.open(path, {threads: 0}), {code: 'OptionMalformed'});
+});
+
+test('memory.maxBytes is the cap of all threads together', () =>
+  withPool({memory: {maxBytes: 4 << 20}}, async pool => {
+    const stats = await pool.stats();
+    assert.equal(stats.length, 4);
+    for (const {arenaCap} of stats) assert.equal(arenaCap, 1 << 20);
+  }));

@@ -1,0 +1,30 @@
+// Histories from outside: refused with what was known left alone, or taken over so that an export gives the same bytes.
+//
+// Input: a history without its hash, which is appended here, so that what is behind the hash is reached.
+#include "runtime/history/History.h"
+
+#include <cstdlib>
+#include <vector>
+
+using namespace kimic;
+using namespace kimic::runtime;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+  auto require = [](bool claim) {
+    if (!claim)
+      std::abort();
+  };
+  const Digest pack = {1, 2, 3};
+  History history;
+  history.observe(5, true, 10, 0.5f);
+  std::vector<std::uint8_t> bytes(data, data + size), before(history.exportBytes());
+  history.exportTo(before, pack);
+  const Digest digest = sha256(bytes);
+  bytes.insert(bytes.end(), digest.begin(), digest.end());
+  const bool isTaken = history.import(bytes, pack, 100).ok();
+  std::vector<std::uint8_t> after(history.exportBytes());
+  history.exportTo(after, pack);
+  require(isTaken ? after == bytes : after == before);
+  history.observe(6, false, 1, 1);
+  return 0;
+}
