@@ -55,6 +55,8 @@ public:
     return expertInfo;
   }
   Result<std::vector<float>> runChosen(std::span<const KimicChoice> choices, std::span<const float> x);
+  /// That there is a router, and that x is one row for it; loads it. The most experts that it then chooses.
+  Result<std::uint32_t> requireRow(std::span<const float> x, std::uint32_t count);
 
   KimicRuntime *runtime = nullptr;
   KimicPackInfo info{};
@@ -186,25 +188,32 @@ Result<void> NativePack::runInto(std::uint32_t expert, const float *x, std::uint
   return host_->outcome(status);
 }
 
+Result<std::uint32_t> NativePack::Host::requireRow(std::span<const float> x, std::uint32_t count) {
+  if (info.routerExpert == KIMIC_NO_EXPERT)
+    return makeError(ErrorId::PackHasNoRouter);
+  KIMIC_ASSIGN(KimicExpertInfo facts, infoOf(info.routerExpert));
+  if (x.size() != facts.inputs)
+    return makeError(ErrorId::InputLength, x.size(), 1, facts.inputs);
+  return std::min(count ? count : info.topK, info.routedExperts);
+}
+
 Result<NativePack::Route> NativePack::route(std::span<const float> x, std::uint32_t count) {
-  KIMIC_ASSIGN(Explanation explanation, explain(x, count));
-  return static_cast<Route &&>(explanation);
+  KIMIC_ASSIGN(std::uint32_t most, host_->requireRow(x, count));
+  Route result{std::vector<KimicChoice>(most), std::vector<float>(host_->info.routedExperts)};
+  KIMIC_TRY(host_->outcome(
+      kimic_route(host_->runtime, x.data(), count, result.choices.data(), &most, result.scores.data())));
+  result.choices.resize(most);
+  return result;
 }
 
 Result<NativePack::Explanation> NativePack::explain(std::span<const float> x, std::uint32_t count) {
-  const KimicPackInfo &pack = host_->info;
-  if (pack.routerExpert == KIMIC_NO_EXPERT)
-    return makeError(ErrorId::PackHasNoRouter);
-  KIMIC_ASSIGN(KimicExpertInfo facts, host_->infoOf(pack.routerExpert));
-  if (x.size() != facts.inputs)
-    return makeError(ErrorId::InputLength, x.size(), 1, facts.inputs);
+  KIMIC_ASSIGN(std::uint32_t most, host_->requireRow(x, count));
   Explanation result;
-  result.choices.resize(std::min(count ? count : pack.topK, pack.routedExperts));
-  result.explanations.resize(pack.routedExperts);
-  std::uint32_t chosen = 0;
+  result.choices.resize(most);
+  result.explanations.resize(host_->info.routedExperts);
   KIMIC_TRY(host_->outcome(
-      kimic_explain(host_->runtime, x.data(), count, result.choices.data(), &chosen, result.explanations.data())));
-  result.choices.resize(chosen);
+      kimic_explain(host_->runtime, x.data(), count, result.choices.data(), &most, result.explanations.data())));
+  result.choices.resize(most);
   for (const KimicExplanation &explanation : result.explanations)
     result.scores.push_back(explanation.score);
   return result;

@@ -40,7 +40,7 @@ def test_fixed_point_outputs_are_those_of_libfixedfann(kimic, tmp_path, fixedfan
         if key in ("bit_fail_limit", "cascade_candidate_limit", "cascade_weight_multiplier"):
             line = f"{key}=22"
         elif key == "cascade_activation_steepnesses":
-            line = f"{key}=32 "
+            line = key + "=" + 4 * "32 "
         elif key.startswith("neurons"):
             line = key + " activation_steepness)=" if "steepness" not in key else key + "="
             line += " ".join(["(0, 0, 0)"] * 3 + ["(3, 5, 32)"] * 3 + ["(0, 5, 0)"] + ["(4, 3, 32)"] * 2 + ["(0, 5, 0)"])
