@@ -140,13 +140,13 @@ struct Branched {
   }
 };
 
-TEST(PackReader, RefusesABranchWhoseLeavesDoNotFillIt) {
+TEST(Branch, IsFilledByItsLeaves) {
   Branched pack;
   pack.rows(1)[kBlockRowBytes * 3 + 1] -= 1; // 256 bytes less in its fourth leaf
   EXPECT_EQ(parseBranch(pack.header, pack.root, 1, pack.rows(1)).error().id, ErrorId::PackSectionLength);
 }
 
-TEST(PackReader, RefusesRowsOfTooFewLeaves) {
+TEST(Branch, HasARowForEachOfItsLeaves) {
   Branched pack;
   const auto rows = pack.rows(1);
   EXPECT_EQ(
@@ -154,13 +154,13 @@ TEST(PackReader, RefusesRowsOfTooFewLeaves) {
       makeError(ErrorId::PackBlockSize, pack.root.branches[1].block.offset, rows.size(), rows.size() - kBlockRowBytes));
 }
 
-TEST(PackVerify, FindsABranchThatIsNotTheRoots) {
+TEST(Branch, HasTheHashThatTheRootNames) {
   Branched pack;
   pack.rows(0)[12] ^= 1; // of the first leaf's hash
   EXPECT_EQ(verifyPack(pack.file).error(), makeError(ErrorId::PackBlockHash, pack.root.branches[0].block.offset));
 }
 
-TEST(PackReader, ABaseIsNotStoredAsDifferencesItself) {
+TEST(Base, IsNotStoredAsDifferencesItself) {
   LeafEntry entry, base;
   entry.base = 7;
   entry.data.rawLength = base.data.rawLength = 96;
@@ -169,7 +169,7 @@ TEST(PackReader, ABaseIsNotStoredAsDifferencesItself) {
   EXPECT_EQ(checkBase(3, entry, base).error(), makeError(ErrorId::PackEntryBase, 3, 7));
 }
 
-TEST(PackReader, ABaseIsAsLongAsWhatDiffersFromIt) {
+TEST(Base, IsAsLongAsWhatDiffersFromIt) {
   LeafEntry entry, base;
   entry.base = 7;
   entry.data.rawLength = 96;
