@@ -142,7 +142,11 @@ struct Branched {
 
 TEST(Branch, IsFilledByItsLeaves) {
   Branched pack;
-  pack.rows(1)[kBlockRowBytes * 3 + 1] -= 1; // 256 bytes less in its fourth leaf
+  std::span<std::uint8_t> stored = pack.rows(1).subspan(kBlockRowBytes * 3, 4); // of its fourth leaf, which is LZ4
+  std::uint32_t bytes;
+  std::memcpy(&bytes, stored.data(), 4);
+  bytes -= 64;
+  std::memcpy(stored.data(), &bytes, 4);
   EXPECT_EQ(parseBranch(pack.header, pack.root, 1, pack.rows(1)).error().id, ErrorId::PackSectionLength);
 }
 
