@@ -1,6 +1,7 @@
 // The decoder. The format is that of LZ4's lz4_Block_format.md, its rules for the end of a block included.
 #include "formats/pack/Lz4Block.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace kimic::pack {
@@ -23,6 +24,25 @@ bool continueLength(std::span<const std::uint8_t> block, std::size_t &in, std::u
   return true;
 }
 
+/// Copies `count` bytes forwards, byte by byte as it were: `to` may lie `distance` behind `from`. `room` bytes may be
+/// read and written. Short pieces, which are most, must not be a call: engines make one of every copy of unknown
+/// length.
+void copyForwards(std::uint8_t *to, const std::uint8_t *from, std::size_t count, std::size_t room,
+                  std::size_t distance) {
+  if (count <= 16 && distance >= 8 && room >= 16) {
+    std::uint64_t piece;
+    std::memcpy(&piece, from, 8);
+    std::memcpy(to, &piece, 8);
+    std::memcpy(&piece, from + 8, 8);
+    std::memcpy(to + 8, &piece, 8);
+  } else if (count > 16 && distance >= count) {
+    std::memcpy(to, from, count);
+  } else {
+    for (std::size_t i = 0; i < count; ++i)
+      to[i] = from[i];
+  }
+}
+
 } // namespace
 
 Result<void> decodeLz4(std::span<const std::uint8_t> block, std::span<std::uint8_t> output) {
@@ -40,11 +60,10 @@ Result<void> decodeLz4(std::span<const std::uint8_t> block, std::span<std::uint8
       return makeError(ErrorId::PackLz4Truncated, sequence);
     if (literals > output.size() - out)
       return makeError(ErrorId::PackLz4Length, sequence, out + literals, output.size());
-    if (literals) {
-      std::memcpy(output.data() + out, block.data() + in, static_cast<std::size_t>(literals));
-      in += static_cast<std::size_t>(literals);
-      out += static_cast<std::size_t>(literals);
-    }
+    copyForwards(output.data() + out, block.data() + in, static_cast<std::size_t>(literals),
+                 std::min(block.size() - in, output.size() - out), block.size());
+    in += static_cast<std::size_t>(literals);
+    out += static_cast<std::size_t>(literals);
     if (in == block.size()) {
       if (out != output.size())
         return makeError(ErrorId::PackLz4Length, sequence, out, output.size());
@@ -66,17 +85,9 @@ Result<void> decodeLz4(std::span<const std::uint8_t> block, std::span<std::uint8
     if (output.size() - out < kMatchStartLimit || output.size() - out - match < kLastLiterals)
       return makeError(ErrorId::PackLz4End, sequence, out + match, output.size());
 
-    // An offset shorter than the match repeats what the match itself writes: copy pieces that do not overlap.
     std::uint8_t *to = output.data() + out;
-    std::size_t left = static_cast<std::size_t>(match), distance = offset;
-    out += left;
-    while (left > distance) {
-      std::memcpy(to, to - distance, distance);
-      to += distance;
-      left -= distance;
-      distance *= 2;
-    }
-    std::memcpy(to, to - distance, left);
+    copyForwards(to, to - offset, static_cast<std::size_t>(match), output.size() - out, offset);
+    out += static_cast<std::size_t>(match);
   }
 }
 

@@ -7,16 +7,16 @@
 // Exits with 77 if this processor has no such vectors.
 #include "compiler/include/kimic/NativeKernels.h"
 #include "runtime/native/NativePack.h"
+#include "tests/support/KernelCases.h"
 #include "tests/support/TestPack.h"
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 using namespace kimic;
-using testing::ExpertGenerator;
-using testing::RandomExpert;
-using testing::TestPack;
+using kimic::testing::ExpertGenerator;
+using kimic::testing::RandomExpert;
+using kimic::testing::TestPack;
 
 extern "C" [[gnu::noinline]] void measured(const std::function<void()> &body) { body(); }
 
@@ -24,26 +24,13 @@ namespace {
 constexpr int kSkipped = 77;
 constexpr std::uint32_t kInputs = 64, kExperts = 64, kOutputs = 16;
 
-struct Aligned {
-  alignas(64) std::uint8_t bytes[64];
-};
-
 int runKernel(native::Vectors vectors, std::uint32_t rows) {
-  RandomExpert expert;
-  expert.signature.inputs = kInputs;
-  std::uint32_t begin = 0, codes = kInputs;
-  for (std::uint32_t outputs : {128u, 64u, kOutputs}) {
-    expert.signature.layers.push_back(
-        {quant::WeightFormat::Int8, begin, {{Activation::SigmoidSymmetric, false, outputs}}});
-    begin = codes;
-    codes += outputs;
-  }
+  RandomExpert expert{kimic::testing::tanhLayers(quant::WeightFormat::Int8, {kInputs, 128, 64, kOutputs}), {}};
   ExpertGenerator generator(1);
   expert.parameters = generator.parameters(expert.signature);
   quant::Layout layout = quant::layoutOf(expert.signature).value();
   std::vector<std::uint8_t> block = quant::packParameters(expert.signature, layout, expert.parameters);
-  std::vector<Aligned> params(block.size() / 64 + 1), scratch(layout.scratchBytes / 64 + 1);
-  std::memcpy(params.data(), block.data(), block.size());
+  kimic::testing::AlignedBytes params(block), scratch(layout.scratchBytes);
   std::vector<float> x(std::size_t{rows} * kInputs), y(std::size_t{rows} * kOutputs);
   for (float &value : x)
     value = generator.real(-2, 2);
@@ -67,8 +54,9 @@ void writeOutputs(const std::uint8_t *, const float *, float *y, std::uint8_t *,
 int runRequest() {
   TestPack pack;
   for (std::uint32_t i = 0; i < kExperts; ++i)
-    pack.add(testing::constantExpert(kInputs, std::vector<std::int32_t>(kOutputs, 1)));
-  pack.addRouter(testing::constantExpert(kInputs, std::vector<std::int32_t>(kExperts, 1)), 2, pack::Merge::Weighted);
+    pack.add(kimic::testing::constantExpert(kInputs, std::vector<std::int32_t>(kOutputs, 1)));
+  pack.addRouter(kimic::testing::constantExpert(kInputs, std::vector<std::int32_t>(kExperts, 1)), 2,
+                 pack::Merge::Weighted);
   runtime::NativeOptions options;
   options.link = [](std::span<const std::uint8_t> bytes) -> runtime::KernelFunction {
     return quant::decodeSignature(bytes)->outputs() == kExperts ? writeOutputs<kExperts> : writeOutputs<kOutputs>;

@@ -128,6 +128,55 @@ TEST(PackWriter, PutsLeavesBehindBranchesInLargePacks) {
   EXPECT_EQ(readContents(file)->experts.size(), 200000u);
 }
 
+/// A pack with two branches, opened up to its root.
+struct Branched {
+  Bytes file = packOf(200000);
+  Header header = headerOf(file);
+  Root root = parseRoot(header, std::span(file).subspan(header.root.offset, header.root.length)).value();
+
+  std::span<std::uint8_t> rows(std::uint32_t branch) {
+    const BlockRef &block = root.branches.at(branch).block;
+    return std::span(file).subspan(block.offset, block.storedLength);
+  }
+};
+
+TEST(PackReader, RefusesABranchWhoseLeavesDoNotFillIt) {
+  Branched pack;
+  pack.rows(1)[kBlockRowBytes * 3 + 1] -= 1; // 256 bytes less in its fourth leaf
+  EXPECT_EQ(parseBranch(pack.header, pack.root, 1, pack.rows(1)).error().id, ErrorId::PackSectionLength);
+}
+
+TEST(PackReader, RefusesRowsOfTooFewLeaves) {
+  Branched pack;
+  const auto rows = pack.rows(1);
+  EXPECT_EQ(
+      parseBranch(pack.header, pack.root, 1, rows.first(rows.size() - kBlockRowBytes)).error(),
+      makeError(ErrorId::PackBlockSize, pack.root.branches[1].block.offset, rows.size(), rows.size() - kBlockRowBytes));
+}
+
+TEST(PackVerify, FindsABranchThatIsNotTheRoots) {
+  Branched pack;
+  pack.rows(0)[12] ^= 1; // of the first leaf's hash
+  EXPECT_EQ(verifyPack(pack.file).error(), makeError(ErrorId::PackBlockHash, pack.root.branches[0].block.offset));
+}
+
+TEST(PackReader, ABaseIsNotStoredAsDifferencesItself) {
+  LeafEntry entry, base;
+  entry.base = 7;
+  entry.data.rawLength = base.data.rawLength = 96;
+  EXPECT_TRUE(checkBase(3, entry, base).ok());
+  base.data.codec = Codec::Delta;
+  EXPECT_EQ(checkBase(3, entry, base).error(), makeError(ErrorId::PackEntryBase, 3, 7));
+}
+
+TEST(PackReader, ABaseIsAsLongAsWhatDiffersFromIt) {
+  LeafEntry entry, base;
+  entry.base = 7;
+  entry.data.rawLength = 96;
+  base.data.rawLength = 112;
+  EXPECT_EQ(checkBase(3, entry, base).error(), makeError(ErrorId::PackEntryBase, 3, 7));
+}
+
 /// An expert of 64 inputs, 64 outputs, whose weights are zero but for some; seeded.
 Bytes weightsWith(double nonZero, std::uint32_t seed) {
   std::mt19937 random(seed);
@@ -336,6 +385,17 @@ template <class Change> Error errorAfter(Change change) {
   change(contents);
   Result<Bytes> result = writePack(contents);
   return result.ok() ? Error{} : result.error();
+}
+
+TEST(PackWriter, RefusesChancesThatAscend) {
+  EXPECT_EQ(errorAfter([](PackContents &contents) { contents.experts[0].next = {{1, 10}, {2, 11}}; }),
+            makeError(ErrorId::PackEntryNext, 0, 2, 1));
+}
+
+TEST(PackWriter, RefusesChancesOfMoreThanAll) {
+  EXPECT_EQ(errorAfter([](PackContents &contents) { contents.experts[0].next = {{1, 129}, {2, 128}}; }),
+            makeError(ErrorId::PackEntryNext, 0, 2, 1));
+  EXPECT_EQ(errorAfter([](PackContents &contents) { contents.experts[0].next = {{1, 128}, {2, 128}}; }), Error{});
 }
 
 TEST(PackWriter, RefusesNoExperts) {

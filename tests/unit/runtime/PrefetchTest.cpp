@@ -8,9 +8,11 @@
 namespace kimic::runtime {
 namespace {
 
+using kimic::testing::constantExpert;
 using kimic::testing::FakeHost;
 using kimic::testing::kCapForFour;
 using kimic::testing::packOfSixteen;
+using kimic::testing::TestPack;
 
 struct PrefetchHost : FakeHost {
   explicit PrefetchHost(std::uint64_t cap = 64u << 20) : FakeHost(packOfSixteen(), cap) { EXPECT_EQ(open(), KIMIC_OK); }
