@@ -143,17 +143,13 @@ void Sha256::add(std::span<const std::uint8_t> bytes) {
 
 Digest Sha256::finish() {
   std::uint64_t bits = length_ * 8;
-  std::size_t pending = length_ % 64;
-  pending_[pending++] = 0x80;
-  if (pending > 56) {
-    std::fill(pending_.begin() + pending, pending_.end(), std::uint8_t{0});
-    compress(pending_.data(), 1);
-    pending = 0;
-  }
-  std::fill(pending_.begin() + pending, pending_.begin() + 56, std::uint8_t{0});
+  std::size_t pending = length_ % 64, blocks = pending < 56 ? 1 : 2;
+  std::uint8_t last[128] = {};
+  std::copy_n(pending_.begin(), pending, last);
+  last[pending] = 0x80;
   for (unsigned i = 0; i < 8; ++i)
-    pending_[56 + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
-  compress(pending_.data(), 1);
+    last[blocks * 64 - 8 + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
+  compress(last, blocks);
   Digest digest;
   for (unsigned i = 0; i < 32; ++i)
     digest[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));

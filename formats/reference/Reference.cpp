@@ -157,18 +157,19 @@ private:
   void finishLayer(std::size_t l, float *logits) {
     const LayerLayout &layer = layout_.layers[l];
     bool isLast = l + 1 == layout_.layers.size();
+    const Rendering rendering = isFloat() ? Rendering::Precise : isLast ? Rendering::Output : Rendering::Code;
     std::uint32_t n = 0;
     for (const ActivationGroup &group : signature_.layers[l].groups) {
       std::optional<ConstantTable> table = constantTableOf(group.function, signature_.weights());
       FloatOps ops(table ? params_ + layout_.constantsOffset(*table) : nullptr);
       for (std::uint32_t end = n + group.count; n < end; ++n) {
-        float t = preActivation(layer, group.clamped, ops, n);
+        float v = quant::evaluate(ops, group.function, preActivation(layer, group.clamped, ops, n), rendering);
         if (isLast)
-          logits[n] = logit(ops, group.function, t, n);
+          logits[n] = logit(v, n);
         else if (isFloat())
-          values_[layer.codesBegin + n] = evaluatePrecise(ops, group.function, t);
+          values_[layer.codesBegin + n] = v;
         else
-          codes_[layer.codesBegin + n] = code(ops, layer, group.function, t);
+          codes_[layer.codesBegin + n] = code(ops, layer, group.function, v);
       }
     }
   }
@@ -186,15 +187,13 @@ private:
     return clamp(ops, -limit, limit, t);
   }
 
-  std::int16_t code(FloatOps &ops, const LayerLayout &layer, Activation function, float t) const {
-    float v = evaluateCode(ops, function, t);
+  std::int16_t code(FloatOps &ops, const LayerLayout &layer, Activation function, float v) const {
     if (codeKindOf(function) == CodeKind::Unbounded)
       v = clamp(ops, loadF32(params_ + layer.boundsOffset, 0), loadF32(params_ + layer.boundsOffset, 1), v);
     return saturate(roundToCode(ops, v));
   }
 
-  float logit(FloatOps &ops, Activation function, float t, std::uint32_t n) const {
-    float value = quant::evaluate(ops, function, t, isFloat() ? Rendering::Precise : Rendering::Output);
+  float logit(float value, std::uint32_t n) const {
     if (signature_.outputAffine)
       value = value * loadF32(params_ + layout_.outputGainOffset, n) + loadF32(params_ + layout_.outputOffsetOffset, n);
     return value;
@@ -206,16 +205,17 @@ private:
     float scale = loadF32(params_ + layout_.headScaleOffset, 0);
     for (std::uint32_t n = 0; n < count; ++n)
       logits_[n] = logits_[n] * scale;
-    float largest = fold(logits_, count, [&](float a, float b) { return ops.pmax(a, b); });
+    float largest = fold(logits_, count, true);
     for (std::uint32_t n = 0; n < count; ++n)
       y[n] = evaluateExp(ops, logits_[n] - largest);
-    float sum = fold(y, count, [](float a, float b) { return a + b; });
+    float sum = fold(y, count, false);
     for (std::uint32_t n = 0; n < count; ++n)
       y[n] = y[n] / sum;
   }
 
-  /// Every fourth value, then the four results, then the values that are left.
-  template <class Next> static float fold(const float *values, std::uint32_t count, Next next) {
+  /// The largest value or the sum: of every fourth value, then of the four results, then with the values that are left.
+  [[gnu::noinline]] static float fold(const float *values, std::uint32_t count, bool isLargest) {
+    auto next = [&](float a, float b) { return isLargest ? FloatOps(nullptr).pmax(a, b) : a + b; };
     std::uint32_t n = 0;
     float result = values[n++];
     if (count >= 4) {

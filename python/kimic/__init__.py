@@ -231,6 +231,11 @@ class Pack:
             os.unlink(temporary)
             raise
 
+    def memory_usage(self) -> dict:
+        """Bytes that the pack may use (`cap`), uses (`used`) and ever used (`peak`); what they are for (`experts`,
+        `compressed`, `scratch`, `host`, `other`); and how many experts are resident and pinned."""
+        return self._native.memory_usage()
+
     def __repr__(self) -> str:
         return f"<kimic.Pack: {self.info['experts']} experts, {self.info['kernels']} kernels, {self.info['bytes']} bytes>"
 

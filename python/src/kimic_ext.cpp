@@ -368,6 +368,24 @@ public:
     return py::reinterpret_steal<py::object>(PyCFunction_New(&definition, owner.ptr()));
   }
 
+  py::dict memoryUsage() {
+    const KimicMemory memory = locked([&](runtime::NativePack &p) { return p.memory(); });
+    py::dict usage;
+    usage["linear"] = memory.linear;
+    usage["cap"] = memory.cap;
+    usage["used"] = memory.used;
+    usage["peak"] = memory.peak;
+    constexpr const char *kUses[KIMIC_MEMORY_USES] = {"other", "experts", "compressed", "scratch", "host"};
+    for (unsigned use = 0; use < KIMIC_MEMORY_USES; ++use)
+      usage[kUses[use]] = memory.byUse[use];
+    usage["largest_free"] = memory.largestFree;
+    usage["pinned_bytes"] = memory.pinnedBytes;
+    usage["allocations"] = memory.allocations;
+    usage["resident_experts"] = memory.residentExperts;
+    usage["pinned_experts"] = memory.pinnedExperts;
+    return usage;
+  }
+
   /// Scores, choices and, for each routed expert, (logit, score, selection, threshold, reason).
   py::tuple explain(const FloatArray &x, std::uint32_t count) {
     std::span<const float> values = rowsOf(x);
@@ -557,6 +575,7 @@ PYBIND11_MODULE(_kimic, m) {
             return self.cast<Pack &>().bind(self, expert, std::move(x), isRow);
           },
           py::arg("expert"), py::arg("x").noconvert(), py::arg("is_row"))
+      .def("memory_usage", &Pack::memoryUsage)
       .def("explain", &Pack::explain, py::arg("x").noconvert(), py::arg("count"))
       .def("run_routed", &Pack::runRouted, py::arg("x").noconvert(), py::arg("count"));
 }

@@ -6,7 +6,7 @@ struct Arena::Block {
   std::uint32_t bytes;         // with this header, a multiple of 16
   std::uint32_t previousBytes; // of the block before it, 0 for the first
   std::uint32_t isFree;
-  std::uint32_t unused;
+  std::uint32_t use; // KimicMemoryUse of a live one
   // Only in free blocks, inside what would be the payload:
   std::uint32_t nextFree, previousFree;
 };
@@ -121,10 +121,37 @@ void *Arena::allocate(std::size_t bytes, Placement placement) {
     if (!block)
       return nullptr;
   }
+  block->use = KIMIC_MEMORY_OTHER;
+  ++allocations_;
   used_ += block->bytes;
   if (used_ > peak_)
     peak_ = used_;
   return reinterpret_cast<std::uint8_t *>(block) + kHeaderBytes;
+}
+
+void Arena::tag(void *address, KimicMemoryUse use) {
+  reinterpret_cast<Block *>(static_cast<std::uint8_t *>(address) - kHeaderBytes)->use = use;
+}
+
+void Arena::survey(KimicMemory &memory) const {
+#ifdef __EMSCRIPTEN__
+  memory.linear = std::uint64_t{__builtin_wasm_memory_size(0)} << 16;
+#else
+  memory.linear = size_;
+#endif
+  memory.cap = cap_;
+  memory.used = used_;
+  memory.peak = peak_;
+  memory.allocations = allocations_;
+  for (const Block *block = size_ ? blockAt(0) : nullptr; block; block = next(block)) {
+    std::uint32_t free = block->isFree ? block->bytes : 0;
+    if (!block->isFree)
+      memory.byUse[block->use] += block->bytes;
+    if (offsetOf(block) == last_)
+      free += cap_ - size_;
+    if (free > memory.largestFree)
+      memory.largestFree = free;
+  }
 }
 
 void Arena::free(void *address) {

@@ -5,6 +5,8 @@
 // or be whole from the start (native memory). Not thread-safe.
 #pragma once
 
+#include "runtime/include/kimic/Runtime.h"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -32,11 +34,19 @@ public:
   /// Changes the cap; growth beyond it stops, what is in use stays.
   void setCap(std::size_t cap) { cap_ = static_cast<std::uint32_t>(cap); }
 
-  /// 16-byte-aligned memory with undefined content, or null if no free range is large enough within the cap.
+  /// 16-byte-aligned memory with undefined content, for KIMIC_MEMORY_OTHER, or null if no free range is large enough
+  /// within the cap.
   void *allocate(std::size_t bytes, Placement placement = Placement::Tightest);
 
   /// Takes back what allocate() returned; null is allowed.
   void free(void *address);
+
+  /// Says what the block that allocate() returned is for.
+  static void tag(void *address, KimicMemoryUse use);
+
+  /// Says what there is, and looks at every block: what the live ones are for, and how large the largest free one is,
+  /// the end of the region included. The fields that are about experts stay as they are.
+  void survey(KimicMemory &memory) const;
 
   std::uint64_t cap() const { return cap_; }
   /// Bytes of live allocations, with their headers and rounding.
@@ -60,6 +70,7 @@ private:
   std::uint32_t last_ = 0; ///< offset of the last block, meaningless while size_ is 0
   std::uint32_t firstFree_ = kNoBlock;
   std::uint32_t used_ = 0, peak_ = 0;
+  std::uint64_t allocations_ = 0;
   Grow grow_ = nullptr;
 
   static constexpr std::uint32_t kNoBlock = 0xFFFFFFFFu;

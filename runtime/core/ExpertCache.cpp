@@ -19,6 +19,7 @@ void ExpertCache::unlink(Expert &expert) {
 
 void ExpertCache::insert(Expert &expert, std::span<std::uint8_t> parameters, KimicPriority priority) {
   expert.parameters = parameters;
+  Arena::tag(parameters.data(), KIMIC_MEMORY_EXPERTS);
   residentBytes_ += parameters.size();
   ++residentExperts_;
   append(expert, priority);
@@ -53,6 +54,16 @@ std::uint8_t *ExpertCache::allocate(std::size_t bytes, KimicPriority priority) {
     if (!evictOldest(lists_[KIMIC_PREFETCH]) && (priority == KIMIC_PREFETCH || !evictOldest(lists_[KIMIC_DEMANDED])))
       return nullptr;
   return static_cast<std::uint8_t *>(address);
+}
+
+void ExpertCache::survey(KimicMemory &memory) const {
+  memory.residentExperts = residentExperts_;
+  for (const List &list : lists_)
+    for (const Expert *expert = list.oldest; expert; expert = expert->newer)
+      if (expert->pins) {
+        ++memory.pinnedExperts;
+        memory.pinnedBytes += expert->parameters.size();
+      }
 }
 
 } // namespace kimic::runtime

@@ -56,6 +56,9 @@ public:
   /// Experts that allocate() evicted.
   std::uint64_t evictions() const { return evictions_; }
 
+  /// The fields of `memory` that are about experts, which are 0 before.
+  void survey(KimicMemory &memory) const;
+
 private:
   struct List {
     Expert *oldest = nullptr, *newest = nullptr;

@@ -26,6 +26,7 @@ Status Engine::reserve(const Kernel &kernel) {
     scratch_ = core_.allocate(bytes);
     if (!scratch_)
       return core_.failure();
+    Arena::tag(scratch_, KIMIC_MEMORY_SCRATCH);
     scratchBytes_ = bytes;
   }
   if (std::uint32_t outputs = kernel.outputs; outputs > outputRoom_) {
@@ -35,6 +36,7 @@ Status Engine::reserve(const Kernel &kernel) {
         reinterpret_cast<double *>(core_.allocate(workspaceSize(outputs) * sizeof(double) + outputs * sizeof(float)));
     if (!sums_)
       return core_.failure();
+    Arena::tag(sums_, KIMIC_MEMORY_SCRATCH);
     outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(outputs));
     outputRoom_ = outputs;
   }
@@ -77,6 +79,9 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
   std::uint32_t outputs = record->kernel->outputs;
   if (!pack::checkRouter(router, outputs).ok())
     return core_.fail(ErrorId::RouterOutputs, outputs, router.routed);
+  for (std::uint32_t i = 0; i < record->kernel->signature.inputs; ++i)
+    if (!(x[i] - x[i] == 0))
+      return core_.fail(ErrorId::FeatureNotFinite, i);
   call(*record, x, 1, outputs_);
   Routing routing{router, pack::columnsOf(router, record->parameters), residentBonus_,
                   [](const void *session, std::uint32_t expert) {

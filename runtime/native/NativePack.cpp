@@ -228,6 +228,12 @@ Result<NativePack::RoutedRun> NativePack::runRouted(std::span<const float> x, st
   return result;
 }
 
+KimicMemory NativePack::memory() const {
+  KimicMemory memory;
+  kimic_memory(host_->runtime, &memory);
+  return memory;
+}
+
 KimicStats NativePack::stats() const {
   KimicStats stats;
   kimic_stats(host_->runtime, &stats);

@@ -72,6 +72,7 @@ public:
   Result<RoutedRun> runRouted(std::span<const float> x, std::uint32_t count = 0);
 
   KimicStats stats() const;
+  KimicMemory memory() const;
 
 private:
   class Host;

@@ -267,7 +267,12 @@ KIMIC_EXPORT std::int32_t kimic_evict(KimicRuntime *runtime, std::uint32_t exper
   return KIMIC_OK;
 }
 
-KIMIC_EXPORT void *kimic_allocate(KimicRuntime *runtime, std::size_t bytes) { return runtime->allocate(bytes); }
+KIMIC_EXPORT void *kimic_allocate(KimicRuntime *runtime, std::size_t bytes) {
+  void *memory = runtime->allocate(bytes);
+  if (memory)
+    Arena::tag(memory, KIMIC_MEMORY_HOST);
+  return memory;
+}
 
 KIMIC_EXPORT void kimic_free(KimicRuntime *runtime, void *address) { runtime->cache.free(address); }
 
@@ -322,6 +327,12 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
     status = runtime->runRows(all, rows, merge, x, y, outputs);
   runtime->release(all);
   return status;
+}
+
+KIMIC_EXPORT void kimic_memory(KimicRuntime *runtime, KimicMemory *memory) {
+  *memory = KimicMemory{};
+  runtime->arena.survey(*memory);
+  runtime->cache.survey(*memory);
 }
 
 KIMIC_EXPORT void kimic_stats(KimicRuntime *runtime, KimicStats *stats) {

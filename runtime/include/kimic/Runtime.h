@@ -190,8 +190,32 @@ typedef struct KimicStats {
   uint32_t prefetchedUsed;  /* those of them that a load found resident later */
 } KimicStats;
 
+/* What memory is for. */
+enum KimicMemoryUse {
+  KIMIC_MEMORY_OTHER = 0,   /* the runtime's records, and blocks of the directory on their way */
+  KIMIC_MEMORY_EXPERTS = 1, /* parameters of resident experts */
+  KIMIC_MEMORY_STORED = 2,  /* blocks as they are in the pack, compressed perhaps, on their way */
+  KIMIC_MEMORY_SCRATCH = 3, /* what experts work in */
+  KIMIC_MEMORY_HOST = 4,    /* kimic_allocate() */
+  KIMIC_MEMORY_USES = 5,
+};
+
+/* Where memory is, in bytes. */
+typedef struct KimicMemory {
+  uint64_t linear;      /* the region that was touched so far; in WebAssembly the whole linear memory */
+  uint64_t cap;         /* of what the runtime may use */
+  uint64_t used;        /* live allocations, with their headers and rounding */
+  uint64_t peak;        /* most that was ever in use */
+  uint64_t byUse[KIMIC_MEMORY_USES]; /* `used`, by KimicMemoryUse */
+  uint64_t largestFree; /* the largest block that is to be had without an eviction, its header included */
+  uint64_t pinnedBytes; /* parameters of experts that are pinned */
+  uint64_t allocations; /* how often memory was taken so far */
+  uint32_t residentExperts;
+  uint32_t pinnedExperts;
+} KimicMemory;
+
 #ifdef __cplusplus
-static_assert(sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
+static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
 static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
 static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
 #endif
@@ -274,7 +298,7 @@ int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32
  * thresholds let them answer. count = 0 means the pack's top-k. `scores`, if not NULL, gets the scores of all routed
  * experts. The number of choices goes to `chosen`: at most `count`; 0 if the router abstains and the pack has no fallback
  * for that; if it has, the choice is the fallback with score 0 and weight 1. Does not allocate.
- * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices. */
+ * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices, FeatureNotFinite. */
 int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                     float *scores);
 
@@ -294,12 +318,15 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
  * `merge` is KIMIC_MERGE_BEST. If the router or a chosen expert is not resident its load is started, as by kimic_load(),
  * and the answer is KIMIC_PENDING; if all are, nothing is allocated.
  * Where fewer than `count` experts answer a row, the ids of its other choices are KIMIC_NO_EXPERT.
- * PackHasNoRouter, RouterAbstained, TooManyChoices, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the
- * router's), OutputsDiffer (from `outputs`); the errors of loading. */
+ * PackHasNoRouter, RouterAbstained, TooManyChoices, FeatureNotFinite, NothingToRun, UnknownMerge, VoteUndecided;
+ * InputsDiffer (from the router's), OutputsDiffer (from `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);
 
 void kimic_stats(KimicRuntime *runtime, KimicStats *stats);
+
+/* Looks at every allocation and every resident expert. */
+void kimic_memory(KimicRuntime *runtime, KimicMemory *memory);
 
 /* The error of the last function that returned one. */
 void kimic_last_error(KimicRuntime *runtime, KimicErrorInfo *error);

@@ -165,7 +165,8 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1aHistoryMalformed history does not follow the format: {1} at byte {0}, but {2} was expected
 1dHistoryVersion history has version {0}, this reader knows {1}
 1fHistoryOfOtherPack history is of another pack
-7jSignatureMissing none of the pack's {0} signatures is of a trusted key
+1aFeatureNotFinite feature {0} is not a finite number
+6jSignatureMissing none of the pack's {0} signatures is of a trusted key
 1jSignatureWrong signature {0} of the pack is of a trusted key, but not valid
 1jPackNotVouchedFor nothing vouches for a pack from another origin
 1dSignatureUncheckable this engine cannot check Ed25519 signatures here

@@ -24,6 +24,7 @@ export type {
   Choice,
   ExpertFacts,
   Explanation,
+  MemoryUsage,
   Merge,
   PackFacts,
   Reason,

@@ -11,6 +11,7 @@ import {
   type Choice,
   type ExpertFacts,
   type Explanation,
+  type MemoryUsage,
   type Merge,
   type PackFacts,
   type Stats,
@@ -165,6 +166,11 @@ export class Pack {
   /** Memory, residents, hits and evictions. */
   get stats(): Stats {
     return this.pump.guard(() => this.runtime.stats());
+  }
+
+  /** Where the pack's memory is, to the byte. */
+  memoryUsage(): MemoryUsage {
+    return this.pump.guard(() => this.runtime.memoryUsage());
   }
 
   /** The pack's JSON, read once. */

@@ -83,6 +83,7 @@ interface Exports {
     y: number,
     outputs: number
   ): number;
+  kimic_memory(runtime: number, memory: number): void;
   kimic_stats(runtime: number, stats: number): void;
   kimic_last_error(runtime: number, error: number): void;
 }
@@ -145,6 +146,29 @@ export interface Explanation {
   /** That the score has to reach. */
   threshold: number;
   reason: Reason;
+}
+
+/** Where memory is, in bytes. */
+export interface MemoryUsage {
+  /** WebAssembly's linear memory, the module's own data included. */
+  linear: number;
+  /** What the pack may use, uses, and ever used. */
+  cap: number;
+  used: number;
+  peak: number;
+  /** `used` by what it is for. */
+  experts: number;
+  compressed: number;
+  scratch: number;
+  host: number;
+  other: number;
+  /** The largest block that is to be had without evicting an expert. */
+  largestFree: number;
+  pinnedBytes: number;
+  /** How often memory was taken so far. */
+  allocations: number;
+  residentExperts: number;
+  pinnedExperts: number;
 }
 
 export interface Stats {
@@ -396,6 +420,26 @@ export class Runtime {
     const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
     for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
     return absent ?? router;
+  }
+
+  memoryUsage(): MemoryUsage {
+    this.exports.kimic_memory(this.handle, this.exchange);
+    return {
+      linear: this.u64(0),
+      cap: this.u64(8),
+      used: this.u64(16),
+      peak: this.u64(24),
+      other: this.u64(32),
+      experts: this.u64(40),
+      compressed: this.u64(48),
+      scratch: this.u64(56),
+      host: this.u64(64),
+      largestFree: this.u64(72),
+      pinnedBytes: this.u64(80),
+      allocations: this.u64(88),
+      residentExperts: this.u32(96),
+      pinnedExperts: this.u32(100),
+    };
   }
 
   stats(): Stats {

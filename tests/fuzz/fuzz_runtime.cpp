@@ -1,0 +1,256 @@
+// Sequences of calls of the C API, with a host that answers as the input says: late, short, corrupt, with errors,
+// twice.
+//
+// Input: options (4 bytes), then calls, one byte each, with operands behind it. Whatever comes, every call returns a
+// status of the catalogue, the cap holds, and at the end an honest host gets the right answer, if there is one.
+#include "runtime/include/kimic/Runtime.h"
+#include "tests/support/TestPack.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+using namespace kimic;
+using kimic::testing::constantExpert;
+using kimic::testing::RandomExpert;
+using kimic::testing::TestPack;
+
+namespace {
+
+constexpr std::uint32_t kExperts = 10, kInputs = 64, kOutputs = 32, kMostRows = 3, kMostCount = 12;
+
+std::vector<std::uint8_t> makePack() {
+  TestPack pack;
+  for (std::uint32_t i = 0; i < kExperts; ++i)
+    pack.add(constantExpert(i == 9 ? 8 : kInputs, std::vector<std::int32_t>(i == 8 ? 4 : kOutputs, 1 + i)));
+  RandomExpert router = constantExpert(kInputs, std::vector<std::int32_t>(kExperts));
+  for (std::uint32_t n = 0; n < kExperts; ++n)
+    router.parameters.layers[0].weights[n * kInputs + n] = 8;
+  pack.addRouter(router, 2, pack::Merge::Weighted);
+  pack.contents.router->strategy = pack::Strategy::Threshold;
+  pack.contents.router->threshold = 0.05f;
+  pack.contents.meta = R"({"name":"fuzz"})";
+  return pack.bytes();
+}
+
+void require(bool claim, int line = __builtin_LINE()) {
+  if (claim)
+    return;
+  std::fprintf(stderr, "fuzz_runtime.cpp:%d: does not hold\n", line);
+  std::abort();
+}
+
+class Input {
+public:
+  Input(const std::uint8_t *data, std::size_t size) : next_(data), end_(data + size) {}
+  bool isAtEnd() const { return next_ == end_; }
+  std::uint8_t byte() { return isAtEnd() ? 0 : *next_++; }
+  float number() {
+    constexpr float kSpecial[] = {0,
+                                  1,
+                                  -1,
+                                  0.5f,
+                                  1e30f,
+                                  std::numeric_limits<float>::infinity(),
+                                  -std::numeric_limits<float>::infinity(),
+                                  std::numeric_limits<float>::quiet_NaN()};
+    return kSpecial[byte() % 8];
+  }
+
+private:
+  const std::uint8_t *next_, *end_;
+};
+
+class Session {
+public:
+  Session(const std::vector<std::uint8_t> &pack, Input &input) : pack_(pack), input_(input) {
+    KimicOptions options{};
+    options.arenaBytes = KIMIC_MINIMUM_ARENA + input.byte() * 512u;
+    options.variants = input.byte() % 4 == 0 ? 1 : 0;
+    options.residentBonus = static_cast<float>(input.byte() % 3) / 2;
+    input.byte(); // nothing yet
+    runtime_ = kimic_create(&options);
+    require(runtime_);
+    for (float &x : x_)
+      x = 0;
+  }
+  ~Session() { kimic_destroy(runtime_); }
+
+  void call() {
+    const std::uint8_t what = input_.byte();
+    const std::uint32_t expert = expertOf(input_.byte());
+    std::uint32_t chosen = 0;
+    switch (what % 24) {
+    case 0:
+      return check(kimic_open(runtime_));
+    case 1:
+    case 2:
+      return check(kimic_load(runtime_, expert));
+    case 3:
+      return check(kimic_prefetch(runtime_, expert));
+    case 4:
+      return kimic_cancel(runtime_, expert);
+    case 5:
+    case 6:
+    case 7:
+      return take(input_.byte());
+    case 8:
+    case 9:
+      return answer(input_.byte(), 0);
+    case 10:
+      return answer(input_.byte(), input_.byte());
+    case 11:
+      return check(kimic_complete(runtime_, input_.byte(), input_.byte() * 20, input_.byte()));
+    case 12: {
+      KimicExpertInfo info;
+      return check(kimic_expert_info(runtime_, expert, &info));
+    }
+    case 13:
+      return check(kimic_pin(runtime_, expert));
+    case 14:
+      return check(kimic_unpin(runtime_, expert));
+    case 15:
+      return check(kimic_evict(runtime_, expert));
+    case 16:
+      x_[input_.byte() % kInputs] = input_.number();
+      return check(kimic_run(runtime_, expert, x_, input_.byte() % (kMostRows + 1), y_));
+    case 17:
+      return check(kimic_route(runtime_, x_, input_.byte() % kMostCount, choices_, &chosen, scores_));
+    case 18:
+      return check(kimic_explain(runtime_, x_, input_.byte() % kMostCount, choices_, &chosen, explanations_));
+    case 19:
+      for (KimicChoice &choice : choices_)
+        choice = {expertOf(input_.byte()), input_.number(), input_.number()};
+      return check(kimic_run_chosen(runtime_, choices_, input_.byte() % kMostCount, input_.byte() % 8, x_, y_));
+    case 20:
+    case 21:
+      return check(kimic_ask(runtime_, x_, input_.byte() % (kMostRows + 1), input_.byte() % 4, input_.byte() % 8,
+                             choices_, scores_, y_, input_.byte() % 4 ? kOutputs : 4));
+    case 22: {
+      void *memory = kimic_allocate(runtime_, input_.byte() * 256u);
+      if (memory)
+        std::memset(memory, 0xAA, 1);
+      return kimic_free(runtime_, memory);
+    }
+    case 23: {
+      KimicBytes json;
+      check(kimic_metadata(runtime_, &json));
+      kimic_release_metadata(runtime_);
+      std::uint32_t next[pack::kMaxTransitions];
+      require(kimic_next_experts(runtime_, expert, next, pack::kMaxTransitions) <= pack::kMaxTransitions);
+      return;
+    }
+    }
+  }
+
+  /// The cap holds, and the accounts agree.
+  void checkMemory() {
+    KimicMemory memory;
+    kimic_memory(runtime_, &memory);
+    std::uint64_t sum = 0;
+    for (std::uint64_t bytes : memory.byUse)
+      sum += bytes;
+    require(sum == memory.used && memory.used <= memory.peak && memory.peak <= memory.cap);
+  }
+
+  /// With an honest host every load ends, with the right numbers or for want of memory.
+  void checkAnswers() {
+    for (bool isTaken = true; isTaken;) {
+      take(255);
+      isTaken = !waiting_.empty();
+      while (!waiting_.empty())
+        answer(0, 0);
+    }
+    if (finish([&] { return kimic_open(runtime_); }) != KIMIC_OK)
+      return;
+    for (std::uint32_t expert = 0; expert < kExperts; ++expert) {
+      std::int32_t status = finish([&] { return kimic_load(runtime_, expert); });
+      require(status == KIMIC_OK || status == static_cast<std::int32_t>(ErrorId::ArenaExhausted));
+      for (float &x : x_)
+        x = 1;
+      if (status == KIMIC_OK) {
+        require(kimic_run(runtime_, expert, x_, 1, y_) == KIMIC_OK);
+        require(y_[0] == static_cast<float>(1 + expert));
+      }
+    }
+    checkMemory();
+  }
+
+private:
+  static std::uint32_t expertOf(std::uint8_t byte) {
+    return byte == 255 ? KIMIC_NO_EXPERT : byte == 254 ? 1u << 20 : byte % (kExperts + 3);
+  }
+
+  void check(std::int32_t status) {
+    require(status == KIMIC_OK || status == KIMIC_PENDING || (status >= 1000 && status < 10000));
+    if (status <= 0)
+      return;
+    KimicErrorInfo error;
+    kimic_last_error(runtime_, &error);
+    require(error.id == static_cast<std::uint32_t>(status));
+  }
+
+  void take(std::uint8_t count) {
+    KimicRequest request;
+    for (unsigned i = 0; i <= count && kimic_next_request(runtime_, count % 2, &request); ++i)
+      waiting_.push_back(request);
+  }
+
+  /// Completes a request: well, if `fault` is 0.
+  void answer(std::uint8_t which, std::uint8_t fault) {
+    if (waiting_.empty())
+      return;
+    const KimicRequest request = waiting_[which % waiting_.size()];
+    waiting_.erase(waiting_.begin() + which % waiting_.size());
+    const auto declined = static_cast<std::int32_t>(ErrorId::LinkDeclined);
+    if (request.kind == KIMIC_REQUEST_LINK)
+      return check(kimic_complete(runtime_, request.id, fault % 2 ? declined + 1 : declined, 0));
+    if (fault % 4 == 1)
+      return check(kimic_complete(runtime_, request.id, static_cast<std::int32_t>(ErrorId::SourceReadFailed), 0));
+    if (fault % 4 == 2)
+      return check(kimic_complete(runtime_, request.id, static_cast<std::int32_t>(ErrorId::OperationCancelled), 0));
+    auto *to = reinterpret_cast<std::uint8_t *>(static_cast<std::uintptr_t>(request.address));
+    std::size_t there = request.offset < pack_.size() ? pack_.size() - static_cast<std::size_t>(request.offset) : 0;
+    std::size_t length = request.length < there ? request.length : there;
+    if (length)
+      std::memcpy(to, pack_.data() + request.offset, length);
+    if (fault % 4 == 3 && length)
+      to[fault % length] ^= fault;
+    check(kimic_complete(runtime_, request.id, 0, fault % 8 == 4 ? length / 2 : length));
+  }
+
+  template <class Ask> std::int32_t finish(Ask ask) {
+    for (int rounds = 0; rounds < 1000; ++rounds) {
+      std::int32_t status = ask();
+      if (status != KIMIC_PENDING)
+        return status;
+      take(255);
+      while (!waiting_.empty())
+        answer(0, 0);
+    }
+    std::abort(); // a load that never ends
+  }
+
+  const std::vector<std::uint8_t> &pack_;
+  Input &input_;
+  KimicRuntime *runtime_;
+  std::vector<KimicRequest> waiting_;
+  float x_[kMostRows * kInputs], y_[kMostRows * kInputs], scores_[kMostRows * kExperts];
+  KimicChoice choices_[kMostRows * kMostCount];
+  KimicExplanation explanations_[kExperts];
+};
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+  static const std::vector<std::uint8_t> pack = makePack();
+  Input input(data, size);
+  Session session(pack, input);
+  for (int calls = 0; !input.isAtEnd() && calls < 2000; ++calls)
+    session.call();
+  session.checkMemory();
+  session.checkAnswers();
+  return 0;
+}
