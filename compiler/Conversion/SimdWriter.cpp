@@ -21,35 +21,50 @@ private:
     VectorOps ops(code, params, layout);
     if (isFloat())
       return readFloats(ops, x);
-    // Eight inputs to eight codes; `offset` counts inputs from where the pointers are.
-    auto write = [&](ArrayRef<VectorOps::V> values, Value scales, Value codes, std::uint32_t offset) {
+    const LayerLayout &reader = layout.layers[0];
+    bool isSummed = reader.blockedOutputs() && reader.fanIn == signature.inputs;
+    SmallVector<Value> sum;
+    Value factor;
+    if (isSummed) {
+      sum.push_back(code.emit<I32x4SplatOp>(code.i32(0)));
+      factor = correctionFactor();
+    }
+    // Eight inputs to eight codes; `offset` counts inputs from where the pointers are. The codes from the `first` one
+    // on, `count` of them, are new.
+    auto write = [&](ArrayRef<VectorOps::V> values, Value scales, Value codes, std::uint32_t offset,
+                     CodeBuilder::Carried sum, std::uint32_t first = 0, std::uint32_t count = 8) {
       SmallVector<VectorOps::I, 4> rounded;
       for (auto [i, value] : llvm::enumerate(values)) {
         auto scale = ops.load<VectorOps::V>(scales, layout.inputScaleOffset + 4 * offset + 16 * i);
         VectorOps::V lo = ops.splatOf(layout.inputBoundsOffset), hi = ops.splatOf(layout.inputBoundsOffset + 4);
         rounded.push_back(quant::roundToCode(ops, quant::clamp(ops, lo, hi, ops.mul(value, scale))));
       }
-      storeCodes(rounded, codes, layout.codesOffset + 2 * offset);
+      Value stored = storeCodes(rounded, codes, layout.codesOffset + 2 * offset);
+      if (!isSummed)
+        return;
+      stored = someBytes(stored, 2 * first, 2 * (first + count));
+      sum[0] = code.emit<I32x4AddOp>(sum[0], code.emit<I32x4DotI16x8SOp>(stored, factor));
     };
     auto load = [&](Value pointer, std::uint32_t offset) { return ops.load<VectorOps::V>(pointer, offset); };
 
     std::uint32_t full = signature.inputs / 8, rest = signature.inputs % 8;
     if (full)
-      code.repeat(full, {{params, 32}, {scratch, 16}, {x, 32}}, {}, [&](ArrayRef<Value> at, CodeBuilder::Carried) {
-        write({load(at[2], 0), load(at[2], 16)}, at[0], at[1], 0);
-      });
-    if (!rest)
-      return;
-    if (full) {
+      sum = code.repeat(full, {{params, 32}, {scratch, 16}, {x, 32}}, sum,
+                        [&](ArrayRef<Value> at, CodeBuilder::Carried carried) {
+                          write({load(at[2], 0), load(at[2], 16)}, at[0], at[1], 0, carried);
+                        });
+    sum.truncate(isSummed);
+    if (rest && full) {
       // The last eight once more: reading x further on could leave it.
       std::uint32_t first = signature.inputs - 8;
-      write({load(x, 4 * first), load(x, 4 * first + 16)}, params, scratch, first);
-      return;
+      write({load(x, 4 * first), load(x, 4 * first + 16)}, params, scratch, first, sum, 8 - rest, rest);
+    } else if (rest) {
+      SmallVector<VectorOps::V, 2> values = {{loadPartial(x, 0, std::min(rest, 4u))}};
+      if (rest > 4)
+        values.push_back({loadPartial(x, 16, rest - 4)});
+      write(values, params, scratch, 0, sum, 0, rest);
     }
-    SmallVector<VectorOps::V, 2> values = {{loadPartial(x, 0, std::min(rest, 4u))}};
-    if (rest > 4)
-      values.push_back({loadPartial(x, 16, rest - 4)});
-    write(values, params, scratch, 0);
+    inputSum = isSummed ? sum[0] : Value();
   }
 
   void readFloats(VectorOps &ops, Value x) {
@@ -78,18 +93,22 @@ private:
     return code.loadLane<V128Load32LaneOp>(pointer, offset + 8, pair, 2, 2);
   }
 
-  /// Vectors in pairs to eight codes each; an odd last vector fills both halves.
-  void storeCodes(ArrayRef<VectorOps::I> codes, Value pointer, std::uint32_t offset) {
+  /// Vectors in pairs to eight codes each; an odd last vector fills both halves. Returns the last eight.
+  Value storeCodes(ArrayRef<VectorOps::I> codes, Value pointer, std::uint32_t offset) {
+    Value narrow;
     for (std::size_t i = 0; i < codes.size(); i += 2) {
       Value second = codes[std::min(i + 1, codes.size() - 1)].vector;
-      Value narrow = code.emit<I16x8NarrowI32x4SOp>(codes[i].vector, second);
+      narrow = code.emit<I16x8NarrowI32x4SOp>(codes[i].vector, second);
       code.store<V128StoreOp>(pointer, offset + 8 * i, narrow, 1);
     }
+    return narrow;
   }
 
-  /// -128 * the sum of `count` codes, in every lane.
+  Value correctionFactor() { return code.emit<I16x8SplatOp>(code.i32(-128)); }
+
+  /// -128 * the sum of `count` codes, as four sums that have to be added up.
   Value correction(Value codes, std::uint32_t count) {
-    Value factor = code.emit<I16x8SplatOp>(code.i32(-128));
+    Value factor = correctionFactor();
     auto dot = [&](Value pointer, std::uint32_t offset) -> Value {
       return code.emit<I32x4DotI16x8SOp>(code.load<V128LoadOp>(pointer, offset, 1), factor);
     };
@@ -109,18 +128,21 @@ private:
       add(dot(codes, 64 * full + 16 * i));
     if (rest)
       add(code.emit<I32x4DotI16x8SOp>(loadFirst(codes, 64 * full + 16 * vectors, 2 * rest), factor));
-    return horizontalSums<I32x4AddOp>({sum});
+    return sum;
   }
 
   /// The vector at `pointer + offset` with zeros from the `bytes`-th byte on: behind the last code may stand anything.
   Value loadFirst(Value pointer, std::uint32_t offset, std::uint32_t bytes) {
-    return firstBytes(code.load<V128LoadOp>(pointer, offset, 1), bytes);
+    return someBytes(code.load<V128LoadOp>(pointer, offset, 1), 0, bytes);
   }
 
-  Value firstBytes(Value vector, std::uint32_t bytes) {
+  /// The vector with zeros outside of its bytes begin .. end-1.
+  Value someBytes(Value vector, std::uint32_t begin, std::uint32_t end) {
+    if (end - begin == 16)
+      return vector;
     std::array<std::int8_t, 16> lanes;
     for (std::uint32_t i = 0; i < 16; ++i)
-      lanes[i] = static_cast<std::int8_t>(i < bytes ? i : 16);
+      lanes[i] = static_cast<std::int8_t>(i >= begin && i < end ? i : 16);
     return code.emit<I8x16ShuffleOp>(vector, code.emit<I32x4SplatOp>(code.i32(0)), ArrayRef<std::int8_t>(lanes));
   }
 
@@ -211,8 +233,11 @@ private:
   void prepare(const LayerLayout &layer, Value codes) override {
     if (isFloat())
       return;
-    if (layer.blockedOutputs())
-      code.store<V128StoreOp>(scratch, layout.correctionOffset, correction(codes, layer.fanIn));
+    if (layer.blockedOutputs()) {
+      Value sum = inputSum ? inputSum : correction(codes, layer.fanIn);
+      code.store<V128StoreOp>(scratch, layout.correctionOffset, horizontalSums<I32x4AddOp>({sum}));
+    }
+    inputSum = {};
     if (isSparse(layer))
       listActivePairs(layer, codes);
     if (!hasResiduals())
@@ -264,10 +289,8 @@ private:
                 [&](ArrayRef<Value> group, CodeBuilder::Carried) {
                   SmallVector<Value, 8> initial;
                   Value low = code.load<V128LoadOp>(group[0], 0), high = code.load<V128LoadOp>(group[0], 16);
-                  for (std::uint32_t row = 0; row < quant::kTileRows; ++row) {
-                    Value correct = code.load<V128LoadOp>(scratch, layout.correctionOffset + ofRow(row));
-                    initial.append({code.emit<I32x4AddOp>(correct, low), high});
-                  }
+                  for (std::uint32_t row = 0; row < quant::kTileRows; ++row)
+                    initial.append({low, high});
                   auto end = code.repeat(kPairs, {{group[1], 2 * outputs}, {codes, 4}}, initial,
                                          [&](ArrayRef<Value> at, CodeBuilder::Carried acc) {
                                            Value words = code.load<V128LoadOp>(at[0], 4 * outputs);
@@ -280,13 +303,18 @@ private:
                                            }
                                          });
                   for (std::uint32_t row = 0; row < quant::kTileRows; ++row)
-                    storeGroup(end[2 * row], end[2 * row + 1], group[2], sumsOffset + ofRow(row));
+                    storeGroup(end[2 * row], end[2 * row + 1], loadCorrection(row), group[2], sumsOffset + ofRow(row));
                 });
   }
 
-  /// Eight sums from A and B.
-  void storeGroup(Value a, Value b, Value sums, std::uint32_t offset) {
+  Value loadCorrection(std::uint32_t row) {
+    return code.load<V128LoadOp>(scratch, layout.correctionOffset + ofRow(row));
+  }
+
+  /// Eight sums from A, B and the correction, which comes last because it is ready last.
+  void storeGroup(Value a, Value b, Value correct, Value sums, std::uint32_t offset) {
     Value low = code.emit<I32x4SubOp>(a, code.emit<I32x4ShlOp>(b, code.i32(8)));
+    low = code.emit<I32x4AddOp>(low, correct);
     code.store<V128StoreOp>(sums, offset, low);
     code.store<V128StoreOp>(sums, offset + 16, b);
   }
@@ -301,7 +329,7 @@ private:
     SmallVector<Value> sums(quant::kTileRows, zero);
     if (rest) {
       Value last = code.load<V128Load8x8SOp>(weights, offset + 8 * fullVectors, 0);
-      last = firstBytes(last, 2 * rest);
+      last = someBytes(last, 0, 2 * rest);
       for (auto [row, sum] : llvm::enumerate(sums))
         sum = product(last, codes, static_cast<std::uint32_t>(row), 16 * fullVectors);
     }
@@ -402,12 +430,9 @@ private:
   void accumulateBlock(const LayerLayout &layer, std::uint32_t outputs, Value block, Value codes, Value sums,
                        std::uint32_t sumsOffset) {
     std::uint32_t groups = outputs / quant::kGroupOutputs;
-    Value correct = code.load<V128LoadOp>(scratch, layout.correctionOffset);
     SmallVector<Value, 8> initial;
-    for (std::uint32_t g = 0; g < groups; ++g) {
-      initial.push_back(code.emit<I32x4AddOp>(correct, code.load<V128LoadOp>(block, 32 * g)));
-      initial.push_back(code.load<V128LoadOp>(block, 32 * g + 16));
-    }
+    for (std::uint32_t i = 0; i < 2 * groups; ++i)
+      initial.push_back(code.load<V128LoadOp>(block, 16 * i));
     auto addPair = [&](Value weights, Value pair, CodeBuilder::Carried acc) {
       Value both = code.load<V128Load32SplatOp>(pair, 0, 1);
       for (std::uint32_t g = 0; g < groups; ++g) {
@@ -424,8 +449,9 @@ private:
                                     })
                    : code.repeat(layer.kPairs, {{block, 2 * outputs}, {codes, 4}}, initial,
                                  [&](ArrayRef<Value> at, CodeBuilder::Carried acc) { addPair(at[0], at[1], acc); });
+    Value correct = loadCorrection(0);
     for (std::uint32_t g = 0; g < groups; ++g)
-      storeGroup(end[2 * g], end[2 * g + 1], sums, sumsOffset + 32 * g);
+      storeGroup(end[2 * g], end[2 * g + 1], correct, sums, sumsOffset + 32 * g);
   }
 
   /// Lists the pairs of codes that are not both 0 in scratch: the address of the list's end, then their numbers.
@@ -652,6 +678,8 @@ private:
     if (count % 2)
       code.storeLane<V128Store32LaneOp>(pointer, offset + 4 * (count - 1), vector, count - 1, 2);
   }
+
+  Value inputSum; ///< of the inputs' codes, as correction() returns it; null if the first layer does not read them all
 };
 
 } // namespace

@@ -169,6 +169,22 @@ class Pack:
             y = self._native.run(0 if expert is None else self._number(expert), rows)
         return y[0] if is_row else y
 
+    def bind(self, x: np.ndarray, expert: Union[str, int]) -> Callable[[], np.ndarray]:
+        """A function that runs `expert` on what `x` holds when it is called: for many calls with little else in them.
+
+        `x` is float32, row-major, inputs or rows x inputs, and is filled anew by the caller. The function always
+        returns the same array, whose numbers the next call replaces.
+
+            >>> x = np.empty((1, 64), np.float32)
+            >>> run = pack.bind(x, expert="digits")
+            >>> x[:] = row
+            >>> y = run()
+        """
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or not x.flags.c_contiguous:
+            raise TypeError("bind: expected a row-major float32 array; another would be copied, and then stay as it is")
+        is_row = x.ndim == 1
+        return self._native.bind(self._number(expert), x.reshape(1, -1) if is_row else x, is_row)
+
     def route(self, x: Any, top_k: int = 0) -> Route:
         """The experts that the router chooses for one row of inputs; `top_k` 0 means as many as the pack says."""
         choices, scores = self._native.route(_floats(x).reshape(1, -1), top_k)

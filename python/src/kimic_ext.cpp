@@ -358,6 +358,16 @@ public:
     return toArray(std::move(y), {x.shape(0), columns});
   }
 
+  /// A function of no arguments that runs the expert on what `x` holds then, and returns the same array each time.
+  py::object bind(py::object self, std::uint32_t expert, FloatArray x, bool isRow) {
+    FloatArray y = run(expert, x); // also loads it and checks the shape
+    py::object result = isRow ? py::object(y[py::int_(0)]) : y;
+    auto *binding = new Binding{std::move(self), this, expert, std::move(x), std::move(y), std::move(result)};
+    py::capsule owner(binding, [](void *p) { delete static_cast<Binding *>(p); });
+    static PyMethodDef definition = {"run", runBinding, METH_NOARGS, "Runs the expert on what x holds now."};
+    return py::reinterpret_steal<py::object>(PyCFunction_New(&definition, owner.ptr()));
+  }
+
   /// Scores of the routed experts and the chosen ones, of one row.
   py::tuple route(const FloatArray &x, std::uint32_t count) {
     std::span<const float> values = rowsOf(x);
@@ -403,6 +413,43 @@ public:
 private:
   runtime::NativePack pack;
   std::mutex mutex;
+
+  struct Binding {
+    py::object owner; ///< keeps the pack
+    Pack *pack;
+    std::uint32_t expert;
+    FloatArray x, y;
+    py::object result; ///< y, or its only row
+  };
+
+  /// To release the GIL would cost more than a run of this many numbers.
+  static constexpr py::ssize_t kShort = 4096;
+
+  static PyObject *runBinding(PyObject *capsule, PyObject *) {
+    auto &binding = *static_cast<Binding *>(PyCapsule_GetPointer(capsule, nullptr));
+    try {
+      auto rows = static_cast<std::uint32_t>(binding.x.shape(0));
+      auto call = [&](runtime::NativePack &p) {
+        return p.runInto(binding.expert, binding.x.data(), rows, binding.y.mutable_data());
+      };
+      std::unique_lock lock(binding.pack->mutex, std::defer_lock);
+      Result<void> done;
+      if (binding.x.size() <= kShort && lock.try_lock())
+        done = call(binding.pack->pack);
+      else
+        done = binding.pack->locked(call);
+      if (lock)
+        lock.unlock();
+      if (!done.ok())
+        raise(done.error());
+      return binding.result.inc_ref().ptr();
+    } catch (py::error_already_set &error) {
+      error.restore();
+    } catch (const std::exception &error) {
+      PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+  }
 
   static std::span<const float> rowsOf(const FloatArray &x) {
     if (x.ndim() != 2 || x.shape(0) < 1 || x.shape(0) > std::numeric_limits<std::uint32_t>::max())
@@ -501,6 +548,12 @@ PYBIND11_MODULE(_kimic, m) {
       .def("expert_info", &Pack::expertInfo, py::arg("expert"))
       .def("metadata", &Pack::metadata)
       .def("run", &Pack::run, py::arg("expert"), py::arg("x").noconvert())
+      .def(
+          "bind",
+          [](py::object self, std::uint32_t expert, FloatArray x, bool isRow) {
+            return self.cast<Pack &>().bind(self, expert, std::move(x), isRow);
+          },
+          py::arg("expert"), py::arg("x").noconvert(), py::arg("is_row"))
       .def("route", &Pack::route, py::arg("x").noconvert(), py::arg("count"))
       .def("run_routed", &Pack::runRouted, py::arg("x").noconvert(), py::arg("count"));
 }

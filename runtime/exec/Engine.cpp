@@ -67,7 +67,7 @@ Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, flo
   return KIMIC_OK;
 }
 
-Status Engine::route(const float *x, std::span<KimicChoice> choices, float *scores) {
+Status Engine::route(const float *x, std::span<KimicChoice> choices, bool isScored, float *scores) {
   const pack::Router &router = *session_.root().router;
   Expert *record = runnable(session_.header().listed());
   if (!record)
@@ -75,8 +75,10 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, float *scor
   if (std::uint32_t outputs = record->kernel->outputs; outputs != router.routed)
     return core_.fail(ErrorId::RouterOutputs, outputs, router.routed);
   call(*record, x, 1, outputs_);
-  std::span<float> allScores = scores ? std::span(scores, router.routed) : std::span<float>();
-  choose(std::span(outputs_, router.routed), router.temperature, choices, allScores);
+  std::span logits(outputs_, router.routed);
+  choose(logits, router.temperature, choices);
+  if (isScored)
+    score(logits, router.temperature, choices, {scores, scores ? logits.size() : 0});
   return KIMIC_OK;
 }
 

@@ -21,10 +21,11 @@ public:
   /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
   Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
 
-  /// Runs the router's network on one row and chooses choices.size() experts. `scores`: all probabilities, or null.
+  /// Runs the router's network on one row and chooses choices.size() experts. Choices that are not scored have scores
+  /// of 0. `scores`: all probabilities, or null.
   /// REQUIRES: the pack has a router, at least one choice and at most as many as routed experts.
   /// RouterOutputs and the errors of resident().
-  Status route(const float *x, std::span<KimicChoice> choices, float *scores);
+  Status route(const float *x, std::span<KimicChoice> choices, bool isScored, float *scores);
 
   /// Runs the chosen experts on one row and merges their outputs.
   /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer and the errors of resident().

@@ -29,43 +29,59 @@ double expNonPositive(double x) {
   return sum * power;
 }
 
-static double finite(float logit) {
+namespace {
+
+float finite(float logit) {
   if (!(logit >= -FLT_MAX))
-    return -static_cast<double>(FLT_MAX); // also NaN
-  return logit > FLT_MAX ? static_cast<double>(FLT_MAX) : static_cast<double>(logit);
+    return -FLT_MAX; // also NaN
+  return logit > FLT_MAX ? FLT_MAX : logit;
 }
 
-void choose(std::span<const float> logits, float temperature, std::span<KimicChoice> choices, std::span<float> scores) {
-  for (std::size_t c = 0; c < choices.size(); ++c) {
-    // The best logit that comes after the previous choice in (logit descending, id ascending).
-    std::size_t best = logits.size();
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      double value = finite(logits[i]);
-      if (c) {
-        std::size_t previous = choices[c - 1].expert;
-        double last = finite(logits[previous]);
-        if (value > last || (value == last && i <= previous))
-          continue;
-      }
-      if (best == logits.size() || value > finite(logits[best]))
-        best = i;
-    }
-    choices[c].expert = static_cast<std::uint32_t>(best);
+struct Softmax {
+  std::span<const float> logits; ///< finite ones
+  float temperature;
+  std::uint32_t highest;
+
+  double unnormalised(std::size_t i) const {
+    return expNonPositive((static_cast<double>(logits[i]) - static_cast<double>(logits[highest])) / temperature);
   }
-  double highest = finite(logits[choices[0].expert]);
-  auto unnormalised = [&](std::size_t i) { return expNonPositive((finite(logits[i]) - highest) / temperature); };
-  double all = 0, chosen = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i)
-    all += unnormalised(i);
+};
+
+} // namespace
+
+void choose(std::span<float> logits, float temperature, std::span<KimicChoice> choices) {
+  std::size_t known = 0;
+  for (std::uint32_t i = 0; i < logits.size(); ++i) {
+    float logit = logits[i] = finite(logits[i]);
+    if (known < choices.size())
+      ++known;
+    else if (!(logit > logits[choices[known - 1].expert]))
+      continue;
+    // Behind all that are not lower.
+    std::size_t at = known - 1;
+    for (; at && logit > logits[choices[at - 1].expert]; --at)
+      choices[at].expert = choices[at - 1].expert;
+    choices[at].expert = i;
+  }
+  Softmax softmax{logits, temperature, choices[0].expert};
+  double sum = 0;
   for (KimicChoice &choice : choices)
-    chosen += unnormalised(choice.expert);
+    sum += softmax.unnormalised(choice.expert);
   for (KimicChoice &choice : choices) {
-    double value = unnormalised(choice.expert);
-    choice.score = static_cast<float>(value / all);
-    choice.weight = static_cast<float>(value / chosen);
+    choice.score = 0;
+    choice.weight = static_cast<float>(softmax.unnormalised(choice.expert) / sum);
   }
+}
+
+void score(std::span<const float> logits, float temperature, std::span<KimicChoice> choices, std::span<float> scores) {
+  Softmax softmax{logits, temperature, choices[0].expert};
+  double sum = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    sum += softmax.unnormalised(i);
+  for (KimicChoice &choice : choices)
+    choice.score = static_cast<float>(softmax.unnormalised(choice.expert) / sum);
   for (std::size_t i = 0; i < scores.size(); ++i)
-    scores[i] = static_cast<float>(unnormalised(i) / all);
+    scores[i] = static_cast<float>(softmax.unnormalised(i) / sum);
 }
 
 } // namespace kimic::runtime

@@ -173,8 +173,17 @@ Result<std::vector<float>> NativePack::run(std::uint32_t expert, std::span<const
   if (x.size() != std::uint64_t{rows} * facts.inputs)
     return makeError(ErrorId::InputLength, x.size(), rows, facts.inputs);
   std::vector<float> y(std::size_t{rows} * facts.outputs);
-  KIMIC_TRY(host_->outcome(kimic_run(host_->runtime, expert, x.data(), rows, y.data())));
+  KIMIC_TRY(runInto(expert, x.data(), rows, y.data()));
   return y;
+}
+
+Result<void> NativePack::runInto(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
+  std::int32_t status = kimic_run(host_->runtime, expert, x, rows, y);
+  if (status == static_cast<std::int32_t>(ErrorId::ExpertNotResident)) {
+    KIMIC_TRY(host_->load(expert));
+    status = kimic_run(host_->runtime, expert, x, rows, y);
+  }
+  return host_->outcome(status);
 }
 
 Result<NativePack::Route> NativePack::route(std::span<const float> x, std::uint32_t count) {

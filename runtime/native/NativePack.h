@@ -46,6 +46,10 @@ public:
   /// Runs an expert on x[rows][inputs]; returns [rows][outputs]. InputLength if x is not `rows` rows, NothingToRun.
   Result<std::vector<float>> run(std::uint32_t expert, std::span<const float> x, std::uint32_t rows);
 
+  /// The same into `y`, which has room for [rows][outputs]; the caller knows that `x` and `y` are long enough. Resident
+  /// experts run at once and without allocation.
+  Result<void> runInto(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
+
   struct Route {
     std::vector<KimicChoice> choices; ///< best first
     std::vector<float> scores;        ///< probability of each routed expert

@@ -250,7 +250,7 @@ KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std
                                       std::uint32_t *chosen, float *scores) {
   KIMIC_STEP(runtime->requireRouter(count));
   *chosen = count;
-  return runtime->engine.route(x, {choices, count}, scores);
+  return runtime->engine.route(x, {choices, count}, true, scores);
 }
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
@@ -269,7 +269,7 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   std::uint32_t inputs = runtime->session.expert(runtime->session.header().listed())->kernel->signature.inputs;
   std::span<KimicChoice> all(choices, std::size_t{rows} * count);
   for (std::size_t row = 0; row < rows; ++row)
-    KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count),
+    KIMIC_STEP(runtime->engine.route(x + row * inputs, all.subspan(row * count, count), scores != nullptr,
                                      scores ? scores + row * router.routed : nullptr));
   Status status = runtime->keep(all);
   if (status == KIMIC_OK)

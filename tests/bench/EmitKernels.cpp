@@ -4,7 +4,7 @@
 //
 // NAME is a regular kernel name (kernel-abi-v1, "Kernel names"). For the i-th name, <i>.wasm is the simd128 module with
 // the one kernel k0, and <i>.bin holds the parameter block, ROWS rows of x, and the y of the reference evaluator.
-// kernels.json says for each: name, inputs, outputs, bytes of the parameters and of scratch, multiplications per row.
+// all.wasm is the module of all of them. kernels.json says for each: name, inputs, outputs, bytes of the parameters and of scratch, multiplications per row.
 #include "compiler/Target/KernelModule.h"
 #include "formats/quant/KernelName.h"
 #include "tests/support/KernelCases.h"
@@ -107,12 +107,14 @@ bool write(const std::string &path, std::initializer_list<std::pair<const void *
 
 int run(const std::string &directory, std::uint32_t rows, std::span<char *> names) {
   std::string json = "[";
+  std::vector<quant::Signature> signatures;
   for (std::size_t i = 0; i < names.size(); ++i) {
     std::optional<quant::Signature> signature = signatureNamed(names[i]);
     if (!signature) {
       std::fprintf(stderr, "%s is not the name of a regular kernel\n", names[i]);
       return 1;
     }
+    signatures.push_back(*signature);
     auto module = emitKernelModule(std::span(&*signature, 1), abi::Variant::Simd128);
     if (!module) {
       std::fprintf(stderr, "%s: %s\n", names[i], module.error().message().c_str());
@@ -145,7 +147,14 @@ int run(const std::string &directory, std::uint32_t rows, std::span<char *> name
     json += line;
   }
   json += "\n]\n";
-  return write(directory + "/kernels.json", {{json.data(), json.size()}}) ? 0 : 1;
+  auto all = emitKernelModule(signatures, abi::Variant::Simd128);
+  if (!all) {
+    std::fprintf(stderr, "all kernels: %s\n", all.error().message().c_str());
+    return 1;
+  }
+  bool isWritten = write(directory + "/all.wasm", {{all->data(), all->size()}}) &&
+                   write(directory + "/kernels.json", {{json.data(), json.size()}});
+  return isWritten ? 0 : 1;
 }
 
 } // namespace

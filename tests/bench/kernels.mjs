@@ -3,7 +3,8 @@
 //   node kernels.mjs OPTIONS      OPTIONS is JSON: {engines, kernels, functions, batches, rounds, sampleMs, warmUpMs,
 //                                 nativeBench}; the results go to stdout as JSON.
 //
-// `kernels` and `functions` say how many kernels lie in the folders of that name, which emit-bench-kernels has written.
+// The kernels lie in folders of the work folder that emit-bench-kernels has written: kernels, functions and, with
+// `linked`, linked.
 import {readFileSync} from 'node:fs';
 import {openChromium, openPage, openSampler} from './engines.mjs';
 import {KernelHost} from './kernelHost.mjs';
@@ -91,7 +92,15 @@ async function measureFunctions(engine, host) {
   });
 }
 
-const results = {kernels: [], functions: []};
+/** How long a host waits for a module of many kernels. */
+async function measureLinking(engine, host) {
+  const kernels = factsOf('linked').length;
+  const samples = [];
+  for (let round = 0; round < options.rounds; round++) samples.push(await host('link', 'linked', kernels, round));
+  return {engine, kernels, bytes: samples[0].bytes, ms: summary(samples.map(sample => sample.ms))};
+}
+
+const results = {kernels: [], functions: [], linking: []};
 const env = nodeEnv();
 const chromium = options.engines.includes('chromium') ? await openChromium() : undefined;
 for (const engine of options.engines) {
@@ -100,6 +109,7 @@ for (const engine of options.engines) {
   const host = page ? page.call : async (method, ...args) => local[method](...args);
   say(`${engine}: kernels`);
   results.kernels.push(...(await measureKernels(page ? chromium.name : 'node', host)));
+  if (options.linked) results.linking.push(await measureLinking(page ? chromium.name : 'node', host));
   say(`${engine}: functions`);
   results.functions.push(...(await measureFunctions(page ? chromium.name : 'node', host)));
   await page?.close();

@@ -24,9 +24,9 @@ def row_of(results, engine, network, rows, peer):
                  (engine, network, rows, peer)), None)
 
 
-def best(results, engine, network, rows, prefixes, which):
-    """The fastest peer of those whose name starts so: the least `which` of its times over kimic's."""
-    own = row_of(results, engine, network, rows, "kimic")
+def best(results, engine, network, rows, prefixes, which, lane="kimic"):
+    """The fastest peer of those whose name starts so: the least `which` of its times over those of kimic's lane."""
+    own = row_of(results, engine, network, rows, lane)
     peers = [r for r in measured(results["product"]) if (r["engine"], r["network"], r["rows"]) ==
              (engine, network, rows) and r["peer"].startswith(prefixes)]
     return min((r["nsPerRow"][which] / own["nsPerRow"][which] for r in peers), default=None) if own else None
@@ -45,6 +45,23 @@ def goal_rows(results):
         values = {e: tuple(best(results, e, network, rows, prefixes, w) for w in ("median", "least"))
                   for e in engines(results["product"])}
         yield what, f">= {goal}x", {e: v for e, v in values.items() if None not in v}, lambda v, g=goal: v >= g
+    native = [("M, batch 1, native: onnxruntime, its best", 8, 1), ("M, batch 64, native: onnxruntime, its best", 1, 64)]
+    for what, goal, rows in native:
+        values = {e: tuple(best(results, e, "64-128-64-16", rows, ("ort native",), w, "kimic native (Python)")
+                           for w in ("median", "least")) for e in engines(results["product"])}
+        yield what, f">= {goal}x", {e: v for e, v in values.items() if None not in v}, lambda v, g=goal: v >= g
+    starts = {(r["engine"], r["peer"]): r["ms"] for r in measured(results.get("coldStart", []))}
+    for what, goal, is_node, relative in (("cold start with M, ms", 8, True, False),
+                                         ("cold start with M, over f32 by hand", 1.5, False, True)):
+        values = {e: tuple(ms[w] / (starts[e, "f32 by hand"][w] if relative else 1) for w in ("median", "least"))
+                  for (e, peer), ms in starts.items() if peer == "kimic" and (e == "node") == is_node}
+        yield what, f"<= {goal}", values, lambda v, g=goal: v <= g
+    yield ("64 kernels linked, ms", "<= 2", {r["engine"]: (r["ms"]["median"], r["ms"]["least"])
+                                             for r in results.get("linking", [])}, lambda v: v <= 2)
+    yield ("tanh, ns an element", "<= 0.5",
+           {r["engine"]: (r["nsPerElement"]["median"], r["leastDifference"]) for r in results.get("functions", [])
+            if r["name"].startswith("w8a14") and r["function"] == "sigmoid_symmetric" and r["place"] == "hidden"},
+           lambda v: v <= 0.5)
     layers = [r for r in results.get("kernels", []) if r["name"] == "w8a14_128-128_linear" and r["rows"] == 1]
     yield ("128x128: XNNPACK's sequence", ">= 2.1x",
            {r["engine"]: (r["timesXnnpack"]["median"], r["xnnpackNs"]["least"] / r["nsPerRow"]["least"])
@@ -238,6 +255,7 @@ def plots(results, folder):
 
 
 def write(results, folder):
+    results = {"product": [], **results}
     m = results["machine"]
     versions = {**results.get("engines", {}), **m["versions"]}
     lines = ["# Results of the benchmarks", "",

@@ -1,5 +1,6 @@
 """The Python package: compiling, running, routing, errors."""
 
+import gc
 import json
 import threading
 
@@ -116,6 +117,57 @@ def test_threads_share_a_pack():
     for thread in threads:
         thread.join()
     assert all(np.array_equal(result, expected) for result in results)
+
+
+def test_bound_function_runs_on_what_its_array_holds():
+    pack = kimic.compile([expert_of(id="a")])
+    rows, x = inputs_of(4, 5, 3), np.zeros((1, 4), np.float32)
+    run = pack.bind(x, expert="a")
+    for row in rows:
+        x[:] = row
+        assert np.array_equal(run()[0], pack.run(row))
+
+
+def test_bound_function_of_one_row_returns_one_row():
+    pack = kimic.compile([expert_of()])
+    x = inputs_of(4, 1, 3)[0]
+    assert np.array_equal(pack.bind(x, expert=0)(), pack.run(x))
+
+
+def test_bound_function_keeps_its_pack():
+    x = inputs_of(4, 5, 3)
+    expected = kimic.compile([expert_of()]).run(x)
+    run = kimic.compile([expert_of()]).bind(x, expert=0)
+    gc.collect()
+    assert np.array_equal(run(), expected)
+
+
+def test_threads_share_bound_functions():
+    pack = kimic.compile([expert_of((64, 128, 64, 16))])
+    inputs = [inputs_of(64, rows, 3) for rows in (1, 2, 100, 200)]  # some with and some without the interpreter's lock
+    expected = [pack.run(x) for x in inputs]
+    runs = [pack.bind(x, expert=0) for x in inputs]
+    wrong = []
+
+    def work(i):
+        wrong.extend(n for n in range(100) if not np.array_equal(runs[i](), expected[i]))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_array_that_would_be_copied_is_not_bound():
+    with pytest.raises(TypeError, match="row-major float32"):
+        kimic.compile([expert_of()]).bind(np.zeros((1, 4)), expert=0)
+
+
+def test_array_of_another_width_is_not_bound():
+    with pytest.raises(kimic.Error):
+        kimic.compile([expert_of()]).bind(np.zeros((1, 5), np.float32), expert=0)
 
 
 # Packs

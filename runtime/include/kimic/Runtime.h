@@ -238,7 +238,7 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
 
 /* Answers `rows` rows in one call: the router chooses `count` experts for each (0: the pack's top-k), they run, and their
  * outputs are merged to y[rows][outputs]. choices[rows][count] and, if not NULL, scores[rows][routed experts] are filled
- * as by kimic_route(). If the router or a chosen expert is not resident its load is started, as by kimic_load(), and the
+ * as by kimic_route(), but without `scores` the choices' scores are 0: they would cost as much as an expert. If the router or a chosen expert is not resident its load is started, as by kimic_load(), and the
  * answer is KIMIC_PENDING; if all are, nothing is allocated.
  * PackHasNoRouter, TooManyChoices, NothingToRun, UnknownMerge; InputsDiffer (from the router's), OutputsDiffer (from
  * `outputs`); the errors of loading. */

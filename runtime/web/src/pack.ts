@@ -80,6 +80,12 @@ export interface RoutedRunResult extends RouteResult {
   output: Float32Array;
 }
 
+interface Shape {
+  expert: number;
+  inputs: number;
+  outputs: number;
+}
+
 const floatBytes = 4;
 /** Experts that are fetched ahead at a time. */
 const prefetchedAtOnce = 16;
@@ -93,7 +99,8 @@ export class Pack {
   private ioView: Float32Array = new Float32Array(0);
   private metadataPromise: Promise<PackMetadata> | undefined;
   /** Inputs and outputs of the experts that were used. */
-  private readonly shapes = new Map<number, {inputs: number; outputs: number}>();
+  private readonly shapes = new Map<number, Shape>();
+  private latest: Shape = {expert: -1, inputs: 0, outputs: 0};
   /** How many operations wait for an expert. */
   private readonly wanted = new Map<number, number>();
   /** Outputs of the experts that the router chooses, once known. */
@@ -432,13 +439,14 @@ export class Pack {
   }
 
   /** Inputs and outputs of an expert that is resident or was. */
-  private shapeOf(expert: number): {inputs: number; outputs: number} {
+  private shapeOf(expert: number): Shape {
+    if (this.latest.expert === expert) return this.latest;
     let shape = this.shapes.get(expert);
     if (!shape) {
       const {inputs, outputs} = this.runtime.expertFacts(expert);
-      this.shapes.set(expert, (shape = {inputs, outputs}));
+      this.shapes.set(expert, (shape = {expert, inputs, outputs}));
     }
-    return shape;
+    return (this.latest = shape);
   }
 
   /** Room for inputs and outputs that does not evict `experts`. */
@@ -462,6 +470,7 @@ export class Pack {
   }
 
   private rowsOf(input: Float32Array, inputs: number): number {
+    if (input.length === inputs) return 1;
     const rows = input.length / inputs;
     if (!Number.isInteger(rows) || rows < 1)
       throw kimicError('InputLength', {args: [input.length, Math.max(1, Math.ceil(rows)), inputs]});
@@ -472,7 +481,8 @@ export class Pack {
     const {inputs, outputs} = this.shapeOf(expert);
     const rows = this.rowsOf(input, inputs);
     const yAt = input.length * floatBytes;
-    const io = this.reserve(yAt + rows * outputs * floatBytes, [expert]);
+    const bytes = yAt + rows * outputs * floatBytes;
+    const io = bytes <= this.io.bytes ? this.io.address : this.reserve(bytes, [expert]);
     this.view().set(input);
     this.runtime.run(expert, io, rows, io + yAt);
     return this.copyOut(input.length, rows * outputs, out);

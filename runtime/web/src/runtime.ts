@@ -349,13 +349,18 @@ export class Runtime {
   }
 }
 
+/** A string or URL; asked first, because in Node to name Response loads all that belongs to it: 25 ms. */
+function isAddress(source: unknown): source is string | URL {
+  return typeof source === 'string' || source instanceof URL;
+}
+
 async function moduleBytes(source: URL | string | Response, signal: AbortSignal | undefined): Promise<BufferSource> {
-  const subject = source instanceof Response ? source.url : String(source);
+  const subject = isAddress(source) ? String(source) : source.url;
   try {
     const fs = await nodeModule('node:fs');
-    if (fs && !(source instanceof Response) && !/^(https?|blob|data):/i.test(subject))
+    if (fs && isAddress(source) && !/^(https?|blob|data):/i.test(subject))
       return await fs.promises.readFile(/^file:/i.test(subject) ? new URL(subject) : subject);
-    const response = source instanceof Response ? source : await fetch(source, signal ? {signal} : {});
+    const response = isAddress(source) ? await fetch(source, signal ? {signal} : {}) : source;
     if (!response.ok) throw new Error(`status ${response.status}`);
     return await response.arrayBuffer();
   } catch (cause) {
@@ -371,8 +376,7 @@ async function moduleBytes(source: URL | string | Response, signal: AbortSignal 
 export async function compileRuntime(source: WasmSource, signal?: AbortSignal): Promise<WebAssembly.Module> {
   if (typeof WebAssembly !== 'object') throw kimicError('WasmUnavailable');
   if (source instanceof WebAssembly.Module) return source;
-  const isAddress = typeof source === 'string' || source instanceof URL || source instanceof Response;
-  const bytes = isAddress ? await moduleBytes(source, signal) : source;
+  const bytes = isAddress(source) || source instanceof Response ? await moduleBytes(source, signal) : source;
   const view = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view[0] !== 0 || view[1] !== 0x61 || view[2] !== 0x73 || view[3] !== 0x6d)
     throw kimicError('RuntimeNotFound', {

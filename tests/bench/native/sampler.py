@@ -3,7 +3,7 @@
     sampler.py (kimic PACK | ort MODEL_SUFFIX) WORK_FOLDER
 
 `NETWORK ROWS CALLS` on stdin, nanoseconds per call on stdout, until stdin ends. The outputs of new NETWORK or ROWS go to
-WORK_FOLDER/outputs. A call takes a NumPy array and returns one; onnxruntime's is bound beforehand, on one thread.
+WORK_FOLDER/outputs. A call takes a NumPy array and returns one, both bound beforehand; onnxruntime has one thread.
 """
 import json
 import pathlib
@@ -15,7 +15,7 @@ import numpy as np
 
 def kimic_runner(pack, network, x):
     expert = list(networks).index(network)
-    return lambda: pack.run(x, expert=expert)
+    return pack.bind(x, expert)
 
 
 def ort_runner(suffix, network, x):

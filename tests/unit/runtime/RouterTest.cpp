@@ -24,7 +24,8 @@ Chosen chooseFrom(std::vector<float> logits, std::size_t count, float temperatur
   Chosen result;
   result.choices.resize(count);
   result.scores.resize(logits.size());
-  choose(logits, temperature, result.choices, result.scores);
+  choose(logits, temperature, result.choices);
+  score(logits, temperature, result.choices, result.scores);
   return result;
 }
 
