@@ -17,6 +17,7 @@ void *operator new(std::size_t bytes) {
     return memory;
   std::abort();
 }
+void *operator new(std::size_t bytes, const std::nothrow_t &) noexcept { return operator new(bytes); }
 void operator delete(void *memory) noexcept { std::free(memory); }
 void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
 
