@@ -102,7 +102,7 @@ public:
     case 10:
       return answer(input_.byte(), input_.byte());
     case 11:
-      return check(kimic_complete(runtime_, input_.byte(), input_.byte() * 20, input_.byte()));
+      return complete(input_.byte(), hostError(input_.byte()), input_.byte());
     case 12: {
       KimicExpertInfo info;
       return check(kimic_expert_info(runtime_, expert, &info));
@@ -166,7 +166,11 @@ public:
     if (finish([&] { return kimic_open(runtime_); }) != KIMIC_OK)
       return;
     for (std::uint32_t expert = 0; expert < kExperts; ++expert) {
-      std::int32_t status = finish([&] { return kimic_load(runtime_, expert); });
+      const auto load = [&] { return finish([&] { return kimic_load(runtime_, expert); }); };
+      std::int32_t status = load();
+      // What the host answered before is reported too, once for each block.
+      for (int blocks = 0; blocks < 8 && status != KIMIC_OK; ++blocks)
+        status = load();
       require(status == KIMIC_OK || status == static_cast<std::int32_t>(ErrorId::ArenaExhausted));
       for (float &x : x_)
         x = 1;
@@ -179,6 +183,10 @@ public:
   }
 
 private:
+  static std::int32_t hostError(std::uint8_t byte) {
+    constexpr ErrorId kErrors[] = {ErrorId::None, ErrorId::LinkFailed, ErrorId::HttpStatus, ErrorId::PackChanged};
+    return static_cast<std::int32_t>(kErrors[byte % 4]);
+  }
   static std::uint32_t expertOf(std::uint8_t byte) {
     return byte == 255 ? KIMIC_NO_EXPERT : byte == 254 ? 1u << 20 : byte % (kExperts + 3);
   }
@@ -219,6 +227,16 @@ private:
     if (fault % 4 == 3 && length)
       to[fault % length] ^= fault;
     check(kimic_complete(runtime_, request.id, 0, fault % 8 == 4 ? length / 2 : length));
+  }
+
+  /// Any request, known or not; what is complete is not written to any more, and functions are not made up.
+  void complete(std::uint32_t id, std::int32_t error, std::uint8_t value) {
+    std::erase_if(waiting_, [&](const KimicRequest &request) {
+      if (request.id == id && request.kind == KIMIC_REQUEST_LINK && error == 0)
+        error = static_cast<std::int32_t>(ErrorId::LinkFailed);
+      return request.id == id;
+    });
+    check(kimic_complete(runtime_, id, error, value));
   }
 
   template <class Ask> std::int32_t finish(Ask ask) {
