@@ -381,8 +381,7 @@ namespace {
 class LayerValues {
 public:
   LayerValues(const CompiledExpert &expert, const Yardstick &yardstick)
-      : signature(expert.signature), network(*expert.layers), orders(expert.quantized.orders),
-        rows(std::min(yardstick.inputs.rows, kLayerRows)) {
+      : signature(expert.signature), network(*expert.layers), rows(std::min(yardstick.inputs.rows, kLayerRows)) {
     for (const quant::LayerSignature &layer : signature.layers) {
       floats.emplace_back(rows * layer.outputs());
       compiled.emplace_back(rows * layer.outputs());
@@ -429,23 +428,19 @@ public:
     return std::max(0.0, squares - sum * sum / static_cast<double>(rows));
   }
 
-  std::size_t rowOfNetwork(std::size_t l, std::size_t n) const { return orders.empty() ? n : orders[l][n]; }
-
 private:
   const quant::Signature &signature;
   const expert::Layers &network;
-  const std::vector<std::vector<std::uint32_t>> &orders;
   std::size_t rows;
   std::vector<std::vector<double>> floats,
-      compiled; ///< by layer: [rows][outputs], outputs as the signature orders them
+      compiled; ///< by layer: [rows][outputs]
 
   void readFloats(std::size_t l, std::size_t i, std::span<const double> values) {
     std::size_t width = signature.layers[l].outputs();
     for (std::size_t n = 0; n < width; ++n) {
-      std::size_t row = rowOfNetwork(l, n);
-      double value = values[row];
+      double value = values[n];
       if (l + 1 == signature.layers.size() && network.outputAffine)
-        value = value * network.outputAffine->scale[row] + network.outputAffine->offset[row];
+        value = value * network.outputAffine->scale[n] + network.outputAffine->offset[n];
       floats[l][i * width + n] = value;
     }
   }
@@ -530,12 +525,11 @@ static std::vector<LayerReport> reportLayers(const CompiledExpert &expert, const
     report.worstRowSqnrDb = kInfinity;
     for (std::size_t n = 0; n < rows.size(); ++n) {
       all.add(rows[n]);
-      std::size_t row = values.rowOfNetwork(l, n);
       if (!relative[l].empty())
-        predictedNoise += relative[l][row] * values.spread(l, n);
+        predictedNoise += relative[l][n] * values.spread(l, n);
       if (rows[n].sqnrDb() < report.worstRowSqnrDb) {
         report.worstRowSqnrDb = rows[n].sqnrDb();
-        report.worstRow = static_cast<std::uint32_t>(row);
+        report.worstRow = static_cast<std::uint32_t>(n);
       }
     }
     report.sqnrDb = all.sqnrDb();

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <optional>
 
 namespace kimic::quantize {
@@ -147,58 +146,12 @@ Matrix rowsToFit(const Matrix &rows, std::size_t most, std::size_t mixed) {
   return out;
 }
 
-/// By layer, new row i is old row order[i]: rows with residuals first in each run of a hidden layer.
-std::vector<std::vector<std::uint32_t>> gather(const Network &network, const Plan &plan) {
-  std::vector<std::vector<std::uint32_t>> orders;
-  for (std::size_t l = 0; l < network.layers.size(); ++l) {
-    const Layer &layer = network.layers[l];
-    std::vector<std::uint32_t> &order = orders.emplace_back(layer.outputs());
-    std::iota(order.begin(), order.end(), 0);
-    if (l + 1 == network.layers.size() || l >= plan.residualRows.size() || plan.allResidual)
-      continue;
-    std::vector<bool> isWanted(layer.outputs());
-    for (std::uint32_t row : plan.residualRows[l])
-      isWanted[row] = true;
-    auto begin = order.begin();
-    for (const Run &run : layer.runs) {
-      std::stable_partition(begin, begin + run.count, [&](std::uint32_t row) { return isWanted[row]; });
-      begin += run.count;
-    }
-  }
-  return orders;
-}
-
-Network permuted(const Network &network, const std::vector<std::vector<std::uint32_t>> &orders) {
-  Network out = network;
-  std::vector<std::uint32_t> valueOrder(network.inputs);
-  std::iota(valueOrder.begin(), valueOrder.end(), 0);
-  for (std::size_t l = 0; l < network.layers.size(); ++l) {
-    const Layer &from = network.layers[l];
-    Layer &to = out.layers[l];
-    std::uint32_t fanIn = from.fanIn(), base = static_cast<std::uint32_t>(valueOrder.size());
-    for (std::uint32_t n = 0; n < from.outputs(); ++n) {
-      std::uint32_t row = orders[l][n];
-      for (std::uint32_t k = 0; k < fanIn; ++k)
-        to.weights[n * std::size_t(fanIn) + k] =
-            from.weights[row * std::size_t(fanIn) + valueOrder[from.readBegin + k] - from.readBegin];
-      to.bias[n] = from.bias[row];
-      if (!from.limit.empty())
-        to.limit[n] = from.limit[row];
-      if (!from.range.empty())
-        to.range[n] = from.range[row];
-    }
-    for (std::uint32_t row : orders[l])
-      valueOrder.push_back(base + row);
-  }
-  return out;
-}
-
 class Quantizer {
 public:
-  Quantizer(const Network &network, std::vector<std::vector<std::uint32_t>> orders, const Matrix &rows,
-            std::size_t distinctRows, const Plan &plan, const Options &options)
-      : network(network), orders(std::move(orders)), calibration(calibrate(network, rows)), plan(plan),
-        options(options), rowCount(static_cast<Eigen::Index>(rows.rows)), rows(rows), distinctRows(distinctRows) {}
+  Quantizer(const Network &network, const Matrix &rows, std::size_t distinctRows, const Plan &plan,
+            const Options &options)
+      : network(network), calibration(calibrate(network, rows)), plan(plan), options(options),
+        rowCount(static_cast<Eigen::Index>(rows.rows)), rows(rows), distinctRows(distinctRows) {}
 
   Result<Quantized> run() {
     signature().inputs = network.inputs;
@@ -217,17 +170,11 @@ public:
       out.parameters.layers[l].codeLow = bounds[l + 1].lo();
       out.parameters.layers[l].codeHigh = bounds[l + 1].hi();
     }
-    // Rows are reported as the caller numbers them.
-    std::stable_sort(out.rows.begin(), out.rows.end(), [](const RowError &a, const RowError &b) {
-      return a.layer != b.layer ? a.layer < b.layer : a.row < b.row;
-    });
-    out.orders = std::move(orders);
     return std::move(out);
   }
 
 private:
   const Network &network;
-  std::vector<std::vector<std::uint32_t>> orders;
   Calibration calibration;
   const Plan &plan;
   const Options &options;
@@ -541,12 +488,11 @@ private:
     std::vector<bool> out(network.layers[l].outputs());
     if (plan.weights != quant::WeightFormat::Int8Residual)
       return out;
-    std::vector<bool> isWanted(out.size(), plan.allResidual);
-    if (!plan.allResidual && l < plan.residualRows.size())
+    if (plan.allResidual)
+      out.flip();
+    else if (l < plan.residualRows.size())
       for (std::uint32_t row : plan.residualRows[l])
-        isWanted[row] = true;
-    for (std::size_t n = 0; n < out.size(); ++n)
-      out[n] = isWanted[orders[l][n]];
+        out[row] = true;
     return out;
   }
 
@@ -665,7 +611,7 @@ private:
         auto multiplier = static_cast<float>(row.first.scale / unit);
         secondMultiplier[n] = static_cast<float>(row.second.scale / unit);
         if (!std::isfinite(multiplier) || !std::isfinite(secondMultiplier[n]))
-          return makeError(ErrorId::WeightsTooLarge, orders[l][n], l + 1);
+          return makeError(ErrorId::WeightsTooLarge, n, l + 1);
         numbers.multiplier.push_back(multiplier);
         for (std::int32_t integer : row.first.integers)
           numbers.weights.push_back(static_cast<std::int8_t>(integer));
@@ -778,7 +724,7 @@ private:
         }
         auto values = calibration.values.col(firstValue + column).array();
         double mean = values.mean(), variance = (values - mean).square().mean();
-        out.rows.push_back({static_cast<std::uint32_t>(l), orders[l][n],
+        out.rows.push_back({static_cast<std::uint32_t>(l), static_cast<std::uint32_t>(n),
                             variance > 0 ? own / static_cast<double>(rowCount) / variance : 0, contribution,
                             hasResidual[n]});
       }
@@ -831,9 +777,7 @@ Result<Quantized> quantize(const Network &network, const Matrix &calibration, co
   if (plan.weights == quant::WeightFormat::Float32)
     return convert(network);
   Matrix rows = rowsToFit(calibration, kMaxRows, kMixedRows - std::min(calibration.rows, kMixedRows));
-  auto orders = gather(network, plan);
-  Network ordered = permuted(network, orders);
-  return Quantizer(ordered, std::move(orders), rows, std::min(calibration.rows, rows.rows), plan, options).run();
+  return Quantizer(network, rows, std::min(calibration.rows, rows.rows), plan, options).run();
 }
 
 std::vector<std::size_t> residualSteps(std::size_t all) {

@@ -33,16 +33,16 @@ struct Options {
 /// The precision of an expert.
 struct Plan {
   quant::WeightFormat weights = quant::WeightFormat::Int8;
-  /// Int8Residual: by layer, the rows that get a second plane, as numbered in the network. Missing layers: none.
+  /// Int8Residual: by layer, the rows that get a second plane. Missing layers: none.
   std::vector<std::vector<std::uint32_t>> residualRows;
   bool allResidual = false; ///< Int8Residual: every row has a second plane, so weights have 16 bits
 };
 
 /// What one row's own rounding does on the calibration rows, given its inputs.
 struct RowError {
-  std::uint32_t layer = 0, row = 0; ///< as numbered in the network
-  double relative = 0;              ///< mean squared error after the activation / variance there
-  double contribution = 0;          ///< predicted squared error of all outputs on all rows, from this row alone
+  std::uint32_t layer = 0, row = 0;
+  double relative = 0;     ///< mean squared error after the activation / variance there
+  double contribution = 0; ///< predicted squared error of all outputs on all rows, from this row alone
   bool hasResidual = false;
 };
 
@@ -51,8 +51,6 @@ struct Quantized {
   quant::ExpertParameters parameters;
   /// By layer, then row. Empty for Float32.
   std::vector<RowError> rows;
-  /// By layer: row i of the signature's layer l is row orders[l][i] of the network's. Empty for Float32: no change.
-  std::vector<std::vector<std::uint32_t>> orders;
   double inputActivity = 1;     ///< share of the pairs of inputs of which a code is not 0, on the calibration rows
   double inputContribution = 0; ///< as RowError::contribution, of rounding the inputs
   double signal = 0;            ///< sum of the squared float logits on the rows that were used
@@ -65,10 +63,9 @@ struct Quantized {
 };
 
 /// Quantizes `network`, whose ranges come from `calibration` or wider data. At most kMaxRows evenly spaced calibration
-/// rows are used; fewer than 1024 are joined by random mixtures of two, always the same. Hidden neurons may be permuted
-/// within their runs. The result is valid and proveNoOverflow holds. Errors:
-/// InputRangeTooLarge, WeightsTooLarge. REQUIRES: calibration.cols == network.inputs, calibration.rows >= 1, everything
-/// is finite.
+/// rows are used; fewer than 1024 are joined by random mixtures of two, always the same. The result is valid and
+/// proveNoOverflow holds. Errors: InputRangeTooLarge, WeightsTooLarge. REQUIRES: calibration.cols == network.inputs,
+/// calibration.rows >= 1, everything is finite.
 Result<Quantized> quantize(const Network &network, const Matrix &calibration, const Plan &plan = {},
                            const Options &options = {});
 
