@@ -148,8 +148,8 @@ static LogicalResult applySigmoid(DefineOp define, Layers &layers, float tempera
       layer.weights[k] = static_cast<float>(layer.weights[k] * steepness * factor);
     layer.bias[n] = static_cast<float>(layer.bias[n] * steepness * factor);
     if (layer.clamp)
-      layer.limit[n] = static_cast<float>(
-          std::min<double>(150 / steepness * factor, std::numeric_limits<float>::max()));
+      layer.limit[n] =
+          static_cast<float>(std::min<double>(150 / steepness * factor, std::numeric_limits<float>::max()));
   }
   layer.steepness.clear();
   layer.clamp = false;
@@ -161,8 +161,8 @@ FailureOr<DefineOp> kimic::importFann(ModuleOp module, StringRef name, const fan
                                       FannImportOptions options) {
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   bool isArgmax = options.head.kind == manifest::ExpertHead::Argmax;
-  auto define = builder.create<DefineOp>(builder.getUnknownLoc(), name, network.numInputs,
-                                         isArgmax ? 1 : network.numOutputs);
+  auto define =
+      builder.create<DefineOp>(builder.getUnknownLoc(), name, network.numInputs, isArgmax ? 1 : network.numOutputs);
   FailureOr<Layers> layers = Importer(define, network).run();
   if (failed(layers))
     return failure();

@@ -23,8 +23,8 @@ struct FannImportOptions {
 ///  * a sigmoid head becomes the function of the last layer, FANN's sigmoid of half the sum; others follow that layer,
 ///  * a layer reads all values from the first layer that one of its connections reaches (at least the one before it).
 ///
-/// Reports an error at the define if a sigmoid head is on outputs that are not linear or are scaled, if a sum of weights
-/// leaves float32, or if the network is larger than a signature can be (quant::kMaxWidth, kMaxLayers) or than a
+/// Reports an error at the define if a sigmoid head is on outputs that are not linear or are scaled, if a sum of
+/// weights leaves float32, or if the network is larger than a signature can be (quant::kMaxWidth, kMaxLayers) or than a
 /// parameter block can hold (quant::kMaxBlockBytes weights).
 mlir::FailureOr<expert::DefineOp> importFann(mlir::ModuleOp module, llvm::StringRef name, const fann::Network &network,
                                              FannImportOptions options = {});

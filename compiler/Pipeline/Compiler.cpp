@@ -332,8 +332,9 @@ private:
 
   Result<void, Diagnostic> readTrace() {
     const bool isWanted = !options.stopAfter;
-    const std::string path =
-        !options.trace.empty() ? options.trace : set.routingFile.isPresent() ? pathOf(set, set.routingFile) : "";
+    const std::string path = !options.trace.empty()        ? options.trace
+                             : set.routingFile.isPresent() ? pathOf(set, set.routingFile)
+                                                           : "";
     if (!isWanted || path.empty())
       return {};
     KIMIC_ASSIGN(arrangement, arrangementOf(set, order, path, options.cancelled));
@@ -601,7 +602,7 @@ private:
     std::map<std::vector<std::uint8_t>, std::uint32_t> ids;
     for (std::size_t i = 0; i < experts.size(); ++i) {
       const std::size_t listed = set.router ? i - 1 : i;
-      const std::size_t id = set.router && i == 0         ? experts.size() - 1
+      const std::size_t id = set.router && i == 0        ? experts.size() - 1
                              : arrangement.order.empty() ? listed
                                                          : arrangement.order[listed];
       const quant::Signature &signature = experts[id].signature;

@@ -11,8 +11,8 @@ namespace kimic {
 struct ExpertRecord {
   manifest::NetworkFacts network;
   quant::Signature signature;
-  /// Without what depends on the rest of the set: id, kernelId, storedBytes, codec and what belongs to it, and the warning about a
-  /// missed budget.
+  /// Without what depends on the rest of the set: id, kernelId, storedBytes, codec and what belongs to it, and the
+  /// warning about a missed budget.
   ExpertReport report;
 };
 

@@ -34,8 +34,8 @@ struct Yardstick {
 };
 
 /// Evaluates the float original. REQUIRES: inputs.cols == network.numInputs; targets as in Yardstick.
-Yardstick makeYardstick(const fann::Network &network, Matrix inputs, std::optional<Matrix> targets, MeasuredOn measuredOn,
-                        const MeasureOptions &options);
+Yardstick makeYardstick(const fann::Network &network, Matrix inputs, std::optional<Matrix> targets,
+                        MeasuredOn measuredOn, const MeasureOptions &options);
 
 /// Outputs of the compiled expert, by the reference evaluator on its packed bytes: what every kernel computes.
 /// REQUIRES: quant::validateParameters accepts `parameters`, inputs.cols == signature.inputs.

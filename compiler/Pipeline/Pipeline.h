@@ -31,7 +31,7 @@ struct CompiledExpert {
   quantize::Plan plan;                          ///< what it was compiled with
   std::shared_ptr<const expert::Layers> layers; ///< the normalized float network that was quantized
   quantize::Quantized quantized;                ///< with the errors that the noise model predicts
-  std::string ir; ///< after options.stopAfter, which is then the last phase that was run
+  std::string ir;                               ///< after options.stopAfter, which is then the last phase that was run
 };
 
 /// Runs the phases Import to Outline, or to options.stopAfter, in a context of its own: thread-safe. Checks the

@@ -194,8 +194,8 @@ std::string toJson(const Report &report, int indent) {
     entry["floatBytes"] = expert.floatBytes;
     entry["blockBytes"] = expert.blockBytes;
     entry["weightBytes"] = expert.weightBytes;
-    entry["bytesPerParameter"] =
-        number(expert.parameters ? static_cast<double>(expert.weightBytes) / static_cast<double>(expert.parameters) : 0);
+    entry["bytesPerParameter"] = number(
+        expert.parameters ? static_cast<double>(expert.weightBytes) / static_cast<double>(expert.parameters) : 0);
     entry["storedBytes"] = expert.storedBytes;
     entry["codec"] = expert.codec;
     entry["codecReason"] = expert.codecReason;
@@ -322,8 +322,9 @@ Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, con
   if (text.size() > pack::kMaxMetaBytes)
     text = dump(out, -1);
   if (text.size() > pack::kMaxMetaBytes) {
-    report.warnings.push_back("the metadata of all experts need " + std::to_string(text.size()) + " bytes, but at most " +
-                              std::to_string(pack::kMaxMetaBytes) + " are allowed: only ids are kept");
+    report.warnings.push_back("the metadata of all experts need " + std::to_string(text.size()) +
+                              " bytes, but at most " + std::to_string(pack::kMaxMetaBytes) +
+                              " are allowed: only ids are kept");
     for (Json &expert : out["experts"])
       expert = {{"id", expert["id"]}};
     text = dump(out, -1);

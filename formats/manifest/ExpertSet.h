@@ -61,7 +61,7 @@ struct ExpertSet {
   std::string file;            ///< the manifest's path as the user named it; empty if there is none. For messages only.
   std::vector<Expert> experts; ///< at least one, in manifest order; indices are those of ExpertEntry::dependsOn
   std::optional<Router> router;
-  FileReference routingFile; ///< a trace, which nobody has opened yet
+  FileReference routingFile;         ///< a trace, which nobody has opened yet
   AccuracyBudget accuracy;           ///< of all experts that do not say otherwise
   std::string metadata;              ///< a JSON object as compact text; empty if absent
   std::vector<std::string> warnings; ///< what was accepted although it looks like a mistake, one sentence each

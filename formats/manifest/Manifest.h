@@ -18,10 +18,10 @@ namespace kimic::manifest {
 
 /// Limits of a manifest. More is refused before memory is spent on it.
 inline constexpr std::size_t kMaxTextBytes = 256u << 20;
-inline constexpr std::size_t kMaxExperts = 1u << 20;   ///< so many have room in the text; a pack takes 2^24
-inline constexpr std::size_t kMaxValues = 8u << 20;    ///< of JSON: memory is some 100 bytes for each
-inline constexpr std::size_t kMaxElements = 65536;     ///< of any other list
-inline constexpr std::size_t kMaxDepth = 32; ///< nesting of JSON values
+inline constexpr std::size_t kMaxExperts = 1u << 20; ///< so many have room in the text; a pack takes 2^24
+inline constexpr std::size_t kMaxValues = 8u << 20;  ///< of JSON: memory is some 100 bytes for each
+inline constexpr std::size_t kMaxElements = 65536;   ///< of any other list
+inline constexpr std::size_t kMaxDepth = 32;         ///< nesting of JSON values
 inline constexpr std::size_t kMaxIdBytes = 64;
 inline constexpr std::size_t kMaxStringBytes = 4096;        ///< any string outside `metadata`
 inline constexpr std::size_t kMaxMetadataBytes = 64u << 10; ///< one `metadata` value as compact JSON
@@ -52,11 +52,11 @@ enum class SemanticsTag : std::uint8_t { Unstated, Fann, RuvFann };
 /// What the compiled expert may lose against its float original, on rows that it was not calibrated with. An absent
 /// number is left to the next one who may say it: command line, expert, set, compiler (docs/accuracy.md).
 struct AccuracyBudget {
-  std::optional<float> maxDrop;      ///< loss of accuracy on the test data, a fraction: 0.005 is half a point
-  std::optional<float> minAgreement; ///< fraction of rows on which both choose the same class
-  std::optional<float> maxError;     ///< largest absolute difference of any output
-  std::optional<float> minSqnrDb;    ///< signal to quantization noise ratio of the outputs, in dB
-  std::optional<float> maxNmseRise;  ///< rise of the normalized mean squared error on the test data: 0.01 is 1 %
+  std::optional<float> maxDrop;          ///< loss of accuracy on the test data, a fraction: 0.005 is half a point
+  std::optional<float> minAgreement;     ///< fraction of rows on which both choose the same class
+  std::optional<float> maxError;         ///< largest absolute difference of any output
+  std::optional<float> minSqnrDb;        ///< signal to quantization noise ratio of the outputs, in dB
+  std::optional<float> maxNmseRise;      ///< rise of the normalized mean squared error on the test data: 0.01 is 1 %
   std::optional<float> maxKl;            ///< router: mean KL divergence of its scores, in nats
   std::optional<float> minTopKAgreement; ///< router: fraction of rows on which both choose the same experts
 
@@ -93,8 +93,8 @@ struct ExpertEntry : NetworkEntry {
   std::vector<std::string> inputNames;  ///< key `inputs`
   std::vector<std::string> outputNames; ///< key `outputs`
   ExpertHead head = ExpertHead::None;
-  float temperature = 1;                ///< of Softmax and Sigmoid, > 0
-  float confidenceThreshold = 0;        ///< 0..1
+  float temperature = 1;         ///< of Softmax and Sigmoid, > 0
+  float confidenceThreshold = 0; ///< 0..1
   AccuracyBudget accuracy;
   std::vector<std::uint32_t> dependsOn;  ///< indices into Manifest::experts, in the order written; free of cycles
   std::optional<std::uint32_t> fallback; ///< index of the expert that stands in for this one; chains end
@@ -110,14 +110,14 @@ struct RouterEntry : NetworkEntry {
   RouterHead head = RouterHead::Softmax;
   RouterStrategy strategy = RouterStrategy::Top1;
   RouterMerge merge = RouterMerge::Weighted;
-  std::uint32_t topK = 1;          ///< 1 .. experts.size(); 1 for Top1
-  float temperature = 1;           ///< > 0: divides the network's outputs
-  std::vector<float> bias;         ///< key `selection_bias`: empty, or one for each expert
-  std::vector<float> mergeWeights; ///< one for each expert, > 0; empty unless merge is Learned
-  std::vector<float> thresholds;   ///< of scores, 0..1: empty, one for all experts, or one for each
-  std::uint32_t minVotes = 0;      ///< 1 .. topK with Vote, else 0
-  float scale = 1;                 ///< > 0: of the weights
-  bool isNormalised = true;        ///< weights are shares of the chosen experts
+  std::uint32_t topK = 1;                ///< 1 .. experts.size(); 1 for Top1
+  float temperature = 1;                 ///< > 0: divides the network's outputs
+  std::vector<float> bias;               ///< key `selection_bias`: empty, or one for each expert
+  std::vector<float> mergeWeights;       ///< one for each expert, > 0; empty unless merge is Learned
+  std::vector<float> thresholds;         ///< of scores, 0..1: empty, one for all experts, or one for each
+  std::uint32_t minVotes = 0;            ///< 1 .. topK with Vote, else 0
+  float scale = 1;                       ///< > 0: of the weights
+  bool isNormalised = true;              ///< weights are shares of the chosen experts
   std::optional<std::uint32_t> fallback; ///< index of the expert that answers when the router abstains
   AccuracyBudget accuracy;
 };
@@ -126,7 +126,7 @@ struct Manifest {
   std::string name;
   std::vector<ExpertEntry> experts; ///< at least one, in the order written
   std::optional<RouterEntry> router;
-  AccuracyBudget accuracy; ///< of all experts that do not say otherwise
+  AccuracyBudget accuracy;   ///< of all experts that do not say otherwise
   FileReference routingFile; ///< key `routing_data`: a trace, by which the pack is laid out
   std::string metadata;      ///< as in ExpertEntry
 };

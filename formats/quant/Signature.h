@@ -63,8 +63,8 @@ struct Signature {
   std::vector<LayerSignature> layers; ///< at least one; the last one yields the outputs
   /// Logits are y * gain[n] + offset[n] (FANN's output scaling), gains and offsets being parameters.
   bool outputAffine = false;
-  /// A schedule, which changes no bit: the first layer's sums skip pairs of inputs whose codes are both 0. Compilers set
-  /// it where most are.
+  /// A schedule, which changes no bit: the first layer's sums skip pairs of inputs whose codes are both 0. Compilers
+  /// set it where most are.
   bool sparseInputs = false;
   Head head = Head::None;
 

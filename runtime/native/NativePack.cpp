@@ -200,8 +200,8 @@ Result<std::uint32_t> NativePack::Host::requireRow(std::span<const float> x, std
 Result<NativePack::Route> NativePack::route(std::span<const float> x, std::uint32_t count) {
   KIMIC_ASSIGN(std::uint32_t most, host_->requireRow(x, count));
   Route result{std::vector<KimicChoice>(most), std::vector<float>(host_->info.routedExperts)};
-  KIMIC_TRY(host_->outcome(
-      kimic_route(host_->runtime, x.data(), count, result.choices.data(), &most, result.scores.data())));
+  KIMIC_TRY(
+      host_->outcome(kimic_route(host_->runtime, x.data(), count, result.choices.data(), &most, result.scores.data())));
   result.choices.resize(most);
   return result;
 }

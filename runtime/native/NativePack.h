@@ -20,7 +20,7 @@ struct NativeOptions {
   /// Finds the function for a kernel, given the canonical bytes of its signature, when the kernel is first needed; null
   /// if there is none: then, and without `link`, the reference evaluator runs. Functions outlive the pack.
   std::function<KernelFunction(std::span<const std::uint8_t>)> link = {};
-  float residentBonus = 0;               ///< KimicOptions::residentBonus
+  float residentBonus = 0; ///< KimicOptions::residentBonus
 };
 
 /// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.

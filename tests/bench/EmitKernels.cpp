@@ -4,7 +4,8 @@
 //
 // NAME is a regular kernel name (kernel-abi-v1, "Kernel names"). For the i-th name, <i>.wasm is the simd128 module with
 // the one kernel k0, and <i>.bin holds the parameter block, ROWS rows of x, and the y of the reference evaluator.
-// all.wasm is the module of all of them. kernels.json says for each: name, inputs, outputs, bytes of the parameters and of scratch, multiplications per row.
+// all.wasm is the module of all of them. kernels.json says for each: name, inputs, outputs, bytes of the parameters and
+// of scratch, multiplications per row.
 #include "compiler/Target/KernelModule.h"
 #include "formats/quant/KernelName.h"
 #include "tests/support/KernelCases.h"

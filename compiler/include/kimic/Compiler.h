@@ -46,11 +46,11 @@ struct CompileOptions {
   /// Stops after that phase: the output then has its IR instead of a pack. After Encode, as after Archive, there is no
   /// IR.
   std::optional<Phase> stopAfter = {};
-  std::string irTreeDir = {};        ///< if not empty: IR after every phase is written to DIR/EXPERT/N-PHASE.mlir
-  bool applyScaling = true;       ///< networks with scaling parameters take unscaled inputs and give unscaled outputs
+  std::string irTreeDir = {}; ///< if not empty: IR after every phase is written to DIR/EXPERT/N-PHASE.mlir
+  bool applyScaling = true;   ///< networks with scaling parameters take unscaled inputs and give unscaled outputs
   manifest::AccuracyBudget budget = {}; ///< goes before what the manifest says
-  bool enforceBudgets = true;     ///< an expert that misses its accuracy budget in every precision is an error, else a
-                                  ///< warning
+  bool enforceBudgets = true; ///< an expert that misses its accuracy budget in every precision is an error, else a
+                              ///< warning
   /// If not null: experts that the set's reader has found there (manifest::ReadOptions::find) are not compiled, others
   /// are put there. Experts that it has left out are an error, StoreIncomplete.
   ExpertStore *experts = nullptr;
@@ -97,14 +97,14 @@ struct ConfidenceInterval {
 struct Measurement {
   MeasuredOn measuredOn = MeasuredOn::TestData;
   std::size_t rows = 0;
-  double maxError = 0;               ///< largest |compiled - float| of any output
-  std::size_t maxErrorRow = 0;       ///< the row that has it
-  double meanError = 0;              ///< mean |compiled - float|
-  double sqnrDb = 0;                 ///< 10 log10(sum float^2 / sum (compiled - float)^2); infinite if equal
-  double cosine = 1;                 ///< of all float and all compiled outputs as two vectors
-  std::optional<double> agreement;   ///< classification: fraction of rows with the same class
+  double maxError = 0;             ///< largest |compiled - float| of any output
+  std::size_t maxErrorRow = 0;     ///< the row that has it
+  double meanError = 0;            ///< mean |compiled - float|
+  double sqnrDb = 0;               ///< 10 log10(sum float^2 / sum (compiled - float)^2); infinite if equal
+  double cosine = 1;               ///< of all float and all compiled outputs as two vectors
+  std::optional<double> agreement; ///< classification: fraction of rows with the same class
   std::optional<double> floatAccuracy, compiledAccuracy; ///< classification, with targets: fraction of rows
-  std::optional<ConfidenceInterval> accuracyChange; ///< of compiled minus float accuracy, by paired bootstrap
+  std::optional<ConfidenceInterval> accuracyChange;      ///< of compiled minus float accuracy, by paired bootstrap
   std::optional<double> floatMse, compiledMse;           ///< otherwise, with targets: mean squared error
   std::optional<double> floatNmse, compiledNmse;         ///< the same by the variance of the targets
   std::optional<double> kl;                              ///< router: mean KL divergence of scores, in nats
@@ -123,10 +123,10 @@ struct TryReport {
 /// A layer of the compiled expert. Values are those between layers, in the units of the float original.
 struct LayerReport {
   std::uint32_t inputs = 0, outputs = 0;
-  std::string functions;          ///< "sigmoid x 8, linear x 2"
-  std::uint32_t residualRows = 0; ///< rows of weights with a second plane
-  std::uint64_t weightBytes = 0;  ///< its weights and biases in the parameter block
-  double sqnrDb = 0;              ///< of the layer's values, with all earlier layers compiled too
+  std::string functions;                 ///< "sigmoid x 8, linear x 2"
+  std::uint32_t residualRows = 0;        ///< rows of weights with a second plane
+  std::uint64_t weightBytes = 0;         ///< its weights and biases in the parameter block
+  double sqnrDb = 0;                     ///< of the layer's values, with all earlier layers compiled too
   std::optional<double> predictedSqnrDb; ///< by the noise model
   double maxError = 0;
   double cosine = 1;
@@ -151,25 +151,25 @@ struct ExpertReport : Measurement {
   std::string kernel; ///< quant::kernelName
   std::uint32_t kernelId = 0;
   std::uint32_t inputs = 0, outputs = 0;
-  std::uint32_t layers = 0;          ///< of the compiled expert
-  std::uint64_t parameters = 0;      ///< of the network: weights and biases
-  std::uint64_t floatBytes = 0;      ///< 4 * parameters
-  std::uint32_t blockBytes = 0;      ///< its parameter block: weights, biases, scales
-  std::uint64_t weightBytes = 0;     ///< the weights and biases in it
-  std::uint32_t storedBytes = 0;     ///< in the pack
-  std::string codec;                 ///< how: "stored", "lz4", "sparse", "delta", "zero" (pack-v1, "Codecs and hashes")
-  std::string codecReason;           ///< why, a few words
-  std::string base;                  ///< delta: id of the expert from which it differs
-  double entropyBits = 0;            ///< order-0 entropy of a byte of the parameter block
+  std::uint32_t layers = 0;      ///< of the compiled expert
+  std::uint64_t parameters = 0;  ///< of the network: weights and biases
+  std::uint64_t floatBytes = 0;  ///< 4 * parameters
+  std::uint32_t blockBytes = 0;  ///< its parameter block: weights, biases, scales
+  std::uint64_t weightBytes = 0; ///< the weights and biases in it
+  std::uint32_t storedBytes = 0; ///< in the pack
+  std::string codec;             ///< how: "stored", "lz4", "sparse", "delta", "zero" (pack-v1, "Codecs and hashes")
+  std::string codecReason;       ///< why, a few words
+  std::string base;              ///< delta: id of the expert from which it differs
+  double entropyBits = 0;        ///< order-0 entropy of a byte of the parameter block
   CalibrationSource calibration = CalibrationSource::Data;
   std::size_t calibrationRows = 0;
-  manifest::AccuracyBudget budget;   ///< that held for it, defaults included
+  manifest::AccuracyBudget budget; ///< that held for it, defaults included
   Precision precision = Precision::Int8;
-  std::string reason;                ///< why that precision, a sentence
-  std::vector<TryReport> tries;      ///< in order; the last one is what the pack has
-  std::optional<double> predictedSqnrDb; ///< of the outputs, by the noise model
-  std::vector<LayerReport> layerReports; ///< in order
-  std::vector<ScatterPoint> scatter;     ///< of at most 256 outputs, evenly spread
+  std::string reason;                      ///< why that precision, a sentence
+  std::vector<TryReport> tries;            ///< in order; the last one is what the pack has
+  std::optional<double> predictedSqnrDb;   ///< of the outputs, by the noise model
+  std::vector<LayerReport> layerReports;   ///< in order
+  std::vector<ScatterPoint> scatter;       ///< of at most 256 outputs, evenly spread
   std::vector<ReliabilityBin> reliability; ///< of the compiled router: ten, or none
   std::vector<std::string> warnings;
 };
@@ -204,7 +204,8 @@ struct Report {
 };
 
 /// The report as JSON (numbers that are infinite as null), the same text for the same report. `indent` < 0: one line.
-/// Experts and layers by number; `worstFirst` lists the experts' numbers by accuracy. docs/accuracy.md lists the members.
+/// Experts and layers by number; `worstFirst` lists the experts' numbers by accuracy. docs/accuracy.md lists the
+/// members.
 std::string toJson(const Report &report, int indent = 2);
 
 /// The report as one HTML page that needs no other file: tables and plots, the least accurate expert first.
@@ -220,8 +221,9 @@ struct CompileOutput {
   std::size_t reused = 0;         ///< experts that came out of options.experts
 };
 
-/// Compiles `set`, which manifest::check() accepts: every expert in the cheapest precision that holds its budget. Errors:
-/// ExpertNotCompilable and AccuracyBudgetMissed (key: the expert; the first by id), StoreIncomplete, KernelRefused, CompilationCancelled, IrTreeNotWritable, and those of writing the pack.
+/// Compiles `set`, which manifest::check() accepts: every expert in the cheapest precision that holds its budget.
+/// Errors: ExpertNotCompilable and AccuracyBudgetMissed (key: the expert; the first by id), StoreIncomplete,
+/// KernelRefused, CompilationCancelled, IrTreeNotWritable, and those of writing the pack.
 Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {});
 
 /// Compiles those experts of the set that are not left out (manifest::ReadOptions::wants) into options.experts, which

@@ -1,7 +1,7 @@
 // Compiled experts in a content-addressed store: what a compilation finds there, it does not compile.
 //
-// An expert's key is the SHA-256 of all that its result depends on: the compiler's own sources, the options, the bytes of
-// its files, and those of the manifest's words that matter. Not its id, and not where it stands.
+// An expert's key is the SHA-256 of all that its result depends on: the compiler's own sources, the options, the bytes
+// of its files, and those of the manifest's words that matter. Not its id, and not where it stands.
 #pragma once
 
 #include "formats/manifest/ExpertSet.h"
@@ -20,8 +20,8 @@ struct ExpertRecord;
 /// The digest of the sources that decide what an expert is compiled into: 64 hexadecimal digits.
 const char *compilerId();
 
-/// The shard of `shards` that compiles the expert `id` (the router's network is manifest::kRouterId): by the id alone, so
-/// that a shard opens no file of another one. REQUIRES: shards >= 1.
+/// The shard of `shards` that compiles the expert `id` (the router's network is manifest::kRouterId): by the id alone,
+/// so that a shard opens no file of another one. REQUIRES: shards >= 1.
 std::uint32_t shardOf(std::string_view id, std::uint32_t shards);
 
 /// Thread-safe. What was once found is remembered: records, and up to `maxInMemory` bytes of parameters.

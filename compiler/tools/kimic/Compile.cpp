@@ -112,9 +112,10 @@ std::string summary(const Report &report, const PackFile &pack, double seconds, 
                      std::isinf(e.sqnrDb) ? "exact" : fmt::format("{:.1f} dB", e.sqnrDb),
                      e.agreement ? percent(*e.agreement) : "", change(e)});
   }
-  std::string out = table({"expert", "in-out", ">parameters", ">kernel", ">f32 bytes", ">compiled", ">stored", ">bits/par", ">entropy", "why",
-                           "precision", ">max error", ">sqnr", ">agreement", "float -> compiled"},
-                          lines);
+  std::string out =
+      table({"expert", "in-out", ">parameters", ">kernel", ">f32 bytes", ">compiled", ">stored", ">bits/par",
+             ">entropy", "why", "precision", ">max error", ">sqnr", ">agreement", "float -> compiled"},
+            lines);
   if (shown < order.size())
     out += fmt::format("... the {} worst of {} experts; -v shows all\n", shown, order.size());
 
@@ -155,9 +156,12 @@ Json storeJson(const Report &report, std::size_t reused) {
 Json resultJson(const CompileOutput &output, const PackFile &pack, double seconds, bool hasStore) {
   const Report &report = output.report;
   ColdStart start = coldStartOf(pack);
-  Json result = {{"schema", "kimic-compile/1"}, {"pack", pack.path},
-                 {"bytes", pack.header.fileBytes()},  {"digest", hexOf(pack.digest)},
-                 {"seconds", seconds},          {"cold_start", {{"requests", start.requests}, {"bytes", start.bytes}}}};
+  Json result = {{"schema", "kimic-compile/1"},
+                 {"pack", pack.path},
+                 {"bytes", pack.header.fileBytes()},
+                 {"digest", hexOf(pack.digest)},
+                 {"seconds", seconds},
+                 {"cold_start", {{"requests", start.requests}, {"bytes", start.bytes}}}};
   if (hasStore)
     result["store"] = storeJson(report, output.reused);
   result["report"] = Json::parse(toJson(report, -1));
@@ -345,8 +349,9 @@ static std::shared_ptr<CompileArguments> addPackOptions(CLI::App *command) {
       ->add_flag("--allow-loss,--no-gate", arguments->allowsLoss,
                  "Only warn when an expert misses its accuracy budget in every precision")
       ->group("Accuracy budget");
-  command->add_option("--trace", arguments->options.trace,
-                      "Lay the pack out by this routing trace: JSON lines, or a folder of arrays")
+  command
+      ->add_option("--trace", arguments->options.trace,
+                   "Lay the pack out by this routing trace: JSON lines, or a folder of arrays")
       ->type_name("FILE|DIR");
   command->add_option("--report", arguments->report, "Also write what was measured: .json or .html")
       ->type_name("FILE")

@@ -160,8 +160,12 @@ Json inspectJson(const PackFile &pack) {
   result["router"] = nullptr;
   if (const auto &router = pack.root.router)
     result["router"] = {
-        {"expert", pack.names[header.listed()].id},   {"routed", router->routed},       {"head", nameOf(router->head)},
-        {"strategy", nameOf(router->strategy)},      {"merge", nameOf(router->merge)}, {"top_k", router->topK},
+        {"expert", pack.names[header.listed()].id},
+        {"routed", router->routed},
+        {"head", nameOf(router->head)},
+        {"strategy", nameOf(router->strategy)},
+        {"merge", nameOf(router->merge)},
+        {"top_k", router->topK},
         {"temperature", number(router->temperature)},
         {"scale", number(router->scale)},
         {"normalised", router->isNormalised},
@@ -245,8 +249,8 @@ void printText(const PackFile &pack) {
                      fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
     out += fmt::format("router      {} chooses {} of {} experts ({}, {}, temperature {}), merge {}\n",
-                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy), nameOf(router->head),
-                       shortest(router->temperature), nameOf(router->merge));
+                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy),
+                       nameOf(router->head), shortest(router->temperature), nameOf(router->merge));
   else
     out += "router      none\n";
   out += fmt::format("cold start  {}, {} bytes at most until an expert answers\n\n", counted(start.requests, "request"),

@@ -24,8 +24,8 @@ pack::SignatureSlot sign(const Digest &packDigest, const std::string &path);
 /// Whether the slot's signature is that of its key under the pack with this digest.
 bool isValid(const pack::SignatureSlot &slot, const Digest &packDigest);
 
-/// Throws SignatureWrong if a slot of a trusted key is not valid, SignatureMissing if no slot has a trusted key. Returns
-/// the key that counted.
+/// Throws SignatureWrong if a slot of a trusted key is not valid, SignatureMissing if no slot has a trusted key.
+/// Returns the key that counted.
 PublicKey requireSignature(const std::string &pack, std::span<const pack::SignatureSlot> slots,
                            const Digest &packDigest, std::span<const PublicKey> trusted);
 

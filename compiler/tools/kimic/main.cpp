@@ -20,7 +20,8 @@ static int runTool(int argc, char **argv) {
   app.add_flag("--json", context.isJson, "With --version: print one JSON object");
   app.footer(
       "Exit codes: 0 ok, 1 failure, 2 usage, 3 corrupt pack, 4 accuracy below the manifest's budget, 5 unsupported\n"
-      "input, 6 kernels or signatures that are not to be trusted, 130 interrupted. Results go to stdout, everything else to stderr.\n"
+      "input, 6 kernels or signatures that are not to be trusted, 130 interrupted. Results go to stdout, everything "
+      "else to stderr.\n"
       "`kimic COMMAND --help` tells about one command.");
   addCompile(app, context);
   addMerge(app, context);

@@ -42,7 +42,7 @@ enum KimicVariant {
   KIMIC_VARIANT_SCALAR = 1,  /* this and the following as in abi::Variant */
   KIMIC_VARIANT_SIMD128 = 2,
   KIMIC_VARIANT_RELAXED = 3,
-  KIMIC_VARIANT_NATIVE = 4,  /* not in packs and not in WebAssembly: functions that the host makes for its processor */
+  KIMIC_VARIANT_NATIVE = 4, /* not in packs and not in WebAssembly: functions that the host makes for its processor */
 };
 
 typedef struct KimicOptions {
@@ -93,32 +93,32 @@ typedef struct KimicErrorInfo {
 #define KIMIC_DIGEST_BYTES 32u
 
 typedef struct KimicPackInfo {
-  uint64_t packBytes;      /* length that the header states */
-  uint32_t experts;        /* ids are 0 .. experts-1 */
+  uint64_t packBytes; /* length that the header states */
+  uint32_t experts;   /* ids are 0 .. experts-1 */
   uint32_t kernels;
-  uint32_t routerExpert;   /* id of the router's own network, or KIMIC_NO_EXPERT */
-  uint32_t routedExperts;  /* the router chooses among ids 0 .. routedExperts-1 */
-  uint32_t topK;           /* most experts that the pack's router chooses */
-  uint32_t merge;          /* KimicMerge of the pack */
-  float temperature;       /* divides the router's logits */
-  uint32_t metadataBytes;  /* 0: the pack has no metadata */
+  uint32_t routerExpert;              /* id of the router's own network, or KIMIC_NO_EXPERT */
+  uint32_t routedExperts;             /* the router chooses among ids 0 .. routedExperts-1 */
+  uint32_t topK;                      /* most experts that the pack's router chooses */
+  uint32_t merge;                     /* KimicMerge of the pack */
+  float temperature;                  /* divides the router's logits */
+  uint32_t metadataBytes;             /* 0: the pack has no metadata */
   uint8_t digest[KIMIC_DIGEST_BYTES]; /* SHA-256 of the pack's header, which vouches for all the rest */
-  uint32_t head;           /* KimicHead of the router */
-  uint32_t strategy;       /* KimicStrategy of the router */
-  uint32_t minVotes;       /* experts that have to agree with KIMIC_MERGE_VOTE */
-  uint32_t fallbackExpert; /* chosen when the router abstains, or KIMIC_NO_EXPERT */
-  uint64_t hotBytes;       /* the pack's first bytes, up to the end of what the first answer needs but for its expert */
+  uint32_t head;                      /* KimicHead of the router */
+  uint32_t strategy;                  /* KimicStrategy of the router */
+  uint32_t minVotes;                  /* experts that have to agree with KIMIC_MERGE_VOTE */
+  uint32_t fallbackExpert;            /* chosen when the router abstains, or KIMIC_NO_EXPERT */
+  uint64_t hotBytes; /* the pack's first bytes, up to the end of what the first answer needs but for its expert */
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
-  uint32_t inputs;         /* numbers per row */
+  uint32_t inputs; /* numbers per row */
   uint32_t outputs;
   uint32_t parameterBytes;
-  uint32_t kernel;         /* pack-wide kernel id */
-  uint32_t variant;        /* KimicVariant that runs it */
-  uint32_t domain;         /* number of the expert's domain */
+  uint32_t kernel;  /* pack-wide kernel id */
+  uint32_t variant; /* KimicVariant that runs it */
+  uint32_t domain;  /* number of the expert's domain */
   float confidenceThreshold;
-  uint32_t reserved;       /* 0 */
+  uint32_t reserved; /* 0 */
 } KimicExpertInfo;
 
 /* One expert that the router chose. */
@@ -150,12 +150,12 @@ enum KimicReason {
 
 /* What the router made of one expert. */
 typedef struct KimicExplanation {
-  float logit;      /* of the router's network */
-  float score;      /* 0..1 */
-  float selection;  /* what decides on the order: score + bias + bonus for residence. Experts of equal selection are told
-                       apart by their logits, if there is neither bias nor bonus, then by their ids */
-  float threshold;  /* that the score has to reach */
-  uint32_t reason;  /* KimicReason */
+  float logit;     /* of the router's network */
+  float score;     /* 0..1 */
+  float selection; /* what decides on the order: score + bias + bonus for residence. Experts of equal selection are told
+                      apart by their logits, if there is neither bias nor bonus, then by their ids */
+  float threshold; /* that the score has to reach */
+  uint32_t reason; /* KimicReason */
   uint32_t isResident; /* 1 if the expert is resident and residence counts */
 } KimicExplanation;
 
@@ -166,9 +166,9 @@ enum KimicMerge {
   KIMIC_MERGE_LEARNED = 3,  /* as WEIGHTED: kimic_route() fills the weights from the pack's column of them */
   KIMIC_MERGE_VOTE = 4,     /* fraction of the experts that vote for each output: each for its largest one, or, if there
                                is only one output, for it from 0.5 on. VoteUndecided if no class has the least number */
-  KIMIC_MERGE_CASCADE = 5,  /* the output of the first expert whose confidence (its largest output, or the larger of y and
-                               1 - y of a single one) reaches its threshold; if none, of the most confident one. Experts
-                               behind a sure one do not run and need not be resident */
+  KIMIC_MERGE_CASCADE = 5,  /* the output of the first expert whose confidence (its largest output, or the larger of y
+                               and  1 - y of a single one) reaches its threshold; if none, of the most confident one.
+                               Experts  behind a sure one do not run and need not be resident */
 };
 
 typedef struct KimicBytes {
@@ -177,17 +177,17 @@ typedef struct KimicBytes {
 } KimicBytes;
 
 typedef struct KimicStats {
-  uint64_t arenaCap;        /* bytes */
-  uint64_t arenaUsed;       /* bytes of live allocations, bookkeeping included */
-  uint64_t arenaPeak;       /* most bytes that were ever in use */
-  uint64_t residentBytes;   /* parameters of the resident experts */
+  uint64_t arenaCap;      /* bytes */
+  uint64_t arenaUsed;     /* bytes of live allocations, bookkeeping included */
+  uint64_t arenaPeak;     /* most bytes that were ever in use */
+  uint64_t residentBytes; /* parameters of the resident experts */
   uint32_t residentExperts;
   uint32_t linkedKernels;
-  uint64_t hits;            /* loads that found the expert resident */
-  uint64_t misses;          /* loads that had to read it */
-  uint64_t evictions;       /* experts dropped to make room */
-  uint32_t prefetched;      /* experts that became resident without a load */
-  uint32_t prefetchedUsed;  /* those of them that a load found resident later */
+  uint64_t hits;           /* loads that found the expert resident */
+  uint64_t misses;         /* loads that had to read it */
+  uint64_t evictions;      /* experts dropped to make room */
+  uint32_t prefetched;     /* experts that became resident without a load */
+  uint32_t prefetchedUsed; /* those of them that a load found resident later */
 } KimicStats;
 
 /* What memory is for. */
@@ -202,20 +202,21 @@ enum KimicMemoryUse {
 
 /* Where memory is, in bytes. */
 typedef struct KimicMemory {
-  uint64_t linear;      /* the region that was touched so far; in WebAssembly the whole linear memory */
-  uint64_t cap;         /* of what the runtime may use */
-  uint64_t used;        /* live allocations, with their headers and rounding */
-  uint64_t peak;        /* most that was ever in use */
+  uint64_t linear;                   /* the region that was touched so far; in WebAssembly the whole linear memory */
+  uint64_t cap;                      /* of what the runtime may use */
+  uint64_t used;                     /* live allocations, with their headers and rounding */
+  uint64_t peak;                     /* most that was ever in use */
   uint64_t byUse[KIMIC_MEMORY_USES]; /* `used`, by KimicMemoryUse */
-  uint64_t largestFree; /* the largest block that is to be had without an eviction, its header included */
-  uint64_t pinnedBytes; /* parameters of experts that are pinned */
-  uint64_t allocations; /* how often memory was taken so far */
+  uint64_t largestFree;              /* the largest block that is to be had without an eviction, its header included */
+  uint64_t pinnedBytes;              /* parameters of experts that are pinned */
+  uint64_t allocations;              /* how often memory was taken so far */
   uint32_t residentExperts;
   uint32_t pinnedExperts;
 } KimicMemory;
 
 #ifdef __cplusplus
-static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 && sizeof(KimicErrorInfo) == 32);
+static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 &&
+              sizeof(KimicErrorInfo) == 32);
 static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
 static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
 #endif
@@ -291,13 +292,14 @@ void *kimic_allocate(KimicRuntime *runtime, size_t bytes);
 void kimic_free(KimicRuntime *runtime, void *address);
 
 /* Runs a resident expert: y[rows * outputs] = expert(x[rows * inputs]), in f32, rows >= 1. Does not allocate. `x` and
- * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NothingToRun. */
+ * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NothingToRun.
+ */
 int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32_t rows, float *y);
 
 /* Runs the resident router on one row and writes the `count` best experts, best first, ties to the lower id, as far as
  * thresholds let them answer. count = 0 means the pack's top-k. `scores`, if not NULL, gets the scores of all routed
- * experts. The number of choices goes to `chosen`: at most `count`; 0 if the router abstains and the pack has no fallback
- * for that; if it has, the choice is the fallback with score 0 and weight 1. Does not allocate.
+ * experts. The number of choices goes to `chosen`: at most `count`; 0 if the router abstains and the pack has no
+ * fallback for that; if it has, the choice is the fallback with score 0 and weight 1. Does not allocate.
  * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices, FeatureNotFinite. */
 int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                     float *scores);
@@ -312,14 +314,14 @@ int32_t kimic_explain(KimicRuntime *runtime, const float *x, uint32_t count, Kim
 int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, uint32_t merge,
                          const float *x, float *y);
 
-/* Answers `rows` rows in one call: the router chooses `count` experts for each (0: the pack's top-k), they run, and their
- * outputs are merged to y[rows][outputs]. choices[rows][count] and, if not NULL, scores[rows][routed experts] are filled
- * as by kimic_route(); but without `scores` the choices' scores, which would cost as much as an expert, are 0 unless
- * `merge` is KIMIC_MERGE_BEST. If the router or a chosen expert is not resident its load is started, as by kimic_load(),
- * and the answer is KIMIC_PENDING; if all are, nothing is allocated.
- * Where fewer than `count` experts answer a row, the ids of its other choices are KIMIC_NO_EXPERT.
- * PackHasNoRouter, RouterAbstained, TooManyChoices, FeatureNotFinite, NothingToRun, UnknownMerge, VoteUndecided;
- * InputsDiffer (from the router's), OutputsDiffer (from `outputs`); the errors of loading. */
+/* Answers `rows` rows in one call: the router chooses `count` experts for each (0: the pack's top-k), they run, and
+ * their outputs are merged to y[rows][outputs]. choices[rows][count] and, if not NULL, scores[rows][routed experts] are
+ * filled as by kimic_route(); but without `scores` the choices' scores, which would cost as much as an expert, are 0
+ * unless `merge` is KIMIC_MERGE_BEST. If the router or a chosen expert is not resident its load is started, as by
+ * kimic_load(), and the answer is KIMIC_PENDING; if all are, nothing is allocated. Where fewer than `count` experts
+ * answer a row, the ids of its other choices are KIMIC_NO_EXPERT. PackHasNoRouter, RouterAbstained, TooManyChoices,
+ * FeatureNotFinite, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the router's), OutputsDiffer (from
+ * `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);
 

@@ -38,7 +38,8 @@ TEST(PackText, ReadsAndPrintsWeightFormatsAndHeads) {
        {quant::WeightFormat::Int8, quant::WeightFormat::Int8Residual, quant::WeightFormat::Float32})
     for (quant::Head head : {quant::Head::None, quant::Head::Softmax, quant::Head::Argmax})
       for (bool affine : {false, true})
-        contents.signatures.push_back(quant::encode({3, {{weights, 0, {{Activation::Cos, true, 9}}}}, affine, false, head}));
+        contents.signatures.push_back(
+            quant::encode({3, {{weights, 0, {{Activation::Cos, true, 9}}}}, affine, false, head}));
   std::string text = printContents(contents);
   EXPECT_NE(text.find("kernel 3 | 0 cos*9:clamped | float32 affine argmax\n"), text.npos);
   Result<PackContents, Diagnostic> again = parseContents(text, "p.txt");
