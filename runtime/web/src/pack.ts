@@ -331,18 +331,18 @@ export class Pack {
     });
   }
 
-  /** The router's best expert for every row, or undefined where it has none to offer: for spreading rows over threads. */
-  async bestExperts(input: Float32Array, options: {signal?: AbortSignal} = {}): Promise<(number | undefined)[]> {
+  /** The router's best expert for every row, noExpert where it has none to offer: for spreading rows over threads. */
+  async bestExperts(input: Float32Array, options: {signal?: AbortSignal} = {}): Promise<Uint32Array> {
     const router = this.requireRouter(undefined);
     return this.whileLoaded([router.expert], options, () => {
       const {inputs} = this.shapeOf(router.expert);
       const rows = this.rowsOf(input, inputs);
       const choicesAt = input.length * floatBytes;
-      const io = this.reserve(choicesAt + Runtime.choicesBytes(router.topK), [router.expert]);
+      const io = this.reserve(choicesAt + Runtime.choicesBytes(1), [router.expert]);
       this.view().set(input);
-      return Array.from({length: rows}, (_, row) => {
-        return this.runtime.route(io + row * inputs * floatBytes, 0, io + choicesAt, 0)[0]?.expert;
-      });
+      const best = new Uint32Array(rows);
+      for (let row = 0; row < rows; ++row) best[row] = this.runtime.best(io + row * inputs * floatBytes, io + choicesAt);
+      return best;
     });
   }
 

@@ -7,7 +7,7 @@ import {Channel} from './channel.js';
 import {KimicError, kimicError} from './errors.js';
 import {Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata} from './pack.js';
 import type {ThreadOptions} from './pool-worker.js';
-import {compileRuntime, defaultModule, type PackFacts, type Stats} from './runtime.js';
+import {compileRuntime, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
 import {sourceOf, type ByteSource, type Source} from './source.js';
 import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
@@ -109,9 +109,9 @@ export class PackPool {
     const {signal, ...how} = options;
     const best = await this.bestExperts(input, signal);
     const inputs = input.length / best.length;
-    const threads = new Map<number | undefined, number>();
-    for (const expert of best) if (!threads.has(expert)) threads.set(expert, this.threadFor(expert ?? 0));
-    const shares = grouped([...best.keys()], row => threads.get(best[row])!);
+    const threads = new Map<number, number>();
+    for (const expert of new Set(best)) threads.set(expert, expert === noExpert ? 0 : this.threadFor(expert));
+    const shares = grouped([...best.keys()], row => threads.get(best[row]!)!);
     let output = new Float32Array(0);
     await Promise.all(
       [...shares].map(async ([thread, rows]) => {
@@ -147,7 +147,7 @@ export class PackPool {
     await this.lead.dispose();
   }
 
-  private async bestExperts(input: Float32Array, signal: AbortSignal | undefined): Promise<(number | undefined)[]> {
+  private async bestExperts(input: Float32Array, signal: AbortSignal | undefined): Promise<Uint32Array> {
     const options = signal ? {signal} : {};
     const {router} = this.info;
     const inputs = router ? (await this.lead.expertInfo(router.expert, options)).inputs : 1;
@@ -155,9 +155,15 @@ export class PackPool {
     const share = Math.ceil(input.length / inputs / this.size) * inputs;
     const parts = this.jobs.map((_, i) => {
       const part = input.subarray(i * share, (i + 1) * share);
-      return part.length ? this.call<(number | undefined)[]>(i, 'bestExperts', [part], signal) : [];
+      return part.length ? this.call<Uint32Array>(i, 'bestExperts', [part], signal) : new Uint32Array(0);
     });
-    return (await Promise.all(parts)).flat();
+    const best = new Uint32Array(input.length / inputs);
+    let at = 0;
+    for (const part of await Promise.all(parts)) {
+      best.set(part, at);
+      at += part.length;
+    }
+    return best;
   }
 
   /** A thread for an expert's rows: the least busy of those that have it, or an idle one if all of them are busy. */

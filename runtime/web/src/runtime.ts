@@ -371,7 +371,13 @@ export class Runtime {
     this.check(this.exports.kimic_route(this.handle, x, count, choices, this.exchange, scores));
     return this.choicesAt(choices);
   }
-  /** The same; `explanations` has room for all routed experts. */
+  /** The best expert, or noExpert; nothing is made for the garbage collector. */
+  best(x: number, choice: number): number {
+    const status = this.exports.kimic_route(this.handle, x, 1, choice, this.exchange, 0);
+    if (status) this.check(status);
+    return this.u32(0) ? this.data.getUint32(choice, true) : noExpert;
+  }
+  /** The same as route(); `explanations` has room for all routed experts. */
   explain(x: number, count: number, choices: number, explanations: number): Choice[] {
     this.check(this.exports.kimic_explain(this.handle, x, count, choices, this.exchange, explanations));
     return this.choicesAt(choices);
