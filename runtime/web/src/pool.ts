@@ -16,11 +16,17 @@ import type {WarmUpReport} from './warmup.js';
 export interface PoolOptions extends OpenOptions {
   /** How many threads; default: one less than the processors, 1 to 8. */
   threads?: number;
+  /**
+   * What ask() spreads. `rows` (default): each thread gets as many rows, which is fastest. `experts`: a row goes to a
+   * thread that has the expert which the router likes best, so that each expert is in few memories; every row is routed
+   * twice.
+   */
+  spread?: 'rows' | 'experts';
 }
 
 /** When all threads that have an expert have so many jobs, an idle one gets it too. */
 const backlog = 2;
-/** So many rows and more are routed by the threads. */
+/** Fewer rows than so many are left together. */
 const rowsToSpread = 32;
 
 interface Member {
@@ -104,11 +110,38 @@ export class PackPool {
     return this.call(this.threadFor(number), 'run', [number, input], options.signal);
   }
 
-  /** As Pack.ask(): every row goes to a thread that has the expert which the router likes best. */
+  /** As Pack.ask(). */
   async ask(input: Float32Array, options: Omit<AskOptions, 'out'> = {}): Promise<Float32Array> {
     const {signal, ...how} = options;
-    const best = await this.bestExperts(input, signal);
-    const inputs = input.length / best.length;
+    const {router} = this.info;
+    const inputs = router ? (await this.lead.expertInfo(router.expert, signal ? {signal} : {})).inputs : 1;
+    const isLarge = input.length >= rowsToSpread * inputs && input.length % inputs === 0;
+    if (this.options.spread === 'experts' && router) return this.askByExpert(input, inputs, isLarge, how, signal);
+    const parts = await this.spread<Float32Array>('ask', input, isLarge ? inputs : input.length, [how], signal);
+    const output = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    parts.reduce((at, part) => (output.set(part, at), at + part.length), 0);
+    return output;
+  }
+
+  /** Calls every thread with as many rows, or one thread if there is one row. */
+  private spread<T>(name: string, input: Float32Array, inputs: number, args: unknown[], signal?: AbortSignal): Promise<T[]> {
+    const rows = input.length / inputs;
+    const share = Math.ceil(rows / this.size) * inputs;
+    const idle = this.jobs.indexOf(Math.min(...this.jobs));
+    const parts = Array.from({length: Math.ceil(input.length / share) || 1}, (_, i) => input.subarray(i * share, (i + 1) * share));
+    return Promise.all(parts.map((part, i) => this.call<T>((idle + i) % this.size, name, [part, ...args], signal)));
+  }
+
+  private async askByExpert(
+    input: Float32Array,
+    inputs: number,
+    isLarge: boolean,
+    how: Omit<AskOptions, 'out' | 'signal'>,
+    signal: AbortSignal | undefined
+  ): Promise<Float32Array> {
+    const best = isLarge
+      ? (await this.spread<Uint32Array>('bestExperts', input, inputs, [], signal)).flatMap(part => [...part])
+      : [...(await this.lead.bestExperts(input, signal ? {signal} : {}))];
     const threads = new Map<number, number>();
     for (const expert of new Set(best)) threads.set(expert, expert === noExpert ? 0 : this.threadFor(expert));
     const shares = grouped([...best.keys()], row => threads.get(best[row]!)!);
@@ -145,25 +178,6 @@ export class PackPool {
     for (const lose of this.lose) lose(kimicError('PackDisposed'));
     await Promise.allSettled(this.members);
     await this.lead.dispose();
-  }
-
-  private async bestExperts(input: Float32Array, signal: AbortSignal | undefined): Promise<Uint32Array> {
-    const options = signal ? {signal} : {};
-    const {router} = this.info;
-    const inputs = router ? (await this.lead.expertInfo(router.expert, options)).inputs : 1;
-    if (!router || input.length < rowsToSpread * inputs || input.length % inputs) return this.lead.bestExperts(input, options);
-    const share = Math.ceil(input.length / inputs / this.size) * inputs;
-    const parts = this.jobs.map((_, i) => {
-      const part = input.subarray(i * share, (i + 1) * share);
-      return part.length ? this.call<Uint32Array>(i, 'bestExperts', [part], signal) : new Uint32Array(0);
-    });
-    const best = new Uint32Array(input.length / inputs);
-    let at = 0;
-    for (const part of await Promise.all(parts)) {
-      best.set(part, at);
-      at += part.length;
-    }
-    return best;
   }
 
   /** A thread for an expert's rows: the least busy of those that have it, or an idle one if all of them are busy. */

@@ -27,10 +27,11 @@ async function withPool(options, body) {
 
 test('a pool answers rows with the bits of one thread', async () => {
   const pack = await open(path);
-  await withPool({}, async pool => {
-    for (const count of [1, 5, 200]) assert.deepEqual(await pool.ask(rowsOf(count)), await pack.ask(rowsOf(count)));
-    for (const k of [1, 3]) assert.deepEqual(await pool.ask(rowsOf(9), {k}), await pack.ask(rowsOf(9), {k}));
-  });
+  for (const spread of ['rows', 'experts'])
+    await withPool({spread}, async pool => {
+      for (const count of [1, 5, 200]) assert.deepEqual(await pool.ask(rowsOf(count)), await pack.ask(rowsOf(count)));
+      for (const k of [1, 3]) assert.deepEqual(await pool.ask(rowsOf(9), {k}), await pack.ask(rowsOf(9), {k}));
+    });
   await pack.dispose();
 });
 
@@ -57,6 +58,14 @@ test('a thread keeps the experts that it was given', () =>
     for (let round = 0; round < 5; ++round) for (const expert of [0, 1, 2]) await pool.run(expert, rowsOf(1));
     const [, ...threads] = await pool.stats();
     assert.deepEqual(threads.map(stats => [stats.residentExperts, stats.hits]), [[1, 4], [1, 4], [1, 4]]);
+  }));
+
+test('rows go to the threads that have their experts, if experts are spread', () =>
+  withPool({spread: 'experts'}, async pool => {
+    await pool.ask(rowsOf(400), {k: 1});
+    const [, ...threads] = await pool.stats();
+    const residents = threads.map(stats => stats.residentExperts - 1); // without the router
+    assert.equal(Math.max(...residents) - Math.min(...residents) <= 1, true, residents.join());
   }));
 
 test('an expert that keeps its thread busy gets others too', () =>
