@@ -12,7 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENTRY = re.compile(r'^KIMIC_ERROR\((\w+),\s*(\d+),\s*(\w+),\s*"((?:[^"\\]|\\.)*)"\)', re.M)
 # What can happen where a pack is used; networks, manifests and the compiler are elsewhere.
 WEB = range(2000, 5000)
-SECTIONS = [(1000, "Networks"), (1200, "Data files"), (1300, "Manifest"), (1400, "Routing traces"), (2000, "Pack"), (3000, "Kernels and parameters"),
+SECTIONS = [(1000, "Networks"), (1200, "Data files"), (1300, "Manifest"), (1400, "Routing traces"),
+            (2000, "Pack"), (3000, "Kernels and parameters"),
             (4000, "Runtime and its hosts"), (5000, "Compiler"), (6000, "Tools")]
 KINDS = {
     "InvalidArgument": "the caller or an input file is wrong; the same call fails again",

@@ -105,10 +105,17 @@ def test_simulate_compares_policies_with_the_optimum(kimic, pack, tmp_path):
                              tmp_path / "plot.svg", code=1).stderr
 
 
+def test_simulate_reads_a_folder_of_arrays(kimic, pack, tmp_path):
+    np.save(tmp_path / "experts.npy", np.array([[0], [1], [0], [0]], np.uint32))
+    result = json.loads(kimic("simulate", pack, "--trace", tmp_path, "--memory", "1M", "--json").stdout)
+    assert {policy["hits"] for policy in result["policies"]} == {2} and result["uses"] == 4
+
+
 @pytest.mark.parametrize("line, message", [
-    ("{", "a JSON object on each line"), ('{"experts": ["delta"]}', "delta"), ('{"experts": [7]}', "found 7"),
-    ('{"experts": [0, 0]}', "each expert once"), ('{"experts": [0], "logits": [1]}', "expected 2 numbers"),
-    ("", "at least one")])
+    ("{", "bad.jsonl:1: column 2: line does not follow the format: found end of the line"),
+    ('{"experts": ["delta"]}', 'found "delta", expected the id of an expert'),
+    ('{"experts": [7]}', "found 7, expected a number from 0 to 1"), ('{"experts": [0, 0]}', "each expert once"),
+    ('{"experts": [0], "logits": [1]}', "found 1 numbers, expected 2"), ("", "at least one")])
 def test_simulate_refuses_traces_that_are_none(kimic, pack, tmp_path, line, message):
     (tmp_path / "bad.jsonl").write_text(line + "\n")
     assert message in kimic("simulate", pack, "--trace", tmp_path / "bad.jsonl", "--memory", "1M", code=1).stderr

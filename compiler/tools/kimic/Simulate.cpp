@@ -2,6 +2,7 @@
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/PackFile.h"
 #include "formats/base/File.h"
+#include "formats/trace/TraceReader.h"
 #include "runtime/simulate/CacheSimulation.h"
 
 #include <CLI/CLI.hpp>
@@ -20,84 +21,42 @@ using runtime::CachePolicy;
 using runtime::kCachePolicyCount;
 using runtime::TraceStep;
 
-constexpr std::uint64_t kMaxTraceBytes = std::uint64_t{4} << 30;
-
 struct SimulateOptions {
   std::string pack, trace, memory, plot;
   float bonus = 0;
   bool overwrites = false;
 };
 
-Diagnostic traceError(const std::string &file, std::uint32_t line, std::string key, std::string found,
-                      std::string expected) {
-  return {ErrorId::TraceMalformed, file, line, std::move(key), std::move(found), std::move(expected)};
-}
-
 /// Softmax: the order of the experts and their shares, whatever the head.
-std::vector<float> scoresOf(const Json &logits) {
-  std::vector<double> shares;
-  for (const Json &logit : logits)
-    shares.push_back(logit.get<double>());
-  double greatest = *std::max_element(shares.begin(), shares.end()), sum = 0;
-  for (double &share : shares)
-    sum += share = std::exp(share - greatest);
+std::vector<float> scoresOf(const std::vector<float> &logits) {
   std::vector<float> scores;
+  if (logits.empty())
+    return scores;
+  double greatest = *std::max_element(logits.begin(), logits.end()), sum = 0;
+  std::vector<double> shares;
+  for (float logit : logits)
+    sum += shares.emplace_back(std::exp(static_cast<double>(logit) - greatest));
   for (double share : shares)
     scores.push_back(static_cast<float>(share / sum));
   return scores;
 }
 
-/// One line of a trace: {"experts": [ids or numbers], "logits": [...]}; other members are not looked at.
-TraceStep parseStep(const Json &json, const PackFile &pack, std::uint32_t routed, const std::string &file,
-                    std::uint32_t line) {
-  TraceStep step;
-  if (!json.is_object() || !json.contains("experts") || !json["experts"].is_array())
-    throw Failure(traceError(file, line, "experts", "nothing", "an array of the experts that were used"));
-  for (const Json &expert : json["experts"]) {
-    std::uint32_t number = routed;
-    if (expert.is_number_unsigned() && expert.get<std::uint64_t>() < routed)
-      number = expert.get<std::uint32_t>();
-    else if (expert.is_string())
-      number = findExpert(pack.names, expert.get<std::string>(), pack.path);
-    if (number >= routed)
-      throw Failure(traceError(file, line, "experts", expert.dump(), "one of the pack's experts"));
-    if (std::find(step.experts.begin(), step.experts.end(), number) != step.experts.end())
-      throw Failure(traceError(file, line, "experts", expert.dump() + " twice", "each expert once"));
-    step.experts.push_back(number);
-  }
-  if (auto logits = json.find("logits"); logits != json.end() && !logits->is_null()) {
-    bool areNumbers = logits->is_array() &&
-                      std::all_of(logits->begin(), logits->end(), [](const Json &value) { return value.is_number(); });
-    if (!areNumbers || logits->size() != routed)
-      throw Failure(traceError(file, line, "logits",
-                               logits->is_array() ? fmt::format("{} values", logits->size()) : "no array",
-                               fmt::format("{} numbers, one for each routed expert", routed)));
-    step.scores = scoresOf(*logits);
-  }
-  return step;
-}
-
+/// The steps of a trace, of experts 0 .. routed-1, whose cache is simulated.
 std::vector<TraceStep> readTrace(const std::string &path, const PackFile &pack, std::uint32_t routed) {
-  std::string text = take(readFile(path, kMaxTraceBytes));
-  std::vector<TraceStep> trace;
-  std::uint32_t line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    std::size_t end = std::min(text.find('\n', begin), text.size());
-    ++line;
-    std::string_view row = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    if (row.find_first_not_of(" \t\r") == row.npos)
-      continue;
+  trace::ExpertNumbers numbers;
+  numbers.count = numbers.routed = routed;
+  for (std::uint32_t expert = 0; expert < routed; ++expert)
+    numbers.ofId.emplace(pack.names[expert].id, expert);
+  std::unique_ptr<trace::TraceReader> reader = take(trace::openTrace(path, std::move(numbers)));
+  std::vector<TraceStep> steps;
+  for (trace::Step step; take(reader->next(step));) {
     if (isInterrupted())
       throw Failure(ExitCode::Interrupted, "interrupted");
-    Json json = Json::parse(row, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded())
-      throw Failure(traceError(path, line, "", "no JSON", "a JSON object on each line"));
-    trace.push_back(parseStep(json, pack, routed, path, line));
+    steps.push_back({step.experts, scoresOf(step.logits)});
   }
-  if (trace.empty())
-    throw Failure(traceError(path, 0, "", "no lines", "at least one"));
-  return trace;
+  if (steps.empty())
+    throw Failure(Diagnostic{ErrorId::TraceEmpty, path, 0, "", "", "at least one step"});
+  return steps;
 }
 
 /// "65536", "64K", "1.5M", "25%" of `all`.
@@ -229,9 +188,11 @@ void addSimulate(CLI::App &app, Context &context) {
   CLI::App *command = app.add_subcommand("simulate", "Replay a trace of used experts against cache policies");
   auto options = std::make_shared<SimulateOptions>();
   command->add_option("PACK", options->pack, "Pack whose experts were used")->required();
-  command->add_option("--trace", options->trace, "JSON lines with \"experts\" and perhaps \"logits\" of the router")
+  command
+      ->add_option("--trace", options->trace,
+                   "What was chosen, and perhaps the router's logits: JSON lines, or a folder of .npy arrays")
       ->required()
-      ->type_name("FILE");
+      ->type_name("PATH");
   command
       ->add_option("--memory", options->memory, "For experts: bytes, 64K, 1.5M, or a percentage of all experts as 25%")
       ->required()
