@@ -59,7 +59,7 @@ private:
     bool isWanted = true; ///< not cancelled since it was asked for
     pack::BlockRef block;
     BlockFetch fetch;
-    std::vector<pack::BlockRef> rows;
+    Array<pack::BlockRef> rows;
     pack::Leaf leaf;
     Page *older = nullptr; ///< the one used before this
   };
