@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -41,13 +42,16 @@ public:
   T *data() { return data_; }
   T *begin() { return data_; }
   T *end() { return data_ + size_; }
-  T &operator[](std::size_t i) { return data_[i]; }
+  T &operator[](std::size_t i) {
+    assert(i < size_ && "an index past the end of an Array");
+    return data_[i];
+  }
   const T *data() const { return data_; }
   const T *begin() const { return data_; }
   const T *end() const { return data_ + size_; }
-  const T &operator[](std::size_t i) const { return data_[i]; }
-  const T &front() const { return data_[0]; }
-  const T &back() const { return data_[size_ - 1]; }
+  const T &operator[](std::size_t i) const { return const_cast<Array &>(*this)[i]; }
+  const T &front() const { return (*this)[0]; }
+  const T &back() const { return (*this)[size_ - 1]; }
 
 private:
   [[gnu::noinline]] static void *zeros(void *old, std::size_t bytes) {

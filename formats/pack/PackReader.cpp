@@ -212,43 +212,41 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   header.kernels = load<std::uint32_t>(in + kKernelsAt);
   header.dataBlocks = load<std::uint32_t>(in + kDataBlocksAt);
   header.dataRawLength = load<std::uint64_t>(in + kDataRawLengthAt);
-  KIMIC_TRY(checkField(kVariantsAt, header.variants, (1u << kVariantCount) - 1));
-  KIMIC_TRY(checkField(kLeafLog2At, header.leafLog2, kMaxLeafLog2, kMinLeafLog2));
-  KIMIC_TRY(checkField(kGroupLog2At, header.groupLog2, kMaxGroupLog2, kMinGroupLog2));
-  KIMIC_TRY(checkField(kBranchLog2At, header.branchLog2, kMaxBranchLog2, 0));
-  KIMIC_TRY(checkField(kRouterAt, header.routers, 1, 0));
-  KIMIC_TRY(checkField(kTransitionsAt, header.transitions, kMaxTransitions, 0));
+  constexpr struct {
+    std::uint8_t offset, least, limit;
+  } kBytes[] = {{kVariantsAt, 1, (1u << kVariantCount) - 1},
+                {kLeafLog2At, kMinLeafLog2, kMaxLeafLog2},
+                {kGroupLog2At, kMinGroupLog2, kMaxGroupLog2},
+                {kBranchLog2At, 0, kMaxBranchLog2},
+                {kRouterAt, 0, 1},
+                {kTransitionsAt, 0, kMaxTransitions}};
+  for (const auto &[offset, least, limit] : kBytes)
+    KIMIC_TRY(checkField(offset, in[offset], limit, least));
   KIMIC_TRY(checkField(kExpertsAt, header.experts, kMaxExperts, 1 + header.routers));
   KIMIC_TRY(checkField(kKernelsAt, header.kernels, kMaxKernels));
   KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, header.listed(), 0));
 
-  const bool hasGroups = header.groupCount() > 1, hasScalar = header.hasVariant(abi::Variant::Scalar);
-  struct {
-    Section *section;
-    bool hasBlocks;
-  } const sections[] = {{&header.root, true},
-                        {&header.first, true},
-                        {&header.leaves, true},
-                        {&header.data, header.dataBlocks != 0},
-                        {&header.kernelBlocks, hasGroups},
-                        {&header.scalar, hasScalar},
-                        {&header.meta, true},
-                        {&header.extensions, true}};
+  constexpr Section Header::*kSections[] = {&Header::root, &Header::first,        &Header::leaves,
+                                            &Header::data, &Header::kernelBlocks, &Header::scalar,
+                                            &Header::meta, &Header::extensions};
+  constexpr unsigned kExtensions = std::size(kSections) - 1;
+  const unsigned hasBlocks = 0b1000111 | (header.dataBlocks != 0) << 3 | (header.groupCount() > 1) << 4 |
+                             header.hasVariant(abi::Variant::Scalar) << 5;
   std::uint64_t end = kRootOffset;
-  unsigned number = 0;
-  for (const auto &[section, hasBlocks] : sections) {
-    *section = {alignUp(end), load<std::uint64_t>(in + kLengthsAt + 8 * number)};
-    if (section == &header.extensions) {
-      if (section->length && !extended)
-        return makeError(ErrorId::PackExtensions, section->length);
-    } else if ((section->length != 0) != hasBlocks) {
-      return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section->length, hasBlocks ? ~0ull : 0);
+  for (unsigned number = 0; number <= kExtensions; ++number) {
+    Section &section = header.*kSections[number];
+    section = {alignUp(end), load<std::uint64_t>(in + kLengthsAt + 8 * number)};
+    const bool isExpected = hasBlocks >> number & 1;
+    if (number == kExtensions) {
+      if (section.length && !extended)
+        return makeError(ErrorId::PackExtensions, section.length);
+    } else if ((section.length != 0) != isExpected) {
+      return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section.length, isExpected ? ~0ull : 0);
     }
-    if (section->offset > kMaxFileBytes || section->length > kMaxFileBytes - section->offset)
-      return makeError(ErrorId::PackFileTooLarge, number, section->length, kMaxFileBytes);
-    if (section->length)
-      end = section->end();
-    ++number;
+    if (section.offset > kMaxFileBytes || section.length > kMaxFileBytes - section.offset)
+      return makeError(ErrorId::PackFileTooLarge, number, section.length, kMaxFileBytes);
+    if (section.length)
+      end = section.end();
   }
   KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, (header.data.length + kAlignment - 1) / kAlignment, 0));
 

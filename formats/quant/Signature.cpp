@@ -2,6 +2,8 @@
 
 #include "formats/base/Bytes.h"
 
+#include <new>
+
 namespace kimic::quant {
 namespace {
 
@@ -108,14 +110,15 @@ Result<void> decodeSignature(std::span<const std::uint8_t> bytes, Signature &sig
     return malformed();
   if (layers > kMaxLayers)
     return makeError(ErrorId::SignatureLayers, layers, kMaxLayers);
-  signature.layers = std::vector<LayerSignature>(layers);
+  // Vectors are made in place: code that destroys old ones weighs on the size of the runtime.
+  new (&signature.layers) std::vector<LayerSignature>(layers);
   for (LayerSignature &layer : signature.layers) {
     layer.weights = static_cast<WeightFormat>(reader.u8());
     layer.readBegin = reader.varint32();
     std::uint32_t groups = reader.varint32();
     if (!reader.ok() || groups > reader.remaining() / kGroupBytes)
       return malformed();
-    layer.groups = std::vector<ActivationGroup>(groups);
+    new (&layer.groups) std::vector<ActivationGroup>(groups);
     for (ActivationGroup &group : layer.groups) {
       std::uint8_t function = reader.u8();
       group.clamped = (function & kClampedFlag) != 0;

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace kimic::runtime {
 namespace {
 
@@ -12,6 +14,7 @@ using kimic::testing::constantExpert;
 using kimic::testing::FakeHost;
 using kimic::testing::kCapForFour;
 using kimic::testing::packOfSixteen;
+using kimic::testing::RandomExpert;
 using kimic::testing::TestPack;
 
 struct PrefetchHost : FakeHost {
@@ -178,6 +181,71 @@ TEST(Cancel, DoesNotHarmWhoeverAsksAgain) {
   kimic_cancel(host.runtime, 1);
   EXPECT_EQ(host.load(1), KIMIC_OK);
   EXPECT_EQ(host.seen.size(), 1u);
+}
+
+/// Expert 1 is stored as its difference from expert 0.
+TestPack packWithBase() {
+  RandomExpert base = constantExpert(64, std::vector<std::int32_t>(64, 1));
+  std::minstd_rand random(1);
+  for (std::int8_t &weight : base.parameters.layers[0].weights)
+    weight = static_cast<std::int8_t>(random() % 255 - 127);
+  RandomExpert other = base;
+  for (std::size_t i = 0; i < other.parameters.layers[0].weights.size(); i += 7)
+    other.parameters.layers[0].weights[i] /= 2;
+  TestPack pack;
+  pack.add(base);
+  pack.add(other);
+  return pack;
+}
+
+std::uint64_t storedBytes(const FakeHost &host) {
+  KimicMemory memory;
+  kimic_memory(host.runtime, &memory);
+  return memory.byUse[KIMIC_MEMORY_COMPRESSED];
+}
+
+TEST(Cancel, DropsTheBaseThatArrivesLater) {
+  FakeHost host(packWithBase().bytes());
+  ASSERT_EQ(host.open(), KIMIC_OK);
+  while (host.seen.size() < 5) { // leaf, signatures and then the expert with its base
+    ASSERT_EQ(kimic_load(host.runtime, 1), KIMIC_PENDING);
+    host.take();
+    if (host.seen.size() < 5)
+      host.answerAll();
+  }
+  ASSERT_GT(storedBytes(host), 0u);
+  kimic_cancel(host.runtime, 1);
+  host.answerAll();
+  EXPECT_EQ(storedBytes(host), 0u);
+}
+
+TEST(Load, DropsTheBaseOfAnExpertThatFailed) {
+  FakeHost host(packWithBase().bytes());
+  ASSERT_EQ(host.open(), KIMIC_OK);
+  while (host.seen.size() < 5) {
+    ASSERT_EQ(kimic_load(host.runtime, 1), KIMIC_PENDING);
+    host.take();
+    if (host.seen.size() < 5)
+      host.answerAll();
+  }
+  ASSERT_GE(host.waiting.size(), 2u);
+  const KimicRequest base = host.waiting.front(); // asked for before what differs from it
+  for (const KimicRequest &request : host.waiting)
+    if (request.id != base.id)
+      kimic_complete(host.runtime, request.id, static_cast<std::int32_t>(ErrorId::SourceReadFailed), 0);
+  EXPECT_EQ(kimic_load(host.runtime, 1), static_cast<std::int32_t>(ErrorId::SourceReadFailed));
+  host.answer(base);
+  EXPECT_EQ(storedBytes(host), 0u);
+}
+
+TEST(Cancel, DropsTheLeafThatArrivesLater) {
+  PrefetchHost host;
+  ASSERT_EQ(kimic_load(host.runtime, 0), KIMIC_PENDING);
+  host.take();
+  ASSERT_GT(storedBytes(host), 0u);
+  kimic_cancel(host.runtime, 0);
+  host.answerAll();
+  EXPECT_EQ(storedBytes(host), 0u);
 }
 
 TEST(Cancel, OfAnythingElseIsNothing) {
