@@ -195,8 +195,20 @@ TestPack packWithBase() {
   TestPack pack;
   pack.add(base);
   pack.add(other);
+  pack.add(constantExpert(64, std::vector<std::int32_t>(64, 1)));
   return pack;
 }
+
+/// A host that was asked for expert 1 and has seen the reads of its base, first, and of itself; all else is there.
+struct BaseHost : FakeHost {
+  BaseHost() : FakeHost(packWithBase().bytes()) {
+    EXPECT_EQ(open(), KIMIC_OK);
+    EXPECT_EQ(load(2), KIMIC_OK);
+    EXPECT_EQ(kimic_load(runtime, 1), KIMIC_PENDING);
+    take();
+    EXPECT_EQ(waiting.size(), 2u);
+  }
+};
 
 std::uint64_t storedBytes(const FakeHost &host) {
   KimicMemory memory;
@@ -205,14 +217,7 @@ std::uint64_t storedBytes(const FakeHost &host) {
 }
 
 TEST(Cancel, DropsTheBaseThatArrivesLater) {
-  FakeHost host(packWithBase().bytes());
-  ASSERT_EQ(host.open(), KIMIC_OK);
-  while (host.seen.size() < 5) { // leaf, signatures and then the expert with its base
-    ASSERT_EQ(kimic_load(host.runtime, 1), KIMIC_PENDING);
-    host.take();
-    if (host.seen.size() < 5)
-      host.answerAll();
-  }
+  BaseHost host;
   ASSERT_GT(storedBytes(host), 0u);
   kimic_cancel(host.runtime, 1);
   host.answerAll();
@@ -220,21 +225,10 @@ TEST(Cancel, DropsTheBaseThatArrivesLater) {
 }
 
 TEST(Load, DropsTheBaseOfAnExpertThatFailed) {
-  FakeHost host(packWithBase().bytes());
-  ASSERT_EQ(host.open(), KIMIC_OK);
-  while (host.seen.size() < 5) {
-    ASSERT_EQ(kimic_load(host.runtime, 1), KIMIC_PENDING);
-    host.take();
-    if (host.seen.size() < 5)
-      host.answerAll();
-  }
-  ASSERT_GE(host.waiting.size(), 2u);
-  const KimicRequest base = host.waiting.front(); // asked for before what differs from it
-  for (const KimicRequest &request : host.waiting)
-    if (request.id != base.id)
-      kimic_complete(host.runtime, request.id, static_cast<std::int32_t>(ErrorId::SourceReadFailed), 0);
+  BaseHost host;
+  kimic_complete(host.runtime, host.waiting[1].id, static_cast<std::int32_t>(ErrorId::SourceReadFailed), 0);
   EXPECT_EQ(kimic_load(host.runtime, 1), static_cast<std::int32_t>(ErrorId::SourceReadFailed));
-  host.answer(base);
+  host.answer(host.waiting[0]);
   EXPECT_EQ(storedBytes(host), 0u);
 }
 
