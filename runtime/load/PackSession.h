@@ -87,8 +87,8 @@ private:
   pack::Header header_;
   pack::Root root_;
   Page *pages_ = nullptr;        ///< the most recently used first
-  Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
   BlockFetch metadata_;
+  Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
 };
 
 } // namespace kimic::runtime

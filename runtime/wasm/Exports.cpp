@@ -7,6 +7,7 @@
 #include "runtime/core/Memory.h"
 #include "runtime/exec/Engine.h"
 #include "runtime/load/ExpertLoader.h"
+#include "runtime/recover/Recovery.h"
 
 #include <cstring>
 #include <new>
@@ -22,8 +23,8 @@ using namespace kimic::runtime;
 
 struct KimicRuntime : Core {
   KimicRuntime(Arena &arena, const KimicOptions &options)
-      : Core(arena), session(*this), linker(*this, session, options.variants), loader(*this, session, linker),
-        engine(*this, session, options.residentBonus) {}
+      : Core(arena), linker(*this, session, options.variants), loader(*this, session, linker),
+        engine(*this, session, options.residentBonus), session(*this) {}
 
   /// Routes with at most `count` choices, or as many as the pack says. PackNotOpen, PackHasNoRouter, TooManyChoices and
   /// the errors of Engine::route().
@@ -46,10 +47,13 @@ struct KimicRuntime : Core {
   Status runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge, const float *x,
                  float *y, std::uint32_t outputs);
 
-  PackSession session;
+  // The large ones last: what lies near the beginning is reached with shorter instructions.
   KernelLinker linker;
   ExpertLoader loader;
   Engine engine;
+  KimicRecovery recovery{};
+  PackSession session;
+  CircuitBreakers breakers;
 };
 
 Status KimicRuntime::load(std::uint32_t expert) {
@@ -319,6 +323,33 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
     status = runtime->runRows(all, rows, merge, x, y, outputs);
   runtime->release(all);
   return status;
+}
+
+KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
+  if (!(recovery->jitter >= 0 && recovery->jitter <= 1))
+    return runtime->fail(ErrorId::OptionMalformed);
+  runtime->recovery = *recovery;
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_admit(KimicRuntime *runtime, std::uint32_t expert, double now) {
+  CircuitBreaker &breaker = runtime->breakers[expert];
+  return breaker.admits(now) ? KIMIC_OK : runtime->fail(breaker.refusal(expert, now));
+}
+
+KIMIC_EXPORT std::uint32_t kimic_remedy(KimicRuntime *runtime, std::uint32_t expert, std::uint32_t kind,
+                                        std::uint32_t attempt, std::uint32_t hasCleanedUp, double now, double chance,
+                                        double *delay) {
+  const auto errorKind = static_cast<ErrorKind>(kind);
+  runtime->breakers[expert].settle(errorKind, now, runtime->recovery);
+  Remedy remedy = remedyFor(errorKind, attempt, hasCleanedUp, runtime->recovery);
+  *delay = delayAfter(attempt, chance, runtime->recovery);
+  return static_cast<std::uint32_t>(remedy);
+}
+
+KIMIC_EXPORT void kimic_clean_up(KimicRuntime *runtime) {
+  runtime->session.releaseMetadata();
+  runtime->cache.evictAll();
 }
 
 KIMIC_EXPORT void kimic_memory(KimicRuntime *runtime, KimicMemory *memory) {
