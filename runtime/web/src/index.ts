@@ -35,6 +35,7 @@ export type {
   VariantName,
   WasmSource,
 } from './runtime.js';
+export type {RecoveryCounts, RecoveryOptions} from './recovery.js';
 export type {ByteSource, Source, SourceOptions} from './source.js';
 export type {TrustOptions} from './trust.js';
 export type {WarmUpOptions, WarmUpReport} from './warmup.js';
