@@ -62,7 +62,7 @@ template <std::size_t N> std::string wordText(const char *const (&words)[N], uns
 /// The words after the layers of a kernel.
 constexpr const char *kFormatWords[quant::kWeightFormatCount] = {"", "residual", "float32"};
 constexpr const char *kHeadWords[quant::kHeadCount] = {"", "softmax", "argmax"};
-constexpr const char *kAffineWord = "affine";
+constexpr const char *kSparseWord = "sparse", *kAffineWord = "affine";
 
 std::string kernelText(const quant::Signature &signature) {
   std::string text = "kernel " + numberText(signature.inputs);
@@ -76,8 +76,8 @@ std::string kernelText(const quant::Signature &signature) {
   }
   std::string separator = " | ";
   for (const char *word :
-       {kFormatWords[static_cast<unsigned>(signature.weights())], signature.outputAffine ? kAffineWord : "",
-        kHeadWords[static_cast<unsigned>(signature.head)]})
+       {kFormatWords[static_cast<unsigned>(signature.weights())], signature.sparseInputs ? kSparseWord : "",
+        signature.outputAffine ? kAffineWord : "", kHeadWords[static_cast<unsigned>(signature.head)]})
     if (*word) {
       text += separator + word;
       separator = " ";
@@ -190,7 +190,7 @@ private:
       if (parseFeature(words[i], signature)) {
         for (++i; i < words.size(); ++i)
           if (!parseFeature(words[i], signature))
-            return fail("kernel", words[i], "residual, float32, affine, softmax or argmax");
+            return fail("kernel", words[i], "residual, float32, sparse, affine, softmax or argmax");
         break;
       }
       quant::LayerSignature &layer = signature.layers.emplace_back();
@@ -217,10 +217,9 @@ private:
         signature.head = static_cast<quant::Head>(head);
         return true;
       }
-    if (word != kAffineWord)
-      return false;
-    signature.outputAffine = true;
-    return true;
+    signature.sparseInputs |= word == kSparseWord;
+    signature.outputAffine |= word == kAffineWord;
+    return word == kSparseWord || word == kAffineWord;
   }
 
   static bool parseActivations(std::string_view word, quant::ActivationGroup &group) {
