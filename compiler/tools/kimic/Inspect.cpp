@@ -171,7 +171,7 @@ Json inspectJson(const PackFile &pack) {
         {"normalised", router->isNormalised},
         {"threshold", number(router->threshold)},
         {"min_votes", router->minVotes},
-        {"fallback", router->fallback == pack::kNoFallback ? Json() : Json(pack.names[router->fallback].id)},
+        {"fallback", router->fallback == pack::kNoExpert ? Json() : Json(pack.names[router->fallback].id)},
         {"columns", Json::array()}};
   if (const auto &router = pack.root.router)
     for (auto [name, isThere] : {std::pair{"bias", router->hasBias}, std::pair{"weights", router->hasWeights},

@@ -31,7 +31,7 @@ std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t exper
   if (entry.base == pack::kNoExpert)
     return blockOf(pack, entry.data);
   const pack::LeafEntry &base = pack.experts[entry.base];
-  take(pack.path, pack::checkBase(expert, entry, base));
+  take(pack.path, pack::checkBase(expert, entry.base, entry.data.rawLength, base.data.codec, base.data.rawLength));
   return decode(pack, entry.data, blockOf(pack, base.data));
 }
 
