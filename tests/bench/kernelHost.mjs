@@ -36,7 +36,7 @@ export class KernelHost {
     return {wrong: found.reduce((wrong, bits, i) => wrong + (bits !== wanted.getUint32(4 * i, true)), 0)};
   }
 
-  /** The sequence of XNNPACK's int8 kernel on random numbers; returns the outputs that differ from plain arithmetic. */
+  /** XNNPACK's sequence of an int8 kernel on random numbers; returns the outputs that differ from plain arithmetic. */
   async openXnnpack(inputs, outputs) {
     const {instance} = await WebAssembly.instantiate(await this.env.bytes('work/native/xnnpack.wasm'), {});
     const {xnn_fill, xnn_check, xnn_run} = instance.exports;

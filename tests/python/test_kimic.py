@@ -1,5 +1,6 @@
 """The Python package: compiling, running, routing, errors."""
 
+import concurrent.futures
 import gc
 import json
 import threading
@@ -147,17 +148,12 @@ def test_threads_share_bound_functions():
     inputs = [inputs_of(64, rows, 3) for rows in (1, 2, 100, 200)]  # some with and some without the interpreter's lock
     expected = [pack.run(x) for x in inputs]
     runs = [pack.bind(x, expert=0) for x in inputs]
-    wrong = []
 
-    def work(i):
-        wrong.extend(n for n in range(100) if not np.array_equal(runs[i](), expected[i]))
+    def wrong(i):
+        return [n for n in range(100) if not np.array_equal(runs[i](), expected[i])]
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(wrong, range(4))) == [[]] * 4
 
 
 def test_array_that_would_be_copied_is_not_bound():
