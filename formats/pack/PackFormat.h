@@ -77,6 +77,14 @@ enum class Head : std::uint8_t { Softmax = 0, Sigmoid = 1, ProductKeys = 2 };
 enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1, Threshold = 2 };
 enum class Merge : std::uint8_t { Average = 0, Weighted = 1, Best = 2, Learned = 3, Vote = 4, Cascade = 5 };
 
+inline constexpr const char *kHeadNames[] = {"softmax", "sigmoid", "product-keys"};
+inline constexpr const char *kStrategyNames[] = {"top-1", "top-k", "threshold"};
+inline constexpr const char *kMergeNames[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
+
+constexpr const char *nameOf(Head head) { return kHeadNames[static_cast<unsigned>(head)]; }
+constexpr const char *nameOf(Strategy strategy) { return kStrategyNames[static_cast<unsigned>(strategy)]; }
+constexpr const char *nameOf(Merge merge) { return kMergeNames[static_cast<unsigned>(merge)]; }
+
 /// Bits of the router record's byte 25.
 inline constexpr std::uint8_t kRouterPlainWeights = 1, kRouterBias = 2, kRouterWeights = 4, kRouterThresholds = 8;
 

@@ -12,13 +12,10 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr const char *kHeads[] = {"softmax", "sigmoid", "product-keys"};
-constexpr const char *kStrategies[] = {"top-1", "top-k", "threshold"};
 constexpr std::pair<const char *, bool Router::*> kRouterBits[] = {{"normalised", &Router::isNormalised},
                                                                    {"bias", &Router::hasBias},
                                                                    {"weights", &Router::hasWeights},
                                                                    {"thresholds", &Router::hasThresholds}};
-constexpr const char *kMerges[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
 constexpr std::size_t kMaxRepeat = kMaxBlockBytes;
 
 template <class Number> std::string numberText(Number value) {
@@ -347,9 +344,9 @@ private:
     auto fields = takeFields(words);
     Router router;
     take(fields, "routed", router.routed);
-    takeWord(fields, "head", kHeads, router.head);
-    takeWord(fields, "strategy", kStrategies, router.strategy);
-    takeWord(fields, "merge", kMerges, router.merge);
+    takeWord(fields, "head", kHeadNames, router.head);
+    takeWord(fields, "strategy", kStrategyNames, router.strategy);
+    takeWord(fields, "merge", kMergeNames, router.merge);
     take(fields, "top-k", router.topK);
     take(fields, "temperature", router.temperature);
     take(fields, "min-votes", router.minVotes);
@@ -419,10 +416,10 @@ std::string printContents(const PackContents &contents) {
   }
   if (const std::optional<Router> &router = contents.router) {
     text += "router routed=" + numberText(router->routed) +
-            " head=" + wordText(kHeads, static_cast<unsigned>(router->head)) +
-            " strategy=" + wordText(kStrategies, static_cast<unsigned>(router->strategy)) +
-            " merge=" + wordText(kMerges, static_cast<unsigned>(router->merge)) + " top-k=" + numberText(router->topK) +
-            " temperature=" + numberText(router->temperature);
+            " head=" + wordText(kHeadNames, static_cast<unsigned>(router->head)) +
+            " strategy=" + wordText(kStrategyNames, static_cast<unsigned>(router->strategy)) +
+            " merge=" + wordText(kMergeNames, static_cast<unsigned>(router->merge)) +
+            " top-k=" + numberText(router->topK) + " temperature=" + numberText(router->temperature);
     // What is not said has its default.
     const Router plain;
     if (router->minVotes != plain.minVotes)

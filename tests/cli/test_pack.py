@@ -401,6 +401,26 @@ def test_extracted_experts_compute_the_same(kimic, pack):
     assert kimic("run", "two.kpk", *run).stdout == kimic("run", pack, *run).stdout
 
 
+def test_extracted_router_computes_its_logits(kimic, pack, tmp_path):
+    manifest = write_set(tmp_path)
+    content = json.loads(manifest.read_text())
+    content["router"].update(head="sigmoid", selection_bias=[0, 1])
+    manifest.write_text(json.dumps(content))
+    kimic("compile", manifest, "-o", "biased.kpk", "--allow-loss")
+    kimic("extract", "biased.kpk", "router", "-o", "router.kpk")
+    kimic("verify", "router.kpk")
+    run = ["--expert", "router", "--data", pack.parent / "rows.npy"]
+    assert kimic("run", "router.kpk", *run).stdout == kimic("run", "biased.kpk", *run).stdout
+
+
+def test_an_expert_is_extracted_once(kimic, pack):
+    assert "'gamma' is named twice" in kimic("extract", pack, "gamma", "gamma", "-o", "two.kpk", code=2).stderr
+
+
+def test_extract_refuses_a_folder(kimic, tmp_path):
+    assert "a directory" in kimic("extract", tmp_path, "gamma", "-o", "x.kpk", code=1).stderr
+
+
 def test_extract_writes_raw_bytes(kimic, pack, tmp_path):
     facts = inspect(kimic, pack)["experts"][1]
     kimic("extract", pack, "alpha", "--what", "parameters", "-o", "alpha.bin")
@@ -444,6 +464,19 @@ def test_inspect_reads_a_url_by_ranges(kimic, pack, server):
     assert server.requests[0] == "bytes=0-16383"
 
 
-def test_inspect_refuses_a_server_without_ranges(kimic, server):
+def test_inspect_reads_the_whole_pack_once_from_a_server_without_ranges(kimic, pack, server):
     server.ignores = True
-    assert "ignores ranges" in kimic("inspect", server.url, code=5).stderr
+    remote, local = inspect(kimic, server.url), inspect(kimic, pack)
+    assert {**remote, "pack": ""} == {**local, "pack": ""}
+    assert len(server.requests) == 1
+
+
+def test_inspect_refuses_a_large_pack_from_a_server_without_ranges(kimic, server):
+    server.ignores, server.data = True, server.data + bytes(64 << 20)
+    assert "ignores ranges and the whole pack exceeds the 67108864 bytes" in kimic("inspect", server.url, code=5).stderr
+
+
+def test_urls_are_shown_without_their_password(kimic, server):
+    server.ignores, server.data = True, server.data + bytes(64 << 20)
+    error = kimic("inspect", server.url.replace("//", "//me:secret@"), code=5).stderr
+    assert server.url in error and "secret" not in error

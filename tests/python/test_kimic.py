@@ -129,6 +129,15 @@ def test_bound_function_runs_on_what_its_array_holds():
         assert np.array_equal(run()[0], pack.run(row))
 
 
+def test_bound_function_keeps_its_rows_whatever_shape_its_array_gets():
+    pack = kimic.compile([expert_of()])
+    x = inputs_of(4, 1, 3)
+    expected = pack.run(x)
+    run = pack.bind(x, expert=0)
+    x.shape = (4, 1)
+    assert run().shape == expected.shape and np.array_equal(run(), expected)
+
+
 def test_bound_function_of_one_row_returns_one_row():
     pack = kimic.compile([expert_of()])
     x = inputs_of(4, 1, 3)[0]
