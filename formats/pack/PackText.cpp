@@ -422,17 +422,20 @@ std::string printContents(const PackContents &contents) {
             " top-k=" + numberText(router->topK) + " temperature=" + numberText(router->temperature);
     // What is not said has its default.
     const Router plain;
+    std::string rest;
     if (router->minVotes != plain.minVotes)
-      text += " min-votes=" + numberText(router->minVotes);
+      rest += " min-votes=" + numberText(router->minVotes);
     if (router->scale != plain.scale)
-      text += " scale=" + numberText(router->scale);
+      rest += " scale=" + numberText(router->scale);
     if (router->threshold != plain.threshold)
-      text += " threshold=" + numberText(router->threshold);
+      rest += " threshold=" + numberText(router->threshold);
     if (router->fallback != plain.fallback)
-      text += " fallback=" + numberText(router->fallback);
+      rest += " fallback=" + numberText(router->fallback);
     for (auto [name, member] : kRouterBits)
       if ((*router).*member != plain.*member)
-        text += std::string(" ") + name + ((*router).*member ? "=1" : "=0");
+        rest += std::string(" ") + name + ((*router).*member ? "=1" : "=0");
+    if (!rest.empty())
+      text += "\n " + rest;
     text += "\n";
   }
   return text;

@@ -36,7 +36,7 @@ export class KernelHost {
     return {wrong: found.reduce((wrong, bits, i) => wrong + (bits !== wanted.getUint32(4 * i, true)), 0)};
   }
 
-  /** XNNPACK's sequence of an int8 kernel on random numbers; returns the outputs that differ from plain arithmetic. */
+  /** The sequence of XNNPACK's int8 kernel on random numbers; returns the outputs that differ from plain arithmetic. */
   async openXnnpack(inputs, outputs) {
     const {instance} = await WebAssembly.instantiate(await this.env.bytes('work/native/xnnpack.wasm'), {});
     const {xnn_fill, xnn_check, xnn_run} = instance.exports;
@@ -50,7 +50,7 @@ export class KernelHost {
     return {wrong: xnn_check(inputs, outputs)};
   }
 
-  /** Milliseconds to link the module of all kernels of `folder`, as the npm package does; never twice the same bytes. */
+  /** Milliseconds to link the module of all kernels of `folder` as the npm package does; never the same bytes twice. */
   async link(folder, kernels, round) {
     const custom = [0, 5, 1, 0x6e, round & 255, (round >> 8) & 255, (Math.random() * 256) | 0]; // a section named n
     const bytes = new Uint8Array([...new Uint8Array(await this.env.bytes(`work/${folder}/all.wasm`)), ...custom]);

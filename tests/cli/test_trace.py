@@ -97,6 +97,15 @@ def test_empty_trace_is_refused(kimic, plain, trace):
     assert "trace has no steps" in kimic("compile", plain, "-o", "x.kpk", "--trace", trace, code=1).stderr
 
 
+def test_schema_and_reader_accept_every_key(kimic, tmp_path):
+    step = {"experts": ["alpha", 0], "weights": [0.75, 0.25], "features": [0.5] * 12, "logits": [2.5, -1],
+            "outcome": 0.5, "target": "alpha", "sequence": "one", "metadata": {"ms": 3}}
+    assert set(step) == set(SCHEMA.schema["properties"])
+    SCHEMA.validate(step)
+    (tmp_path / "steps.jsonl").write_text(json.dumps(step) + "\n")
+    kimic("compile", write_set(tmp_path), "-o", "x.kpk", "--trace", "steps.jsonl")
+
+
 def test_schema_accepts_what_the_reader_accepts():
     SCHEMA.check_schema(SCHEMA.schema)
     for step in STEPS:
