@@ -205,7 +205,7 @@ private:
     });
     const auto zeros = std::find_if(order.begin(), order.end(),
                                     [&](std::uint32_t expert) { return uses_[expert].data.codec == Codec::Zero; });
-    KIMIC_TRY(checkZeros({zeros, order.end()}));
+    KIMIC_TRY(checkZeros(std::span(order).subspan(static_cast<std::size_t>(zeros - order.begin()))));
     order.erase(zeros, order.end());
     rawHashes_.reserve(header_.dataBlocks);
     std::uint64_t end = header_.data.offset, rawLength = 0, blocks = 0;
