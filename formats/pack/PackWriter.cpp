@@ -2,6 +2,7 @@
 
 #include "formats/base/Bytes.h"
 #include "formats/pack/ContentId.h"
+#include "formats/pack/DataEncoder.h"
 #include "formats/pack/Lz4Block.h"
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
@@ -125,7 +126,7 @@ public:
 
   Result<Header> run() {
     KIMIC_TRY(count());
-    KIMIC_TRY(placeData());
+    placeData();
     KIMIC_TRY(buildKernels());
     KIMIC_TRY(buildLeaves());
     KIMIC_TRY(meta_.add(bytesOf(directory_.meta), kMaxMetaBytes));
@@ -176,7 +177,7 @@ private:
   }
 
   /// Where each block lies in the data section.
-  Result<void> placeData() {
+  void placeData() {
     places_.reserve(directory_.blocks.size());
     for (const DataBlock &block : directory_.blocks) {
       places_.push_back(alignUp(dataLength_));
@@ -186,7 +187,6 @@ private:
       header_.dataRawLength += block.rawLength;
       dataLength_ = places_.back() + block.storedLength;
     }
-    return {};
   }
 
   Result<void> buildKernels() {
@@ -385,8 +385,7 @@ private:
         KIMIC_TRY(checkParameters(expert, entry, signatures[entry.kernel], layouts[entry.kernel]));
         if (entry.data.codec == Codec::Delta) {
           const DataBlock &base = directory_.blocks[directory_.experts[entry.base].block];
-          if (base.codec == Codec::Delta || base.rawLength != entry.data.rawLength)
-            return makeError(ErrorId::PackEntryBase, expert, entry.base);
+          KIMIC_TRY(checkBase(expert, entry.base, entry.data.rawLength, base.codec, base.rawLength));
         }
       }
     }
@@ -443,55 +442,6 @@ private:
   std::vector<Digest> groupHashes_; ///< per group: raw signatures, then the modules from the lowest variant on
 };
 
-/// Encodes the experts' parameters in the order of their numbers: equal ones once, and as differences where an earlier
-/// expert is similar.
-Result<void> encodeExperts(const PackContents &contents, std::span<const PackContents::Expert> experts,
-                           std::span<const std::uint32_t> order, PackDirectory &directory, std::vector<Bytes> &stored) {
-  std::map<Digest, std::uint32_t> blockWith; // by digest of the raw bytes
-  std::vector<EncodedData> blocks;
-  std::vector<std::uint32_t> blockOf; // by expert
-  BaseFinder bases;
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const Bytes &raw = experts[i].parameters;
-    auto [known, isNew] = blockWith.emplace(sha256(raw), static_cast<std::uint32_t>(blocks.size()));
-    blockOf.push_back(known->second);
-    if (!isNew)
-      continue;
-    const std::optional<std::uint32_t> base = raw.empty() ? std::nullopt : bases.find(experts[i].kernel, raw);
-    KIMIC_ASSIGN(EncodedData data,
-                 encodeData(raw, base ? std::span<const std::uint8_t>(contents.experts[*base].parameters)
-                                      : std::span<const std::uint8_t>()));
-    if (data.block.codec == Codec::Delta)
-      data.block.base = *base;
-    else
-      bases.keep(i, experts[i].kernel, raw);
-    blocks.push_back(std::move(data));
-  }
-
-  constexpr std::uint32_t kUnplaced = 0xFFFFFFFF;
-  std::vector<std::uint32_t> indexOf(blocks.size(), kUnplaced);
-  std::vector<std::uint32_t> seen(order.empty() ? 0 : experts.size());
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const std::uint32_t expert = order.empty() ? i : i < order.size() ? order[i] : kUnplaced;
-    if (!order.empty() && (expert >= experts.size() || ++seen[expert] > 1 || order.size() != experts.size()))
-      return makeError(ErrorId::PackContentsOrder, expert, expert < experts.size() ? seen[expert] : 0);
-    std::uint32_t &index = indexOf[blockOf[expert]];
-    if (index != kUnplaced)
-      continue;
-    index = static_cast<std::uint32_t>(directory.blocks.size());
-    directory.blocks.push_back(blocks[blockOf[expert]].block);
-    stored.push_back(std::move(blocks[blockOf[expert]].stored));
-  }
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const PackContents::Expert &expert = experts[i];
-    directory.experts.push_back({expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold,
-                                 indexOf[blockOf[i]], static_cast<std::uint32_t>(directory.next.size()),
-                                 static_cast<std::uint32_t>(expert.next.size())});
-    directory.next.insert(directory.next.end(), expert.next.begin(), expert.next.end());
-  }
-  return {};
-}
-
 } // namespace
 
 Result<Header> writePack(const PackDirectory &directory, const BlockSource &source, const ByteSink &sink) {
@@ -515,13 +465,27 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::s
     directory.routerExpert.confidenceThreshold = expert.confidenceThreshold;
     KIMIC_ASSIGN(directory.routerData, encodeData(expert.parameters));
   }
-  std::vector<Bytes> stored;
-  KIMIC_TRY(encodeExperts(contents, listed, order, directory, stored));
+  DataEncoder encoder([&](std::uint32_t expert, Bytes &raw) -> Result<void> {
+    raw = listed[expert].parameters;
+    return {};
+  });
+  std::vector<Bytes> blocks;
+  for (const PackContents::Expert &expert : listed) {
+    Bytes stored;
+    KIMIC_ASSIGN(bool isNew, encoder.add(expert.kernel, expert.parameters, stored));
+    if (isNew)
+      blocks.push_back(std::move(stored));
+    directory.experts.push_back({expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold, 0,
+                                 static_cast<std::uint32_t>(directory.next.size()),
+                                 static_cast<std::uint32_t>(expert.next.size())});
+    directory.next.insert(directory.next.end(), expert.next.begin(), expert.next.end());
+  }
+  KIMIC_ASSIGN(std::vector<std::uint32_t> numbers, encoder.place(order, directory));
   Bytes pack;
   KIMIC_TRY(writePack(
       directory,
       [&](std::uint32_t block, Bytes &bytes) -> Result<void> {
-        bytes = std::move(stored[block]);
+        bytes = std::move(blocks[numbers[block]]);
         return {};
       },
       [&](std::span<const std::uint8_t> bytes) -> Result<void> {

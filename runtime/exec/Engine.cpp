@@ -91,7 +91,7 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
   std::span<const float> logits(outputs_, outputs);
   std::span<double> workspace(sums_, workspaceSize(outputs));
   chosen = choose(routing, logits, workspace, choices, details);
-  if (chosen == 0 && router.fallback != pack::kNoFallback) {
+  if (chosen == 0 && router.fallback != pack::kNoExpert) {
     choices[0] = {router.fallback, 0, 1};
     chosen = 1;
   }
