@@ -1,7 +1,7 @@
 // Errors with a number, a kind and a sentence from the catalogue that all languages of kimic share.
 import {errorKinds, errorLines, type ErrorKind} from './errors.generated.js';
 
-export type {ErrorKind};
+export {errorKinds, type ErrorKind};
 
 /** Name, kind and message template by number; numbers by name. */
 const table = new Map<number, readonly [string, ErrorKind, string]>();
@@ -51,11 +51,6 @@ export class KimicError extends Error {
 /** The error with this name in the catalogue. */
 export function kimicError(code: string, options?: KimicErrorOptions): KimicError {
   return new KimicError(numbers.get(code) ?? 0, options);
-}
-
-/** ErrorKind of formats/base/Error.h. */
-export function kindNumber(kind: ErrorKind): number {
-  return errorKinds.indexOf(kind) + 1;
 }
 
 export function cancelled(signal: AbortSignal | undefined): KimicError {

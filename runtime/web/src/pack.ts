@@ -18,9 +18,9 @@ import {
   type Stats,
   type WasmSource,
 } from './runtime.js';
-import {sourceOf, untilAborted, type ByteSource, type Source, type SourceOptions} from './source.js';
+import {pause, sourceOf, untilAborted, type ByteSource, type Source, type SourceOptions} from './source.js';
 import {hexOf, Trust, type TrustOptions} from './trust.js';
-import {warmUp, type WarmUpOptions, type WarmUpReport} from './warmup.js';
+import type {WarmUpOptions, WarmUpReport} from './warmup.js';
 
 export interface OpenOptions extends SourceOptions, TrustOptions {
   signal?: AbortSignal;
@@ -120,27 +120,6 @@ export const defaultConcurrency = 6;
 /** Experts that are fetched ahead at a time. */
 const prefetchedAtOnce = 16;
 
-/** Calls `body` with a signal that ends it at the deadline. */
-async function withDeadline<O extends RoutedRunOptions, T>(options: O, body: (options: O) => Promise<T>): Promise<T> {
-  const {deadlineMs = 0, signal} = options;
-  const controller = new AbortController();
-  const stop = () => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', stop, {once: true});
-  let hasPassed = false;
-  const timer = setTimeout(() => {
-    hasPassed = true;
-    stop();
-  }, deadlineMs);
-  try {
-    return await body({...options, signal: controller.signal, deadlineMs: undefined});
-  } catch (error) {
-    throw hasPassed ? kimicError('DeadlinePassed', {args: [deadlineMs], cause: error}) : error;
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
-  }
-}
-
 /** What route() needs of the options of ask(). */
 function routeOptions({k, signal}: AskOptions): RouteOptions {
   return {...(k !== undefined && {k}), ...(signal && {signal})};
@@ -159,8 +138,8 @@ export class Pack {
   private latest: Shape = {expert: -1, inputs: 0, outputs: 0};
   /** How many operations wait for an expert. */
   private readonly wanted = new Map<number, number>();
-  /** Outputs of the experts that the router chooses, once known. */
-  private answerLength = 0;
+  /** @internal Outputs of the experts that the router chooses, once known. */
+  answerLength = 0;
   private recovery: Recovery | undefined;
 
   private constructor(
@@ -204,7 +183,7 @@ export class Pack {
       await trust.requireSignature(reads.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
-      if (recovery) pack.recovery = new (await import('./recovery.js')).Recovery(pack, runtime, recovery);
+      if (recovery) pack.recovery = new (await import('./recovery.js')).Recovery(pack, runtime, recovery, pause);
       return pack;
     } catch (error) {
       await bytes.close?.();
@@ -352,8 +331,9 @@ export class Pack {
   async ask(input: Float32Array, options: AskOptions = {}): Promise<Float32Array> {
     const router = this.requireRouter(options.k);
     if (options.signal?.aborted) throw cancelled(options.signal);
-    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.ask(input, within));
-    if (this.recovery) return this.askRecovering(input, options, this.recovery);
+    if (options.deadlineMs !== undefined)
+      return (await import('./recovery.js')).withDeadline(options, within => this.ask(input, within));
+    if (this.recovery) return this.recovery.ask(input, options);
     await this.prepareAnswer(input, options);
     const {inputs} = this.shapeOf(router.expert);
     const answer = this.pump.guard(() => this.askResident(input, options));
@@ -415,7 +395,8 @@ export class Pack {
   /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
     this.requireRouter(options.k);
-    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.runRouted(input, within));
+    if (options.deadlineMs !== undefined)
+      return (await import('./recovery.js')).withDeadline(options, within => this.runRouted(input, within));
     if (this.recovery)
       return this.recovery.answer(input, options, choices => this.runChoices(choices, input, options));
     const route = await this.route(input, options);
@@ -426,8 +407,8 @@ export class Pack {
     return {...route, output};
   }
 
-  /** Runs resident experts on one row and merges. */
-  private runChoices(choices: readonly Choice[], input: Float32Array, options: RoutedRunOptions): Float32Array {
+  /** @internal Runs resident experts on one row and merges. */
+  runChoices(choices: readonly Choice[], input: Float32Array, options: RoutedRunOptions): Float32Array {
     const experts = choices.map(choice => choice.expert);
     const {inputs, outputs} = this.shapeOf(experts[0]!);
     if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
@@ -439,30 +420,6 @@ export class Pack {
     return this.copyOut(inputs, outputs, options.out);
   }
 
-  /** ask() with recovery: at once if all is resident, else row by row. */
-  private async askRecovering(input: Float32Array, options: AskOptions, recovery: Recovery): Promise<Float32Array> {
-    const known = this.pump.guard(() => this.askResident(input, options));
-    if (known) return known;
-    const {inputs} = await recovery.facts(this.info.router!.expert, options.signal);
-    const rows = this.rowsOf(input, inputs);
-    let output = options.out ?? new Float32Array(0);
-    for (let row = 0; row < rows; ++row) {
-      const part = input.subarray(row * inputs, (row + 1) * inputs);
-      const answer = await recovery.answer(part, routeOptions(options), choices =>
-        this.runChoices(choices, part, {...(options.merge && {merge: options.merge})})
-      );
-      this.answerLength ||= answer.output.length;
-      const {length} = answer.output;
-      if (length !== this.answerLength)
-        throw kimicError('OutputsDiffer', {args: [answer.choices[0]!.expert, length, this.answerLength]});
-      if (!options.out && row === 0) output = new Float32Array(rows * length);
-      if (output.length < rows * length) throw kimicError('OutputLength', {args: [output.length, rows * length]});
-      output.set(answer.output, row * length);
-      if (answer.reason) options.onDegraded?.(answer.reason, row);
-    }
-    return output;
-  }
-
   /**
    * Calls kernels on made-up rows until the engine has compiled them as well as it can, which engines do only for
    * code that is called often: the first real calls are then as fast as all later ones. Loads the experts.
@@ -471,7 +428,7 @@ export class Pack {
     const router = this.info.router;
     const used = this.shapes.size ? [...this.shapes.keys()] : [0];
     const numbers = await this.findAll(options.experts ?? (router ? [...used, router.expert] : used), options);
-    return warmUp(this, [...new Set(numbers)], options);
+    return (await import('./warmup.js')).warmUp(this, [...new Set(numbers)], options);
   }
 
   /** Frees the memory. Everything under way fails with PackDisposed, and so does every later call. */
@@ -502,8 +459,8 @@ export class Pack {
     this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);
   }
 
-  /** The answer, or undefined if something is not resident: `missing` is then one of those experts. */
-  private askResident(input: Float32Array, options: AskOptions): Float32Array | undefined {
+  /** @internal The answer, or undefined if something is not resident: `missing` is then one of those experts. */
+  askResident(input: Float32Array, options: AskOptions): Float32Array | undefined {
     const router = this.info.router!;
     this.missing = undefined;
     const shape = this.shapes.get(router.expert);
@@ -610,7 +567,8 @@ export class Pack {
     return this.ioView;
   }
 
-  private rowsOf(input: Float32Array, inputs: number): number {
+  /** @internal How many rows there are. */
+  rowsOf(input: Float32Array, inputs: number): number {
     if (input.length === inputs) return 1;
     const rows = input.length / inputs;
     if (!Number.isInteger(rows) || rows < 1)

@@ -168,20 +168,6 @@ export class Reads {
     return group;
   }
 
-  /** What arrives later than patience lasts is dropped. */
-  private async inTime<T>(read: Promise<T>, controller: AbortController, begin: number, length: number): Promise<T> {
-    const {patienceMs} = this;
-    if (patienceMs === undefined) return read;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(kimicError('ReadStalled', {args: [patienceMs, begin, length]}));
-        controller.abort();
-      }, patienceMs);
-    });
-    return Promise.race([untilAborted(read, controller.signal), late]).finally(() => clearTimeout(timer));
-  }
-
   private async start(): Promise<void> {
     const group = this.takeGroup();
     const begin = group[0]!.offset;
@@ -189,17 +175,20 @@ export class Reads {
     const flight = {priority: group[0]!.priority, controller: new AbortController()};
     this.active.add(flight);
     const {signal} = flight.controller;
+    // What arrives later is dropped.
+    const stall = () => flight.controller.abort(kimicError('ReadStalled', {args: [this.patienceMs!, begin, length]}));
+    const timer = this.patienceMs === undefined ? undefined : setTimeout(stall, this.patienceMs);
     try {
-      const bytes = await this.inTime(this.source.read(begin, length, signal), flight.controller, begin, length);
+      const bytes = await untilAborted(this.source.read(begin, length, signal), signal);
       for (const read of group) {
         const at = read.offset - begin;
         read.resolve(bytes.subarray(at, at + read.length));
       }
     } catch (failure) {
-      const isStalled = failure instanceof KimicError && failure.code === 'ReadStalled';
-      const error = signal.aborted && !isStalled ? cancelled(signal) : failure;
+      const error = signal.reason instanceof KimicError ? signal.reason : signal.aborted ? cancelled(signal) : failure;
       for (const read of group) read.reject(error);
     } finally {
+      clearTimeout(timer);
       this.active.delete(flight);
       this.schedule();
     }

@@ -1,10 +1,9 @@
 // Answers in spite of failures: loads are tried again, room is made, other experts stand in, and experts that fail again
 // and again are left alone. What to do about which error the runtime decides (runtime/recover); here is who waits for
 // what. Loaded only by packs that are opened with the option `recovery`.
-import {kimicError, KimicError, kindNumber} from './errors.js';
-import type {Pack, RouteOptions, RouteResult} from './pack.js';
-import type {Choice, ExpertFacts, Runtime} from './runtime.js';
-import {pause} from './source.js';
+import {errorKinds, kimicError, KimicError} from './errors.js';
+import type {AskOptions, Pack, RoutedRunOptions, RouteOptions, RouteResult} from './pack.js';
+import type {Choice, Runtime} from './runtime.js';
 
 export interface RecoveryOptions {
   /** Loads of one expert before another one is taken; default 4. */
@@ -48,6 +47,10 @@ export interface RecoveredAnswer extends RouteResult {
   reason?: KimicError;
 }
 
+/** KimicRemedy. */
+const remedies = ['retry', 'evict', 'fallback', 'fail'] as const;
+type Remedy = (typeof remedies)[number];
+
 export class Recovery {
   readonly counts: RecoveryCounts = {retries: 0, cleanUps: 0, fallbacks: 0, dropped: 0, refused: 0};
   private readonly now: () => number;
@@ -57,58 +60,89 @@ export class Recovery {
   constructor(
     private readonly pack: Pack,
     private readonly runtime: Runtime,
-    options: RecoveryOptions
+    options: RecoveryOptions,
+    private readonly pause: (ms: number, signal: AbortSignal | undefined) => Promise<void>
   ) {
     this.now = options.now ?? (() => performance.now());
     this.random = options.random ?? Math.random;
     this.allowsDegraded = options.allowsDegraded ?? true;
-    runtime.setRecovery({
-      attempts: options.attempts ?? 4,
-      backoff: options.backoff ?? 'exponential',
-      firstDelayMs: options.firstDelayMs ?? 50,
-      longestDelayMs: options.longestDelayMs ?? 2000,
-      jitter: options.jitter ?? 0.5,
-      failuresToOpen: options.failuresToOpen ?? 5,
-      openForMs: options.openForMs ?? 5000,
-    });
+    const {address, view} = runtime.passage;
+    view.setFloat64(address, options.firstDelayMs ?? 50, true);
+    view.setFloat64(address + 8, options.longestDelayMs ?? 2000, true);
+    view.setFloat64(address + 16, options.openForMs ?? 5000, true);
+    view.setUint32(address + 24, options.attempts ?? 4, true);
+    view.setUint32(address + 28, options.failuresToOpen ?? 5, true);
+    view.setUint32(address + 32, options.backoff === 'fixed' ? 0 : 1, true);
+    view.setFloat32(address + 36, options.jitter ?? 0.5, true);
+    runtime.check(runtime.invoke('kimic_set_recovery', address));
+  }
+
+  /** Throws why the expert must not be tried now. */
+  private admit(expert: number): void {
+    if (!this.pack.guard(() => this.runtime.invoke('kimic_admit', expert, this.now()))) return;
+    ++this.counts.refused;
+    throw new Loss(this.runtime.lastError(), true);
+  }
+
+  /** What to do after an attempt that ended well or with `failure`. */
+  private remedy(expert: number, failure: KimicError | undefined, attempt: number, hasCleanedUp: boolean): [Remedy, number] {
+    const kind = failure ? errorKinds.indexOf(failure.kind) + 1 : 0; // ErrorKind
+    const {address} = this.runtime.passage;
+    const args = [expert, kind, attempt, Number(hasCleanedUp), this.now(), this.random(), address];
+    const remedy = this.pack.guard(() => this.runtime.invoke('kimic_remedy', ...args));
+    return [remedies[remedy]!, this.runtime.passage.view.getFloat64(address, true)];
   }
 
   /** Loads and pins the expert. Throws Loss. */
   async obtain(expert: number, signal: AbortSignal | undefined): Promise<void> {
     let hasCleanedUp = false;
     for (let attempt = 1; ; ++attempt) {
-      const refusal = this.pack.guard(() => this.runtime.admit(expert, this.now()));
-      if (refusal) {
-        ++this.counts.refused;
-        throw new Loss(refusal, true);
-      }
+      this.admit(expert);
       const failure = await this.pack.load(expert, {pin: true, ...(signal && {signal})}).then(
         () => undefined,
         error => (error instanceof KimicError ? error : kimicError('SourceReadFailed', {cause: error}))
       );
-      const {remedy, delayMs} = this.pack.guard(() =>
-        this.runtime.remedy(expert, failure ? kindNumber(failure.kind) : 0, attempt, hasCleanedUp, this.now(), this.random())
-      );
+      const [remedy, delayMs] = this.remedy(expert, failure, attempt, hasCleanedUp);
       if (!failure) return;
       if (remedy === 'retry') {
         ++this.counts.retries;
-        await pause(Math.max(1, delayMs), signal);
+        await this.pause(Math.max(1, delayMs), signal);
       } else if (remedy === 'evict') {
         ++this.counts.cleanUps;
         hasCleanedUp = true;
-        this.pack.guard(() => this.runtime.cleanUp());
+        this.pack.guard(() => this.runtime.invoke('kimic_clean_up'));
       } else {
         throw new Loss(failure, remedy === 'fallback');
       }
     }
   }
 
-  /** Facts of an expert, which is loaded for it. */
-  async facts(expert: number, signal: AbortSignal | undefined): Promise<ExpertFacts> {
-    await this.obtain(expert, signal).catch(rethrow);
-    const facts = this.runtime.expertFacts(expert);
-    this.pack.unpin(expert);
-    return facts;
+  /** Pack.ask(): at once if all is resident, else row by row. */
+  async ask(input: Float32Array, options: AskOptions): Promise<Float32Array> {
+    const {pack} = this;
+    const known = pack.guard(() => pack.askResident(input, options));
+    if (known) return known;
+    const router = pack.info.router!.expert;
+    await this.obtain(router, options.signal).catch(rethrow);
+    const {inputs} = this.runtime.expertFacts(router);
+    pack.unpin(router);
+    const rows = pack.rowsOf(input, inputs);
+    const {k, signal, merge} = options;
+    const how = {...(k !== undefined && {k}), ...(signal && {signal})};
+    let output = options.out ?? new Float32Array(0);
+    for (let row = 0; row < rows; ++row) {
+      const part = input.subarray(row * inputs, (row + 1) * inputs);
+      const answer = await this.answer(part, how, choices => pack.runChoices(choices, part, merge ? {merge} : {}));
+      pack.answerLength ||= answer.output.length;
+      const {length} = answer.output;
+      if (length !== pack.answerLength)
+        throw kimicError('OutputsDiffer', {args: [answer.choices[0]!.expert, length, pack.answerLength]});
+      if (!options.out && row === 0) output = new Float32Array(rows * length);
+      if (output.length < rows * length) throw kimicError('OutputLength', {args: [output.length, rows * length]});
+      output.set(answer.output, row * length);
+      if (answer.reason) options.onDegraded?.(answer.reason, row);
+    }
+    return output;
   }
 
   /** Routes one row, runs the chosen experts or those that stand in for them, and merges. */
@@ -202,4 +236,25 @@ class Loss {
 /** The error of a Loss, or whatever else it is. */
 function rethrow(loss: unknown): never {
   throw loss instanceof Loss ? loss.error : loss;
+}
+
+/** Calls `body` with a signal that ends it at the deadline. */
+export async function withDeadline<O extends RoutedRunOptions, T>(options: O, body: (options: O) => Promise<T>): Promise<T> {
+  const {deadlineMs = 0, signal} = options;
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', stop, {once: true});
+  let hasPassed = false;
+  const timer = setTimeout(() => {
+    hasPassed = true;
+    stop();
+  }, deadlineMs);
+  try {
+    return await body({...options, signal: controller.signal, deadlineMs: undefined});
+  } catch (error) {
+    throw hasPassed ? kimicError('DeadlinePassed', {args: [deadlineMs], cause: error}) : error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
 }

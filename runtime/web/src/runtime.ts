@@ -24,8 +24,6 @@ const strategyNames = ['top-1', 'top-k', 'threshold'] as const;
 export type Strategy = (typeof strategyNames)[number];
 const reasonNames = ['chosen', 'outranked', 'below-threshold', 'router-abstained'] as const;
 export type Reason = (typeof reasonNames)[number];
-const remedyNames = ['retry', 'evict', 'fallback', 'fail'] as const;
-export type Remedy = (typeof remedyNames)[number];
 
 export interface ReadRequest {
   kind: 'read';
@@ -86,16 +84,7 @@ interface Exports {
   ): number;
   kimic_set_recovery(runtime: number, recovery: number): number;
   kimic_admit(runtime: number, expert: number, now: number): number;
-  kimic_remedy(
-    runtime: number,
-    expert: number,
-    kind: number,
-    attempt: number,
-    hasCleanedUp: number,
-    now: number,
-    chance: number,
-    delay: number
-  ): number;
+  kimic_remedy(runtime: number, ...args: number[]): number;
   kimic_clean_up(runtime: number): void;
   kimic_memory(runtime: number, memory: number): void;
   kimic_stats(runtime: number, stats: number): void;
@@ -223,8 +212,7 @@ export class Runtime {
     this.view = new DataView(exports.memory.buffer);
     this.view.setBigUint64(this.exchange, BigInt(arenaBytes), true);
     this.view.setUint32(this.exchange + 8, variants, true);
-    if (!(residentBonus >= 0 && residentBonus <= 1))
-      throw kimicError('OptionMalformed', {subject: `residentBonus: ${residentBonus}`});
+    if (!(residentBonus >= 0 && residentBonus <= 1)) throw kimicError('OptionMalformed', {subject: 'residentBonus'});
     this.view.setFloat32(this.exchange + 12, residentBonus, true);
     this.handle = exports.kimic_create(this.exchange) >>> 0;
     if (!this.handle) throw kimicError('ArenaUnavailable', {args: [arenaBytes, 131072, 0xffff0000]});
@@ -451,44 +439,13 @@ export class Runtime {
     return absent ?? router;
   }
 
-  setRecovery(recovery: {
-    attempts: number;
-    backoff: 'fixed' | 'exponential';
-    firstDelayMs: number;
-    longestDelayMs: number;
-    jitter: number;
-    failuresToOpen: number;
-    openForMs: number;
-  }): void {
-    const {data, exchange} = this;
-    data.setFloat64(exchange, recovery.firstDelayMs, true);
-    data.setFloat64(exchange + 8, recovery.longestDelayMs, true);
-    data.setFloat64(exchange + 16, recovery.openForMs, true);
-    data.setUint32(exchange + 24, recovery.attempts, true);
-    data.setUint32(exchange + 28, recovery.failuresToOpen, true);
-    data.setUint32(exchange + 32, recovery.backoff === 'exponential' ? 1 : 0, true);
-    data.setFloat32(exchange + 36, recovery.jitter, true);
-    this.check(this.exports.kimic_set_recovery(this.handle, exchange));
+  /** Calls an export that only few packs need. */
+  invoke(name: 'kimic_set_recovery' | 'kimic_admit' | 'kimic_remedy' | 'kimic_clean_up', ...args: number[]): number {
+    return (this.exports[name] as (...args: number[]) => number)(this.handle, ...args);
   }
-  /** Why the expert must not be tried now, or nothing. */
-  admit(expert: number, now: number): KimicError | undefined {
-    return this.exports.kimic_admit(this.handle, expert, now) ? this.lastError() : undefined;
-  }
-  /** What to do after an attempt. `kind`: 0 if it ended well. */
-  remedy(
-    expert: number,
-    kind: number,
-    attempt: number,
-    hasCleanedUp: boolean,
-    now: number,
-    chance: number
-  ): {remedy: Remedy; delayMs: number} {
-    const {exports, handle, exchange} = this;
-    const remedy = exports.kimic_remedy(handle, expert, kind, attempt, Number(hasCleanedUp), now, chance, exchange);
-    return {remedy: remedyNames[remedy]!, delayMs: this.data.getFloat64(exchange, true)};
-  }
-  cleanUp(): void {
-    this.exports.kimic_clean_up(this.handle);
+  /** Where structs pass, in `view`. */
+  get passage(): {address: number; view: DataView} {
+    return {address: this.exchange, view: this.data};
   }
 
   memoryUsage(): MemoryUsage {
