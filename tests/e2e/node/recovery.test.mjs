@@ -228,7 +228,7 @@ test('under 30 % faults every question ends, with the right answer or a typed er
   await Promise.all(Array.from({length: together}, asker));
   t.diagnostic(JSON.stringify({...counts, faults, ...pack.recoveryCounts, peak: pack.memoryUsage().peak}));
   assert.equal(counts.right + counts.degraded + counts.errors, requests);
-  assert.ok(faults > 500 && counts.right > requests / 2);
+  assert.ok(faults > 300 && counts.right > 1000 && counts.errors < requests / 2);
   assert.ok(pack.memoryUsage().peak <= 128 << 10);
   assert.equal(pack.memoryUsage().pinnedExperts, 0);
   await pack.dispose();
