@@ -6,6 +6,7 @@
 #pragma once
 
 #include "formats/abi/KernelAbi.h"
+#include "formats/base/Array.h"
 #include "formats/base/Domain.h"
 #include "formats/base/Grid.h"
 #include "formats/base/Sha256.h"
@@ -252,9 +253,9 @@ struct Root {
   std::optional<Router> router;
   ExpertEntry routerEntry; ///< meaningful if there is a router
   BlockRef meta;
-  std::vector<BlockRef> leaves; ///< empty if there are branches
-  std::vector<Branch> branches; ///< empty if there are none
-  std::vector<KernelGroup> groups;
+  Array<BlockRef> leaves; ///< empty if there are branches
+  Array<Branch> branches; ///< empty if there are none
+  Array<KernelGroup> groups;
 };
 
 /// An expert that often follows another one.
@@ -274,12 +275,12 @@ struct LeafEntry : ExpertEntry {
 };
 
 struct Leaf {
-  std::vector<LeafEntry> entries;
-  std::vector<Transition> next; ///< of all entries, one after another
+  Array<LeafEntry> entries;
+  Array<Transition> next; ///< of all entries, one after another
 
   /// The experts that are likely after an entry, most likely first.
   std::span<const Transition> nextOf(const LeafEntry &entry) const {
-    return std::span(next).subspan(entry.firstNext, entry.nextCount);
+    return {next.data() + entry.firstNext, entry.nextCount};
   }
 };
 

@@ -34,7 +34,8 @@ struct Expert {
 
 class ExpertCache {
 public:
-  explicit ExpertCache(Arena &arena) : arena_(arena) {}
+  /// Counts in `stats`.
+  ExpertCache(Arena &arena, KimicStats &stats) : arena_(arena), stats_(stats) {}
 
   /// 16-byte-aligned memory, after evicting as many experts as it takes: those that were never used, then, unless the
   /// memory is for KIMIC_PREFETCH, those that were used longest ago. Null if it does not fit even then.
@@ -51,10 +52,11 @@ public:
   /// Frees the expert's parameters. REQUIRES: it is resident.
   void evict(Expert &expert);
 
-  std::uint64_t residentBytes() const { return residentBytes_; }
-  std::uint32_t residentExperts() const { return residentExperts_; }
-  /// Experts that allocate() evicted.
-  std::uint64_t evictions() const { return evictions_; }
+  /// Evicts every expert that is not pinned, so that neighbours merge and a large block may fit again.
+  void evictAll() {
+    while (evictOldest(lists_[KIMIC_PREFETCH]) || evictOldest(lists_[KIMIC_DEMANDED]))
+      ;
+  }
 
   /// The fields of `memory` that are about experts, which are 0 before.
   void survey(KimicMemory &memory) const;
@@ -68,9 +70,8 @@ private:
   void append(Expert &expert, KimicPriority list);
 
   Arena &arena_;
+  KimicStats &stats_;
   List lists_[2]; ///< by KimicPriority
-  std::uint64_t residentBytes_ = 0, evictions_ = 0;
-  std::uint32_t residentExperts_ = 0;
 };
 
 } // namespace kimic::runtime

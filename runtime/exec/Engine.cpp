@@ -2,7 +2,6 @@
 
 #include "formats/pack/PackReader.h"
 #include "formats/reference/Reference.h"
-#include "runtime/exec/Router.h"
 
 namespace kimic::runtime {
 
@@ -91,11 +90,7 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
                   &session_};
   std::span<const float> logits(outputs_, outputs);
   std::span<double> workspace(sums_, workspaceSize(outputs));
-  if (details.explanations)
-    chosen = explain(routing, logits, workspace, choices, {details.explanations, router.routed});
-  else
-    chosen = choose(routing, logits, workspace, choices, details.areChoicesScored,
-                    {details.scores, details.scores ? router.routed : 0});
+  chosen = choose(routing, logits, workspace, choices, details);
   if (chosen == 0 && router.fallback != pack::kNoExpert) {
     choices[0] = {router.fallback, 0, 1};
     chosen = 1;
@@ -117,52 +112,13 @@ static float confidenceOf(const float *y, std::uint32_t outputs) {
   return outputs == 1 && largest < 0.5f ? 1 - largest : largest;
 }
 
-Status Engine::vote(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
-  for (std::uint32_t n = 0; n < outputs; ++n)
-    sums_[n] = 0;
-  for (const KimicChoice &choice : choices) {
-    call(*session_.expert(choice.expert), x, 1, outputs_);
-    if (outputs > 1 || outputs_[0] >= 0.5f)
-      sums_[largestOf(outputs_, outputs)] += 1;
-  }
-  auto voters = static_cast<double>(choices.size());
-  for (std::uint32_t n = 0; n < outputs; ++n)
-    y[n] = static_cast<float>(sums_[n] / voters);
-  double most = outputs == 1 && sums_[0] * 2 < voters ? voters - sums_[0] : sums_[largestOf(y, outputs)];
-  const std::optional<pack::Router> &router = session_.root().router;
-  std::uint32_t needed = router ? router->minVotes : 1;
-  if (most < needed)
-    return core_.fail(ErrorId::VoteUndecided, static_cast<std::uint32_t>(most), choices.size(), needed);
-  return KIMIC_OK;
-}
-
-Status Engine::cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
-  float most = 0; // confidence of the answer so far
-  for (const KimicChoice &choice : choices) {
-    Expert *record = runnable(choice.expert);
-    if (!record)
-      return core_.failure();
-    call(*record, x, 1, outputs_);
-    float confidence = confidenceOf(outputs_, outputs);
-    bool isSure = confidence >= session_.expert(choice.expert)->entry.confidenceThreshold;
-    if (isSure || confidence > most || &choice == &choices[0]) {
-      most = confidence;
-      for (std::uint32_t n = 0; n < outputs; ++n)
-        y[n] = outputs_[n];
-    }
-    if (isSure)
-      break;
-  }
-  return KIMIC_OK;
-}
-
-Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y) {
+Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y,
+                         std::uint32_t inputs, std::uint32_t outputs) {
   if (choices.empty())
     return core_.fail(ErrorId::NothingToRun);
   if (merge > KIMIC_MERGE_CASCADE)
     return core_.fail(ErrorId::UnknownMerge, merge);
   const KimicChoice *best = &choices[0];
-  std::uint32_t inputs = 0, outputs = 0;
   for (const KimicChoice &choice : choices) {
     Expert *record = runnable(choice.expert);
     if (!record && merge == KIMIC_MERGE_CASCADE && &choice != &choices[0] &&
@@ -171,10 +127,10 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
     if (!record)
       return core_.failure();
     const Kernel &kernel = *record->kernel;
-    if (&choice == &choices[0]) {
+    if (inputs == kAsFirst)
       inputs = kernel.signature.inputs;
+    if (outputs == kAsFirst)
       outputs = kernel.outputs;
-    }
     if (kernel.signature.inputs != inputs)
       return core_.fail(ErrorId::InputsDiffer, record->id, kernel.signature.inputs, inputs);
     if (kernel.outputs != outputs)
@@ -182,25 +138,50 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
     if (choice.score > best->score)
       best = &choice;
   }
-  if (merge == KIMIC_MERGE_VOTE)
-    return vote(choices, outputs, x, y);
-  if (merge == KIMIC_MERGE_CASCADE)
-    return cascade(choices, outputs, x, y);
-  if (merge == KIMIC_MERGE_BEST || choices.size() == 1) {
+  if (merge == KIMIC_MERGE_BEST || (choices.size() == 1 && merge < KIMIC_MERGE_VOTE)) {
     call(*session_.expert(best->expert), x, 1, y);
     return KIMIC_OK;
   }
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
+  float most = 0; // cascade: confidence of the answer so far
   for (const KimicChoice &choice : choices) {
-    call(*session_.expert(choice.expert), x, 1, outputs_);
-    double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
-    for (std::uint32_t n = 0; n < outputs; ++n)
-      sums_[n] += weight * static_cast<double>(outputs_[n]);
+    Expert *record = runnable(choice.expert);
+    if (!record)
+      return core_.failure();
+    call(*record, x, 1, outputs_);
+    if (merge == KIMIC_MERGE_VOTE) {
+      if (outputs > 1 || outputs_[0] >= 0.5f)
+        sums_[largestOf(outputs_, outputs)] += 1;
+    } else if (merge == KIMIC_MERGE_CASCADE) {
+      float confidence = confidenceOf(outputs_, outputs);
+      bool isSure = confidence >= record->entry.confidenceThreshold;
+      if (isSure || confidence > most || &choice == &choices[0]) {
+        most = confidence;
+        for (std::uint32_t n = 0; n < outputs; ++n)
+          y[n] = outputs_[n];
+      }
+      if (isSure)
+        break;
+    } else {
+      double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
+      for (std::uint32_t n = 0; n < outputs; ++n)
+        sums_[n] += weight * static_cast<double>(outputs_[n]);
+    }
   }
-  double divisor = merge == KIMIC_MERGE_AVERAGE ? static_cast<double>(choices.size()) : 1;
+  if (merge == KIMIC_MERGE_CASCADE)
+    return KIMIC_OK;
+  auto count = static_cast<double>(choices.size());
+  double divisor = merge == KIMIC_MERGE_AVERAGE || merge == KIMIC_MERGE_VOTE ? count : 1;
   for (std::uint32_t n = 0; n < outputs; ++n)
     y[n] = static_cast<float>(sums_[n] / divisor);
+  if (merge != KIMIC_MERGE_VOTE)
+    return KIMIC_OK;
+  double votes = outputs == 1 && sums_[0] * 2 < count ? count - sums_[0] : sums_[largestOf(y, outputs)];
+  const std::optional<pack::Router> &router = session_.root().router;
+  std::uint32_t needed = router ? router->minVotes : 1;
+  if (votes < needed)
+    return core_.fail(ErrorId::VoteUndecided, static_cast<std::uint32_t>(votes), choices.size(), needed);
   return KIMIC_OK;
 }
 

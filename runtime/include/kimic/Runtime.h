@@ -167,8 +167,8 @@ enum KimicMerge {
   KIMIC_MERGE_VOTE = 4,     /* fraction of the experts that vote for each output: each for its largest one, or, if there
                                is only one output, for it from 0.5 on. VoteUndecided if no class has the least number */
   KIMIC_MERGE_CASCADE = 5,  /* the output of the first expert whose confidence (its largest output, or the larger of y
-                               and  1 - y of a single one) reaches its threshold; if none, of the most confident one.
-                               Experts  behind a sure one do not run and need not be resident */
+                               and 1 - y of a single one) reaches its threshold; if none, of the most confident one.
+                               Experts behind a sure one do not run and need not be resident */
 };
 
 typedef struct KimicBytes {
@@ -192,11 +192,12 @@ typedef struct KimicStats {
 
 /* What memory is for. */
 enum KimicMemoryUse {
-  KIMIC_MEMORY_OTHER = 0,   /* the runtime's records, and blocks of the directory on their way */
-  KIMIC_MEMORY_EXPERTS = 1, /* parameters of resident experts */
-  KIMIC_MEMORY_STORED = 2,  /* blocks as they are in the pack, compressed perhaps, on their way */
-  KIMIC_MEMORY_SCRATCH = 3, /* what experts work in */
-  KIMIC_MEMORY_HOST = 4,    /* kimic_allocate() */
+  KIMIC_MEMORY_OTHER = 0,      /* the runtime's records, and blocks that were decoded and are not parameters in use: of
+                                  the directory, signatures, modules, metadata */
+  KIMIC_MEMORY_EXPERTS = 1,    /* parameters of resident experts */
+  KIMIC_MEMORY_COMPRESSED = 2, /* blocks as they are in the pack, on their way */
+  KIMIC_MEMORY_SCRATCH = 3,    /* what experts work in */
+  KIMIC_MEMORY_HOST = 4,       /* kimic_allocate() */
   KIMIC_MEMORY_USES = 5,
 };
 
@@ -214,11 +215,35 @@ typedef struct KimicMemory {
   uint32_t pinnedExperts;
 } KimicMemory;
 
+/* How to deal with loads that fail; kimic_set_recovery(). */
+typedef struct KimicRecovery {
+  double firstDelay;       /* ms before the second attempt */
+  double longestDelay;     /* ms */
+  double openFor;          /* ms that an expert is left alone before one attempt is allowed again */
+  uint32_t attempts;       /* loads of one expert before another one is taken */
+  uint32_t failuresToOpen; /* in a row, until an expert is left alone */
+  uint32_t backoff;        /* KimicBackoff */
+  float jitter;            /* 0..1: the part of a delay that is left to chance */
+} KimicRecovery;
+
+enum KimicBackoff {
+  KIMIC_BACKOFF_FIXED = 0,       /* all delays are the first */
+  KIMIC_BACKOFF_EXPONENTIAL = 1, /* each delay is twice the one before */
+};
+
+enum KimicRemedy {
+  KIMIC_REMEDY_RETRY = 0,    /* the same again, after a delay */
+  KIMIC_REMEDY_EVICT = 1,    /* the same again, after kimic_clean_up() */
+  KIMIC_REMEDY_FALLBACK = 2, /* another expert */
+  KIMIC_REMEDY_FAIL = 3,     /* nothing helps */
+};
+
 #ifdef __cplusplus
 static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 &&
               sizeof(KimicErrorInfo) == 32);
 static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
-static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
+static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24 &&
+              sizeof(KimicRecovery) == 40);
 #endif
 
 /* KIMIC_ABI_VERSION of this library. */
@@ -269,7 +294,7 @@ int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
 int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
 
 /* The experts to which requests most often went on from this one, according to the pack: likeliest first, at most
- * `room`. Returns how many there are; none before its leaf was read, as by kimic_load(). */
+ * `room`. Returns how many it wrote; none before its leaf was read, as by kimic_load(). */
 uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
 
 /* Whoever loaded or prefetched the expert does not wait any more. What is not resident yet is dropped as soon as its
@@ -300,7 +325,7 @@ int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32
  * thresholds let them answer. count = 0 means the pack's top-k. `scores`, if not NULL, gets the scores of all routed
  * experts. The number of choices goes to `chosen`: at most `count`; 0 if the router abstains and the pack has no
  * fallback for that; if it has, the choice is the fallback with score 0 and weight 1. Does not allocate.
- * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices, FeatureNotFinite. */
+ * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices, RouterOutputs, FeatureNotFinite. */
 int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                     float *scores);
 
@@ -319,11 +344,35 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
  * filled as by kimic_route(); but without `scores` the choices' scores, which would cost as much as an expert, are 0
  * unless `merge` is KIMIC_MERGE_BEST. If the router or a chosen expert is not resident its load is started, as by
  * kimic_load(), and the answer is KIMIC_PENDING; if all are, nothing is allocated. Where fewer than `count` experts
- * answer a row, the ids of its other choices are KIMIC_NO_EXPERT. PackHasNoRouter, RouterAbstained, TooManyChoices,
+ * answer a row, the ids of its other choices are KIMIC_NO_EXPERT. All chosen experts are loaded before the first one
+ * runs, with KIMIC_MERGE_CASCADE too. PackHasNoRouter, RouterAbstained, TooManyChoices, RouterOutputs,
  * FeatureNotFinite, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the router's), OutputsDiffer (from
  * `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);
+
+/* How to deal with loads that fail. The host keeps time and chance: `now` is milliseconds since any moment that stays
+ * the same. A load goes like this:
+ *
+ *     kimic_admit(expert, now): may it be tried? Then load it as usual.
+ *     kimic_remedy(expert, kind of the error, or 0; ...): what now?
+ *
+ * Until kimic_set_recovery() nothing is tried again. */
+
+/* OptionMalformed if the jitter is no share. */
+int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery);
+
+/* CircuitOpen if the expert has failed too often of late. After KIMIC_OK kimic_remedy() has to follow. */
+int32_t kimic_admit(KimicRuntime *runtime, uint32_t expert, double now);
+
+/* Attempt number `attempt` (1 for the first) of an expert has ended: `kind` is 0 if well, else the ErrorKind; with that
+ * of Cancelled nothing is known of the expert. `hasCleanedUp`: KIMIC_REMEDY_EVICT was followed already. `chance` is
+ * uniform in [0, 1). Returns the KimicRemedy; for RETRY the delay in ms goes to `delay`. */
+uint32_t kimic_remedy(KimicRuntime *runtime, uint32_t expert, uint32_t kind, uint32_t attempt, uint32_t hasCleanedUp,
+                      double now, double chance, double *delay);
+
+/* Frees what can be had back: the metadata, and every expert that is not pinned. */
+void kimic_clean_up(KimicRuntime *runtime);
 
 void kimic_stats(KimicRuntime *runtime, KimicStats *stats);
 

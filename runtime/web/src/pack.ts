@@ -1,9 +1,10 @@
 // An open pack: what users hold.
-import {cancelled, kimicError} from './errors.js';
+import {cancelled, kimicError, type KimicError} from './errors.js';
 import type {PackCache} from './cache.js';
 import {linkableVariants, type CompileKernels, type EngineOption} from './linker.js';
 import {Pump} from './pump.js';
 import {prefetch, Reads} from './reads.js';
+import type {RecoveryCounts, RecoveryOptions, Recovery} from './recovery.js';
 import {
   compileRuntime,
   pending,
@@ -31,10 +32,20 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   /** Hard cap of the memory that the pack may use; default 256 MiB. */
   memory?: {maxBytes?: number};
   /**
+   * 0..1, default 0: added to the scores of experts in memory when the second and further ones are chosen, so that fewer
+   * have to be loaded. The best expert is always the router's; answers depend on what was asked before.
+   */
+  residentBonus?: number;
+  /**
    * Fetches ahead, while nothing else is being read, the experts to which requests often go on from one that was just
    * loaded, if the pack knows them; default true.
    */
   followsTransitions?: boolean;
+  /**
+   * With it, ask() and runRouted() try again what may pass, make room, and let other experts stand in; reads that are
+   * never answered fail.
+   */
+  recovery?: RecoveryOptions;
   /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
   cache?: PackCache;
 }
@@ -78,17 +89,21 @@ export interface RouteResult {
   /** With the option `explain`: of each routed expert what the router made of it, and why it was chosen or not. */
   explanations?: Explanation[];
 }
-export interface AskOptions extends RouteOptions, RunOptions {
+export interface RoutedRunOptions extends RouteOptions, RunOptions {
   /** How the chosen experts' outputs become one; default: as the pack says. */
   merge?: Merge;
+  /** When there is no answer after so many milliseconds the error is DeadlinePassed. */
+  deadlineMs?: number;
 }
-export interface RoutedRunOptions extends RouteOptions, RunOptions {
-  /** Default: as the pack says. */
-  merge?: Merge;
+export interface AskOptions extends Omit<RoutedRunOptions, 'explain'> {
+  /** Called for each row whose answer is not that of the experts that the router chose (OpenOptions.recovery). */
+  onDegraded?: (reason: KimicError, row: number) => void;
 }
 export interface RoutedRunResult extends RouteResult {
   /** The merged outputs. */
   output: Float32Array;
+  /** Why it is not the answer of the experts that the router chose, but of `choices` (OpenOptions.recovery). */
+  reason?: KimicError;
 }
 
 interface Shape {
@@ -98,8 +113,38 @@ interface Shape {
 }
 
 const floatBytes = 4;
+/** OpenOptions.memory.maxBytes. */
+export const defaultMaxBytes = 256 << 20;
+/** NetworkOptions.concurrency. */
+export const defaultConcurrency = 6;
 /** Experts that are fetched ahead at a time. */
 const prefetchedAtOnce = 16;
+
+/** Calls `body` with a signal that ends it at the deadline. */
+async function withDeadline<O extends RoutedRunOptions, T>(options: O, body: (options: O) => Promise<T>): Promise<T> {
+  const {deadlineMs = 0, signal} = options;
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', stop, {once: true});
+  let hasPassed = false;
+  const timer = setTimeout(() => {
+    hasPassed = true;
+    stop();
+  }, deadlineMs);
+  try {
+    return await body({...options, signal: controller.signal, deadlineMs: undefined});
+  } catch (error) {
+    throw hasPassed ? kimicError('DeadlinePassed', {args: [deadlineMs], cause: error}) : error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** What route() needs of the options of ask(). */
+function routeOptions({k, signal}: AskOptions): RouteOptions {
+  return {...(k !== undefined && {k}), ...(signal && {signal})};
+}
 
 /** An open pack. Numbers of experts are those of the pack, 0 .. info.experts - 1. */
 export class Pack {
@@ -116,6 +161,7 @@ export class Pack {
   private readonly wanted = new Map<number, number>();
   /** Outputs of the experts that the router chooses, once known. */
   private answerLength = 0;
+  private recovery: Recovery | undefined;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -141,10 +187,12 @@ export class Pack {
       const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
-      const runtime = await Runtime.create(module, options.memory?.maxBytes ?? 256 << 20, variants);
+      const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
       if (trust.digest) runtime.requireDigest(trust.digest);
-      const concurrency = options.network?.concurrency ?? 6;
-      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
+      const concurrency = options.network?.concurrency ?? defaultConcurrency;
+      const {recovery} = options;
+      const patienceMs = recovery && (recovery.patienceMs ?? 15_000);
+      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest), patienceMs);
       const pump = new Pump(runtime, bytes, reads, engine, compile);
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
@@ -156,6 +204,7 @@ export class Pack {
       await trust.requireSignature(reads.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
+      if (recovery) pack.recovery = new (await import('./recovery.js')).Recovery(pack, runtime, recovery);
       return pack;
     } catch (error) {
       await bytes.close?.();
@@ -166,6 +215,20 @@ export class Pack {
   /** Memory, residents, hits and evictions. */
   get stats(): Stats {
     return this.pump.guard(() => this.runtime.stats());
+  }
+
+  /** What recovery had to do so far; undefined without OpenOptions.recovery. */
+  get recoveryCounts(): RecoveryCounts | undefined {
+    return this.recovery && {...this.recovery.counts};
+  }
+
+  /** @internal */
+  get isDisposed(): boolean {
+    return this.pump.isClosed;
+  }
+  /** @internal Calls into the runtime. */
+  guard<T>(call: () => T): T {
+    return this.pump.guard(call);
   }
 
   /** Where the pack's memory is, to the byte. */
@@ -289,14 +352,17 @@ export class Pack {
   async ask(input: Float32Array, options: AskOptions = {}): Promise<Float32Array> {
     const router = this.requireRouter(options.k);
     if (options.signal?.aborted) throw cancelled(options.signal);
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.ask(input, within));
+    if (this.recovery) return this.askRecovering(input, options, this.recovery);
     await this.prepareAnswer(input, options);
     const {inputs} = this.shapeOf(router.expert);
     const answer = this.pump.guard(() => this.askResident(input, options));
     if (answer) return answer;
     // Load what the rows need, keep it, and ask again.
+    const how = routeOptions(options);
     const needed = new Set([router.expert]);
     for (let at = 0; at < input.length; at += inputs)
-      for (const {expert} of (await this.route(input.subarray(at, at + inputs), options)).choices) needed.add(expert);
+      for (const {expert} of (await this.route(input.subarray(at, at + inputs), how)).choices) needed.add(expert);
     return (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!;
   }
 
@@ -331,7 +397,7 @@ export class Pack {
     });
   }
 
-  /** The router's best expert for every row, noExpert where it has none to offer: for spreading rows over threads. */
+  /** @internal The router's best expert for every row, noExpert where it has none to offer: for spreading rows. */
   async bestExperts(input: Float32Array, options: {signal?: AbortSignal} = {}): Promise<Uint32Array> {
     const router = this.requireRouter(undefined);
     return this.whileLoaded([router.expert], options, () => {
@@ -348,22 +414,53 @@ export class Pack {
 
   /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
+    this.requireRouter(options.k);
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.runRouted(input, within));
+    if (this.recovery)
+      return this.recovery.answer(input, options, choices => this.runChoices(choices, input, options));
     const route = await this.route(input, options);
     const {choices} = route;
     if (choices.length === 0) throw kimicError('RouterAbstained');
-    const merge = options.merge ?? this.info.router!.merge;
     const experts = choices.map(choice => choice.expert);
-    const output = await this.whileLoaded(experts, options, () => {
-      const {inputs, outputs} = this.shapeOf(experts[0]!);
-      if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
-      const yAt = inputs * floatBytes;
-      const choicesAt = yAt + outputs * floatBytes;
-      const io = this.reserve(choicesAt + Runtime.choicesBytes(choices.length), experts);
-      this.view().set(input);
-      this.runtime.runChosen(choices, io + choicesAt, merge, io, io + yAt);
-      return this.copyOut(inputs, outputs, options.out);
-    });
+    const output = await this.whileLoaded(experts, options, () => this.runChoices(choices, input, options));
     return {...route, output};
+  }
+
+  /** Runs resident experts on one row and merges. */
+  private runChoices(choices: readonly Choice[], input: Float32Array, options: RoutedRunOptions): Float32Array {
+    const experts = choices.map(choice => choice.expert);
+    const {inputs, outputs} = this.shapeOf(experts[0]!);
+    if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
+    const yAt = inputs * floatBytes;
+    const choicesAt = yAt + outputs * floatBytes;
+    const io = this.reserve(choicesAt + Runtime.choicesBytes(choices.length), experts);
+    this.view().set(input);
+    this.runtime.runChosen(choices, io + choicesAt, options.merge ?? this.info.router!.merge, io, io + yAt);
+    return this.copyOut(inputs, outputs, options.out);
+  }
+
+  /** ask() with recovery: at once if all is resident, else row by row. */
+  private async askRecovering(input: Float32Array, options: AskOptions, recovery: Recovery): Promise<Float32Array> {
+    const known = this.pump.guard(() => this.askResident(input, options));
+    if (known) return known;
+    const {inputs} = await recovery.facts(this.info.router!.expert, options.signal);
+    const rows = this.rowsOf(input, inputs);
+    let output = options.out ?? new Float32Array(0);
+    for (let row = 0; row < rows; ++row) {
+      const part = input.subarray(row * inputs, (row + 1) * inputs);
+      const answer = await recovery.answer(part, routeOptions(options), choices =>
+        this.runChoices(choices, part, {...(options.merge && {merge: options.merge})})
+      );
+      this.answerLength ||= answer.output.length;
+      const {length} = answer.output;
+      if (length !== this.answerLength)
+        throw kimicError('OutputsDiffer', {args: [answer.choices[0]!.expert, length, this.answerLength]});
+      if (!options.out && row === 0) output = new Float32Array(rows * length);
+      if (output.length < rows * length) throw kimicError('OutputLength', {args: [output.length, rows * length]});
+      output.set(answer.output, row * length);
+      if (answer.reason) options.onDegraded?.(answer.reason, row);
+    }
+    return output;
   }
 
   /**
@@ -399,7 +496,7 @@ export class Pack {
     if (this.answerLength) return;
     const {inputs} = await this.whileLoaded([router.expert], options, () => this.shapeOf(router.expert));
     this.rowsOf(input, inputs);
-    const {choices} = await this.route(input.subarray(0, inputs), options);
+    const {choices} = await this.route(input.subarray(0, inputs), routeOptions(options));
     if (choices.length === 0) throw kimicError('RouterAbstained');
     const first = choices[0]!.expert;
     this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);

@@ -24,6 +24,8 @@ const strategyNames = ['top-1', 'top-k', 'threshold'] as const;
 export type Strategy = (typeof strategyNames)[number];
 const reasonNames = ['chosen', 'outranked', 'below-threshold', 'router-abstained'] as const;
 export type Reason = (typeof reasonNames)[number];
+const remedyNames = ['retry', 'evict', 'fallback', 'fail'] as const;
+export type Remedy = (typeof remedyNames)[number];
 
 export interface ReadRequest {
   kind: 'read';
@@ -46,7 +48,6 @@ export type HostRequest = ReadRequest | LinkRequest;
 interface Exports {
   memory: WebAssembly.Memory;
   __indirect_function_table: WebAssembly.Table;
-  _initialize?(): void;
   kimic_abi_version(): number;
   kimic_exchange(): number;
   kimic_create(options: number): number;
@@ -83,6 +84,19 @@ interface Exports {
     y: number,
     outputs: number
   ): number;
+  kimic_set_recovery(runtime: number, recovery: number): number;
+  kimic_admit(runtime: number, expert: number, now: number): number;
+  kimic_remedy(
+    runtime: number,
+    expert: number,
+    kind: number,
+    attempt: number,
+    hasCleanedUp: number,
+    now: number,
+    chance: number,
+    delay: number
+  ): number;
+  kimic_clean_up(runtime: number): void;
   kimic_memory(runtime: number, memory: number): void;
   kimic_stats(runtime: number, stats: number): void;
   kimic_last_error(runtime: number, error: number): void;
@@ -188,6 +202,8 @@ export interface Stats {
 
 const choiceBytes = 12;
 const explanationBytes = 24;
+/** kMaxTransitions: an expert has no more next ones. */
+const mostTransitions = 16;
 
 /** One instance of the runtime's module, with one runtime in it. Addresses and sizes are plain numbers. */
 export class Runtime {
@@ -198,23 +214,30 @@ export class Runtime {
   private constructor(
     private readonly exports: Exports,
     arenaBytes: number,
-    variants: number
+    variants: number,
+    residentBonus: number
   ) {
-    exports._initialize?.();
     const version = exports.kimic_abi_version();
     if (version !== abiVersion) throw kimicError('RuntimeMismatch', {args: [version, abiVersion]});
     this.exchange = exports.kimic_exchange();
     this.view = new DataView(exports.memory.buffer);
     this.view.setBigUint64(this.exchange, BigInt(arenaBytes), true);
     this.view.setUint32(this.exchange + 8, variants, true);
-    this.view.setUint32(this.exchange + 12, 0, true);
+    if (!(residentBonus >= 0 && residentBonus <= 1))
+      throw kimicError('OptionMalformed', {subject: `residentBonus: ${residentBonus}`});
+    this.view.setFloat32(this.exchange + 12, residentBonus, true);
     this.handle = exports.kimic_create(this.exchange) >>> 0;
     if (!this.handle) throw kimicError('ArenaUnavailable', {args: [arenaBytes, 131072, 0xffff0000]});
   }
 
-  static async create(module: WebAssembly.Module, arenaBytes: number, variants: number): Promise<Runtime> {
+  static async create(
+    module: WebAssembly.Module,
+    arenaBytes: number,
+    variants: number,
+    residentBonus: number
+  ): Promise<Runtime> {
     const instance = await WebAssembly.instantiate(module, {});
-    return new Runtime(instance.exports as unknown as Exports, arenaBytes, variants);
+    return new Runtime(instance.exports as unknown as Exports, arenaBytes, variants, residentBonus);
   }
 
   get memory(): WebAssembly.Memory {
@@ -323,7 +346,7 @@ export class Runtime {
     return this.exports.kimic_prefetch(this.handle, expert);
   }
   nextExperts(expert: number): number[] {
-    const count = this.exports.kimic_next_experts(this.handle, expert, this.exchange, 16);
+    const count = this.exports.kimic_next_experts(this.handle, expert, this.exchange, mostTransitions);
     return Array.from({length: count}, (_, i) => this.u32(4 * i));
   }
   cancel(expert: number): void {
@@ -426,6 +449,46 @@ export class Runtime {
     const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
     for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
     return absent ?? router;
+  }
+
+  setRecovery(recovery: {
+    attempts: number;
+    backoff: 'fixed' | 'exponential';
+    firstDelayMs: number;
+    longestDelayMs: number;
+    jitter: number;
+    failuresToOpen: number;
+    openForMs: number;
+  }): void {
+    const {data, exchange} = this;
+    data.setFloat64(exchange, recovery.firstDelayMs, true);
+    data.setFloat64(exchange + 8, recovery.longestDelayMs, true);
+    data.setFloat64(exchange + 16, recovery.openForMs, true);
+    data.setUint32(exchange + 24, recovery.attempts, true);
+    data.setUint32(exchange + 28, recovery.failuresToOpen, true);
+    data.setUint32(exchange + 32, recovery.backoff === 'exponential' ? 1 : 0, true);
+    data.setFloat32(exchange + 36, recovery.jitter, true);
+    this.check(this.exports.kimic_set_recovery(this.handle, exchange));
+  }
+  /** Why the expert must not be tried now, or nothing. */
+  admit(expert: number, now: number): KimicError | undefined {
+    return this.exports.kimic_admit(this.handle, expert, now) ? this.lastError() : undefined;
+  }
+  /** What to do after an attempt. `kind`: 0 if it ended well. */
+  remedy(
+    expert: number,
+    kind: number,
+    attempt: number,
+    hasCleanedUp: boolean,
+    now: number,
+    chance: number
+  ): {remedy: Remedy; delayMs: number} {
+    const {exports, handle, exchange} = this;
+    const remedy = exports.kimic_remedy(handle, expert, kind, attempt, Number(hasCleanedUp), now, chance, exchange);
+    return {remedy: remedyNames[remedy]!, delayMs: this.data.getFloat64(exchange, true)};
+  }
+  cleanUp(): void {
+    this.exports.kimic_clean_up(this.handle);
   }
 
   memoryUsage(): MemoryUsage {
