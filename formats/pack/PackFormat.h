@@ -42,6 +42,12 @@ inline constexpr std::uint8_t kMinLeafLog2 = 6, kMaxLeafLog2 = 9;
 inline constexpr std::uint8_t kMinGroupLog2 = 6, kMaxGroupLog2 = 8;
 inline constexpr std::uint8_t kMaxBranchLog2 = 8; ///< 0: no branches
 inline constexpr std::uint8_t kMaxTransitions = 16;
+inline constexpr std::uint32_t kMaxPlanBytes = 1u << 20; ///< raw
+inline constexpr std::uint32_t kMaxPlanLevel = 16;
+inline constexpr std::uint32_t kMaxSources = 255; ///< of an expert
+
+/// Bits of Header::requiredFeatures.
+inline constexpr std::uint32_t kFeaturePlan = 1;
 
 /// Offsets of header fields, pack-v1 §3; they are also the first arguments of errors about these fields.
 inline constexpr std::size_t kVariantsAt = 25, kLeafLog2At = 26, kGroupLog2At = 27, kBranchLog2At = 28, kRouterAt = 29,
@@ -130,6 +136,7 @@ struct Header {
   Digest contentId{}, rootSha256{};
 
   std::uint64_t fileBytes() const { return extensions.length ? extensions.end() : meta.end(); }
+  bool hasPlan() const { return (requiredFeatures & kFeaturePlan) != 0; }
   /// Experts that have entries in leaves: all but the router.
   std::uint32_t listed() const { return experts - routers; }
   std::uint32_t leafCount() const { return ((listed() - 1) >> leafLog2) + 1; }
@@ -162,7 +169,7 @@ inline std::uint64_t Header::rootBytes() const {
   std::uint64_t modules = 0;
   for (unsigned index = 0; index < kVariantCount; ++index)
     modules += variants >> index & 1;
-  const std::uint64_t rows = groupCount() * (1 + modules) + routers + 1 + (branchLog2 ? 0 : leafCount());
+  const std::uint64_t rows = groupCount() * (1 + modules) + routers + 1 + unsigned{hasPlan()} + (branchLog2 ? 0 : leafCount());
   return kRouterBytes + kBlockRowBytes * rows + (branchLog2 ? kBranchRowBytes * std::uint64_t{branchCount()} : 0);
 }
 
@@ -244,6 +251,7 @@ struct Root {
   std::optional<Router> router;
   ExpertEntry routerEntry; ///< meaningful if there is a router
   BlockRef meta;
+  BlockRef plan;                ///< meaningful if Header::hasPlan()
   std::vector<BlockRef> leaves; ///< empty if there are branches
   std::vector<Branch> branches; ///< empty if there are none
   std::vector<KernelGroup> groups;
@@ -258,6 +266,52 @@ struct Transition {
 };
 
 inline constexpr std::uint32_t kNoExpert = 0xFFFFFFFFu;
+
+/// Numbers that an expert reads, pack-v1 §15.
+struct Source {
+  std::uint32_t expert = kNoExpert; ///< of whose outputs; kNoExpert: of the request
+  std::uint32_t first = 0, count = 0;
+
+  friend bool operator==(const Source &, const Source &) = default;
+};
+
+/// What experts read other than the whole request.
+struct Plan {
+  struct Entry {
+    std::uint32_t expert = 0;
+    std::uint32_t level = 0; ///< 1 .. kMaxPlanLevel: above all that it reads
+    std::uint32_t firstSource = 0, sourceCount = 0;
+  };
+
+  std::uint32_t features = 0;  ///< numbers in a request
+  std::vector<Entry> entries;  ///< by rising expert; empty without a plan
+  std::vector<Source> sources; ///< of all entries, one after another
+
+  /// Null if the expert reads the whole request.
+  const Entry *find(std::uint32_t expert) const;
+  std::uint32_t levelOf(std::uint32_t expert) const {
+    const Entry *entry = find(expert);
+    return entry ? entry->level : 0;
+  }
+  /// The end of what is read of the expert's outputs, 0 if nothing is. Looks at every source.
+  std::uint32_t outputsRead(std::uint32_t expert) const {
+    std::uint32_t end = 0;
+    for (const Source &source : sources)
+      if (source.expert == expert && source.first + source.count > end)
+        end = source.first + source.count;
+    return end;
+  }
+  std::span<const Source> sourcesOf(const Entry &entry) const {
+    return std::span(sources).subspan(entry.firstSource, entry.sourceCount);
+  }
+  /// How many numbers the expert reads.
+  std::uint32_t inputsOf(const Entry &entry) const {
+    std::uint32_t inputs = 0;
+    for (const Source &source : sourcesOf(entry))
+      inputs += source.count;
+    return inputs;
+  }
+};
 
 /// One listed expert, pack-v1 §5. Its number is Header::firstExpert(leaf) plus its index in the leaf.
 struct LeafEntry : ExpertEntry {

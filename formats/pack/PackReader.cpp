@@ -198,8 +198,8 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   header.requiredFeatures = in.u32();
   header.optionalFeatures = in.u32();
   const bool extended = header.optionalFeatures != 0;
-  if (header.requiredFeatures)
-    return makeError(ErrorId::PackFeatures, header.requiredFeatures);
+  if (std::uint32_t unknown = header.requiredFeatures & ~kFeaturePlan)
+    return makeError(ErrorId::PackFeatures, unknown);
   header.kernelAbi = in.u32();
   std::uint8_t hash = in.u8();
   if (hash != kHashSha256)
@@ -245,7 +245,7 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   for (const auto &[section, hasBlocks] : sections) {
     *section = {alignUp(end), in.u64()};
     if (section == &header.extensions) {
-      if (section->length && !extended)
+      if (section->length ? !extended && !header.hasPlan() : header.hasPlan())
         return makeError(ErrorId::PackExtensions, section->length);
     } else if ((section->length != 0) != hasBlocks) {
       return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section->length, hasBlocks ? ~0ull : 0);
@@ -327,6 +327,13 @@ Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   }
   rows.enter(header.meta);
   KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
+  if (header.hasPlan()) {
+    KIMIC_TRY(rows.leave());
+    rows.enter(header.extensions);
+    KIMIC_TRY(rows.read(root.plan, kMaxPlanBytes));
+    if (header.optionalFeatures)
+      return {};
+  }
   return rows.leave();
 }
 
@@ -522,6 +529,89 @@ Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
 Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafEntry &base) {
   if (base.data.codec == Codec::Delta || base.data.rawLength != entry.data.rawLength)
     return makeError(ErrorId::PackEntryBase, expert, entry.base);
+  return {};
+}
+
+const Plan::Entry *Plan::find(std::uint32_t expert) const {
+  std::size_t first = 0, count = entries.size();
+  while (count) {
+    const std::size_t half = count / 2;
+    const Entry &entry = entries[first + half];
+    if (entry.expert == expert)
+      return &entry;
+    if (entry.expert < expert)
+      first += count - half;
+    count = half;
+  }
+  return nullptr;
+}
+
+Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, Plan &plan) {
+  ByteReader in(raw);
+  Error wrong;
+  // The next varint and `base`, from `least` to `limit`; what comes after the first one that is not means nothing.
+  auto read = [&](std::uint64_t base, std::uint64_t least, std::uint64_t limit) {
+    const std::size_t at = in.position();
+    const std::uint64_t value = base + in.varint();
+    if (in.ok() && wrong.id == ErrorId::None && (value < least || value > limit))
+      wrong = makeError(ErrorId::PackPlanField, at, value, limit);
+    return static_cast<std::uint32_t>(value);
+  };
+  constexpr std::size_t kSourceBytes = 3, kEntryBytes = 3 + kSourceBytes; // at least
+  plan.features = read(0, 1, quant::kMaxWidth);
+  const std::uint32_t entries = read(0, 1, header.listed()), sources = read(0, 1, raw.size() / kSourceBytes);
+  if (wrong.id != ErrorId::None)
+    return wrong;
+  if (!in.ok() || raw.size() / kEntryBytes < entries)
+    return makeError(ErrorId::PackPlanMalformed, in.position());
+  plan.entries = std::vector<Plan::Entry>(entries);
+  plan.sources = std::vector<Source>(sources);
+  std::uint32_t least = 0, used = 0;
+  for (Plan::Entry &entry : plan.entries) {
+    entry.expert = read(least, least, header.listed() - 1);
+    least = entry.expert + 1;
+    entry.level = read(0, 1, kMaxPlanLevel);
+    entry.firstSource = used;
+    const std::size_t at = in.position();
+    entry.sourceCount = read(0, 1, kMaxSources);
+    used += entry.sourceCount;
+    if (in.ok() && used > sources && wrong.id == ErrorId::None)
+      wrong = makeError(ErrorId::PackPlanField, at, used, sources);
+    std::uint32_t inputs = 0;
+    for (std::uint32_t i = 0; i < entry.sourceCount && in.ok() && wrong.id == ErrorId::None; ++i) {
+      Source &source = plan.sources[entry.firstSource + i];
+      source.expert = read(0, 0, header.listed()) - 1; // 0: kNoExpert
+      const std::uint32_t limit = source.expert == kNoExpert ? plan.features : quant::kMaxWidth;
+      source.first = read(0, 0, limit - 1);
+      source.count = read(source.first, source.first + 1, limit) - source.first;
+      inputs += source.count;
+      if (inputs > quant::kMaxWidth && wrong.id == ErrorId::None)
+        wrong = makeError(ErrorId::PackPlanField, in.position(), inputs, quant::kMaxWidth);
+    }
+    if (wrong.id != ErrorId::None)
+      return wrong;
+  }
+  if (!in.ok() || in.remaining() || used != sources)
+    return makeError(ErrorId::PackPlanMalformed, in.position());
+  for (const Plan::Entry &entry : plan.entries) {
+    std::uint32_t below = 0;
+    for (const Source &source : plan.sourcesOf(entry))
+      below = std::max(below, plan.levelOf(source.expert));
+    if (entry.level != below + 1)
+      return makeError(ErrorId::PackPlanLevel, entry.expert, entry.level, below + 1);
+  }
+  return {};
+}
+
+Result<void> checkPlanned(const Header &header, const Plan &plan, std::uint32_t expert, std::uint32_t read,
+                          std::uint32_t inputs, std::uint32_t outputs) {
+  if (read > outputs)
+    return makeError(ErrorId::PackPlanOutputs, expert, outputs, read);
+  const Plan::Entry *entry = plan.find(expert);
+  const bool readsRequest = read || expert >= header.listed();
+  const std::uint32_t fed = entry ? plan.inputsOf(*entry) : readsRequest ? plan.features : inputs;
+  if (fed != inputs)
+    return makeError(ErrorId::PackPlanInputs, expert, inputs, fed);
   return {};
 }
 

@@ -7,6 +7,7 @@
 //   decodeBlock(row, stored, base, output) -> raw bytes of any block, hash verified before decoding
 //   parseLeaf(header, leaf, raw)          -> the experts' entries, with the rows of their data blocks
 //   parseSignatures(header, group, raw)   -> what the group's kernels compute
+//   parsePlan(header, raw)                -> what experts read
 //
 // Those with a last parameter for the result fill that in; it means nothing after a failure. The runtime uses them so.
 //
@@ -114,6 +115,20 @@ inline Result<std::vector<quant::Signature>> parseSignatures(const Header &heade
   KIMIC_TRY(parseSignatures(header, group, raw, [&](std::size_t i) -> auto & { return signatures[i]; }));
   return signatures;
 }
+
+/// Reads the plan from the raw bytes of its block: what it says is in range and free of cycles. REQUIRES:
+/// header.hasPlan().
+Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, Plan &plan);
+inline Result<Plan> parsePlan(const Header &header, std::span<const std::uint8_t> raw) {
+  Plan plan;
+  KIMIC_TRY(parsePlan(header, raw, plan));
+  return plan;
+}
+
+/// Whether an expert with so many inputs and outputs is one that the plan can feed and read. `read`:
+/// plan.outputsRead(expert). PackPlanInputs, PackPlanOutputs.
+Result<void> checkPlanned(const Header &header, const Plan &plan, std::uint32_t expert, std::uint32_t read,
+                          std::uint32_t inputs, std::uint32_t outputs);
 
 /// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or at least that if
 /// residual rows may follow, and `columnBytes` behind them: Router::columnBytes() of the router's own network, else 0.

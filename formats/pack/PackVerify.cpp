@@ -40,6 +40,7 @@ public:
       KIMIC_TRY(forEachEntry(
           leaf, [&](std::uint32_t expert, const LeafEntry &entry, const Leaf &) { return checkEntry(expert, entry); }));
     KIMIC_TRY(checkBases());
+    KIMIC_ASSIGN(Digest plan, checkPlan());
     KIMIC_TRY(checkData());
     for (std::uint32_t leaf = 0; leaf < header_.leafCount(); ++leaf)
       KIMIC_TRY(forEachEntry(leaf, [&](std::uint32_t, const LeafEntry &entry, const Leaf &whole) -> Result<void> {
@@ -48,6 +49,8 @@ public:
       }));
     if (root_.router)
       KIMIC_TRY(checkRouterData(id));
+    if (header_.hasPlan())
+      id.add(plan);
     return id.finish() == header_.contentId ? Result<void>() : makeError(ErrorId::PackContentId);
   }
 
@@ -159,6 +162,18 @@ private:
         KIMIC_TRY(checkBase(use.expert, entry, base));
       }
     return {};
+  }
+
+  /// Its digest. While uses_ is still in the order of the experts.
+  Result<Digest> checkPlan() const {
+    if (!header_.hasPlan())
+      return Digest{};
+    KIMIC_ASSIGN(Bytes bytes, raw(root_.plan));
+    KIMIC_ASSIGN(Plan plan, parsePlan(header_, bytes));
+    KIMIC_TRY(pack::checkPlan(header_, plan, [&](std::uint32_t expert) -> const quant::Signature & {
+      return kernels_[expert < uses_.size() ? uses_[expert].kernel : root_.routerEntry.kernel].signature;
+    }));
+    return sha256(bytes);
   }
 
   Result<void> checkZeros(const Use &use) {

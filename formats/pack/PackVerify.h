@@ -2,7 +2,7 @@
 #pragma once
 
 #include "formats/base/Result.h"
-#include "formats/pack/PackFormat.h"
+#include "formats/pack/PackReader.h"
 
 #include <cstdint>
 #include <span>
@@ -13,6 +13,20 @@ namespace kimic::pack {
 /// The signatures of a file's slots that are used. Their form is checked, not their truth, which takes Ed25519.
 /// PackTruncated, PackSignatureSlot. `bytes`: at least the first kRootOffset of a file.
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes);
+
+/// Whether the kernels fit a plan: checkPlanned() of every expert. `signatureOf(expert)` is that of its kernel.
+template <class SignatureOf>
+Result<void> checkPlan(const Header &header, const Plan &plan, SignatureOf signatureOf) {
+  std::vector<std::uint32_t> read(header.experts); // outputs, by expert
+  for (const Source &source : plan.sources)
+    if (source.expert != kNoExpert && source.first + source.count > read[source.expert])
+      read[source.expert] = source.first + source.count;
+  for (std::uint32_t expert = 0; expert < header.experts; ++expert) {
+    const quant::Signature &signature = signatureOf(expert);
+    KIMIC_TRY(checkPlanned(header, plan, expert, read[expert], signature.inputs, signature.outputs()));
+  }
+  return {};
+}
 
 /// Success exactly if `file` is a valid pack: every rule of pack-v1 §11, kernel modules included (their structure, by
 /// abi::verifyKernelModule). No bit of a valid pack without optional features can be changed without an error here, but

@@ -89,6 +89,8 @@ Places placesIn(std::span<const std::uint8_t> file) {
   if (header.hasVariant(abi::Variant::Scalar))
     add("scalar", root.groups[0].modules[0]);
   add("meta", root.meta);
+  if (header.hasPlan())
+    add("plan", root.plan);
 
   std::vector<std::uint8_t> raw(root.leaves[0].rawLength);
   Result<void> decoded =

@@ -60,8 +60,9 @@ TEST(PackText, ReadsBackWhatItPrints) {
   contents.signatures = {quant::encode({3, {{quant::WeightFormat::Int8, 0, {{Activation::Cos, true, 9}}}}, true})};
   contents.modules[0] = {{1, 2, 3}};
   contents.modules[2] = {{0, 0, 0, 0, 0, 9}};
-  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}, {{7, 255}, {1, 2}}},
-                      {7, static_cast<Domain>(200), 3, 1e-30f, {}, {}}};
+  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}, {{7, 255}, {1, 2}}, {}},
+                      {7, static_cast<Domain>(200), 3, 1e-30f, {}, {}, {{kNoExpert, 0, 2}, {0, 3, 9}}}};
+  contents.features = 5;
   contents.router = Router{1, Head::Softmax, Strategy::TopK, static_cast<Merge>(9), 1, 0.3f};
   Result<PackContents, Diagnostic> again = parseContents(printContents(contents), "p.txt");
   ASSERT_TRUE(again.ok()) << again.error().message();
