@@ -666,6 +666,19 @@ private:
     return {};
   }
 
+  /// What experts read. check() has made their sources ranges.
+  void addPlan() {
+    std::vector<std::uint32_t> numbers(set.experts.size()); // in the pack, by index
+    for (std::uint32_t id = 0; id < order.size(); ++id)
+      numbers[order[id]] = id;
+    for (std::size_t index = 0; index < set.experts.size(); ++index)
+      for (const manifest::Source &source : set.experts[index].reads) {
+        contents.features = set.features;
+        contents.experts[numbers[index]].reads.push_back(
+            {source.expert ? numbers[*source.expert] : pack::kNoExpert, source.first, source.count});
+      }
+  }
+
   Result<void, Diagnostic> writePack() {
     KIMIC_ASSIGN(contents.meta, packMetadata(set, order, output.report));
     for (std::size_t id = 0; id < experts.size(); ++id) {
@@ -680,6 +693,7 @@ private:
           entry.next.push_back({next.expert, next.chance});
       entry.parameters = std::move(experts[id].parameters);
     }
+    addPlan();
     if (const auto &router = set.router) {
       pack::Router &entry = contents.router.emplace();
       entry.routed = static_cast<std::uint32_t>(router->experts.size());

@@ -169,7 +169,8 @@ inline std::uint64_t Header::rootBytes() const {
   std::uint64_t modules = 0;
   for (unsigned index = 0; index < kVariantCount; ++index)
     modules += variants >> index & 1;
-  const std::uint64_t rows = groupCount() * (1 + modules) + routers + 1 + unsigned{hasPlan()} + (branchLog2 ? 0 : leafCount());
+  const std::uint64_t rows =
+      groupCount() * (1 + modules) + routers + 1 + unsigned{hasPlan()} + (branchLog2 ? 0 : leafCount());
   return kRouterBytes + kBlockRowBytes * rows + (branchLog2 ? kBranchRowBytes * std::uint64_t{branchCount()} : 0);
 }
 

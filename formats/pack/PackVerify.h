@@ -15,8 +15,7 @@ namespace kimic::pack {
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes);
 
 /// Whether the kernels fit a plan: checkPlanned() of every expert. `signatureOf(expert)` is that of its kernel.
-template <class SignatureOf>
-Result<void> checkPlan(const Header &header, const Plan &plan, SignatureOf signatureOf) {
+template <class SignatureOf> Result<void> checkPlan(const Header &header, const Plan &plan, SignatureOf signatureOf) {
   std::vector<std::uint32_t> read(header.experts); // outputs, by expert
   for (const Source &source : plan.sources)
     if (source.expert != kNoExpert && source.first + source.count > read[source.expert])

@@ -4,6 +4,8 @@
 #include "formats/reference/Reference.h"
 #include "runtime/exec/Router.h"
 
+#include <cstring>
+
 namespace kimic::runtime {
 
 Expert *Engine::resident(std::uint32_t expert) {
@@ -19,8 +21,14 @@ Expert *Engine::resident(std::uint32_t expert) {
   return record;
 }
 
-Status Engine::reserve(const Kernel &kernel) {
-  if (std::uint32_t bytes = kernel.layout.scratchBytes; bytes > scratchBytes_) {
+// Numbers in the rows that the expert takes.
+std::uint32_t Engine::roomFor(const Expert &expert) const {
+  const std::uint32_t inputs = expert.reads ? expert.kernel->signature.inputs : 0, outputs = expert.kernel->outputs;
+  return inputs > outputs ? inputs : outputs;
+}
+
+Status Engine::reserve(Expert &expert) {
+  if (std::uint32_t bytes = expert.kernel->layout.scratchBytes; bytes > scratchBytes_) {
     core_.cache.free(scratch_);
     scratchBytes_ = 0;
     scratch_ = core_.allocate(bytes);
@@ -29,16 +37,23 @@ Status Engine::reserve(const Kernel &kernel) {
     Arena::tag(scratch_, KIMIC_MEMORY_SCRATCH);
     scratchBytes_ = bytes;
   }
-  if (std::uint32_t outputs = kernel.outputs; outputs > outputRoom_) {
+  const bool hasPlan = !session_.plan().entries.empty();
+  if (std::uint32_t room = roomFor(expert); room > room_) {
     core_.cache.free(sums_);
-    outputRoom_ = 0;
-    sums_ =
-        reinterpret_cast<double *>(core_.allocate(workspaceSize(outputs) * sizeof(double) + outputs * sizeof(float)));
+    room_ = 0;
+    sums_ = reinterpret_cast<double *>(
+        core_.allocate(workspaceSize(room) * sizeof(double) + (hasPlan ? 2 : 1) * room * sizeof(float)));
     if (!sums_)
       return core_.failure();
     Arena::tag(sums_, KIMIC_MEMORY_SCRATCH);
-    outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(outputs));
-    outputRoom_ = outputs;
+    outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(room));
+    room_ = room;
+  }
+  if (hasPlan && !expert.outputs) {
+    expert.outputs = reinterpret_cast<float *>(core_.allocate(expert.kernel->outputs * sizeof(float)));
+    if (!expert.outputs)
+      return core_.failure();
+    Arena::tag(expert.outputs, KIMIC_MEMORY_SCRATCH);
   }
   return KIMIC_OK;
 }
@@ -46,7 +61,8 @@ Status Engine::reserve(const Kernel &kernel) {
 // The resident expert, if the buffers that it needs are there.
 Expert *Engine::runnable(std::uint32_t expert) {
   Expert *record = resident(expert);
-  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || record->kernel->outputs > outputRoom_)) {
+  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || roomFor(*record) > room_ ||
+                 (!session_.plan().entries.empty() && !record->outputs))) {
     core_.fail(ErrorId::ExpertNotResident, expert);
     record = nullptr;
   }
@@ -61,13 +77,72 @@ void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, floa
     reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_, rows);
 }
 
+static const KimicStep *find(std::span<const KimicStep> steps, std::uint32_t expert) {
+  for (const KimicStep &step : steps)
+    if (step.expert == expert && step.isDone)
+      return &step;
+  return nullptr;
+}
+
+bool Engine::shapeOf(std::uint32_t expert, Shape &shape) {
+  if (const KimicStep *step = find(steps_, expert)) {
+    shape = {step->inputs, step->outputs, step->threshold};
+    return true;
+  }
+  const Expert *record = runnable(expert);
+  if (record)
+    shape = {session_.rowOf(expert, record->kernel->signature.inputs), record->kernel->outputs,
+             record->entry.confidenceThreshold};
+  return record;
+}
+
+const float *Engine::outputsOf(std::uint32_t expert, const float *x) {
+  if (const KimicStep *step = find(steps_, expert))
+    return values_ + step->first;
+  Expert *record = runnable(expert);
+  if (!record)
+    return nullptr;
+  if (record->epoch == epoch_)
+    return record->outputs;
+  if (record->reads) {
+    const std::span<const pack::Source> sources = session_.plan().sourcesOf(*record->reads);
+    // All of them first: they need the room for inputs, too.
+    for (const pack::Source &source : sources)
+      if (source.expert != pack::kNoExpert && !outputsOf(source.expert, x))
+        return nullptr;
+    float *inputs = outputs_ + room_, *to = inputs;
+    for (const pack::Source &source : sources) {
+      const float *from = source.expert == pack::kNoExpert ? x : outputsOf(source.expert, x);
+      std::memcpy(to, from + source.first, source.count * sizeof(float));
+      to += source.count;
+    }
+    x = inputs;
+  }
+  if (!record->outputs) {
+    call(*record, x, 1, outputs_);
+    return outputs_;
+  }
+  call(*record, x, 1, record->outputs);
+  record->epoch = epoch_;
+  return record->outputs;
+}
+
 Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
   Expert *record = runnable(expert);
   if (!record)
     return core_.failure();
   if (rows == 0)
     return core_.fail(ErrorId::NothingToRun);
-  call(*record, x, rows, y);
+  if (!record->reads) {
+    call(*record, x, rows, y);
+    return KIMIC_OK;
+  }
+  const KimicChoice only{expert, 0, 1};
+  for (; rows; --rows) {
+    KIMIC_STEP(runChosen({&only, 1}, KIMIC_MERGE_BEST, x, y));
+    x += session_.plan().features;
+    y += record->kernel->outputs;
+  }
   return KIMIC_OK;
 }
 
@@ -121,9 +196,11 @@ Status Engine::vote(std::span<const KimicChoice> choices, std::uint32_t outputs,
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
   for (const KimicChoice &choice : choices) {
-    call(*session_.expert(choice.expert), x, 1, outputs_);
-    if (outputs > 1 || outputs_[0] >= 0.5f)
-      sums_[largestOf(outputs_, outputs)] += 1;
+    const float *from = outputsOf(choice.expert, x);
+    if (!from)
+      return core_.failure();
+    if (outputs > 1 || from[0] >= 0.5f)
+      sums_[largestOf(from, outputs)] += 1;
   }
   auto voters = static_cast<double>(choices.size());
   for (std::uint32_t n = 0; n < outputs; ++n)
@@ -139,16 +216,16 @@ Status Engine::vote(std::span<const KimicChoice> choices, std::uint32_t outputs,
 Status Engine::cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
   float most = 0; // confidence of the answer so far
   for (const KimicChoice &choice : choices) {
-    Expert *record = runnable(choice.expert);
-    if (!record)
+    Shape shape;
+    const float *from = shapeOf(choice.expert, shape) ? outputsOf(choice.expert, x) : nullptr;
+    if (!from)
       return core_.failure();
-    call(*record, x, 1, outputs_);
-    float confidence = confidenceOf(outputs_, outputs);
-    bool isSure = confidence >= session_.expert(choice.expert)->entry.confidenceThreshold;
+    float confidence = confidenceOf(from, outputs);
+    bool isSure = confidence >= shape.threshold;
     if (isSure || confidence > most || &choice == &choices[0]) {
       most = confidence;
       for (std::uint32_t n = 0; n < outputs; ++n)
-        y[n] = outputs_[n];
+        y[n] = from[n];
     }
     if (isSure)
       break;
@@ -162,41 +239,46 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
   if (merge > KIMIC_MERGE_CASCADE)
     return core_.fail(ErrorId::UnknownMerge, merge);
   const KimicChoice *best = &choices[0];
-  std::uint32_t inputs = 0, outputs = 0;
+  if (steps_.empty())
+    ++epoch_;
+  Shape first;
   for (const KimicChoice &choice : choices) {
-    Expert *record = runnable(choice.expert);
-    if (!record && merge == KIMIC_MERGE_CASCADE && &choice != &choices[0] &&
-        core_.lastError.id == ErrorId::ExpertNotResident)
-      continue;
-    if (!record)
+    Shape shape;
+    if (!shapeOf(choice.expert, shape)) {
+      if (merge == KIMIC_MERGE_CASCADE && &choice != &choices[0] && core_.lastError.id == ErrorId::ExpertNotResident)
+        continue;
       return core_.failure();
-    const Kernel &kernel = *record->kernel;
-    if (&choice == &choices[0]) {
-      inputs = kernel.signature.inputs;
-      outputs = kernel.outputs;
     }
-    if (kernel.signature.inputs != inputs)
-      return core_.fail(ErrorId::InputsDiffer, record->id, kernel.signature.inputs, inputs);
-    if (kernel.outputs != outputs)
-      return core_.fail(ErrorId::OutputsDiffer, record->id, kernel.outputs, outputs);
+    if (&choice == &choices[0])
+      first = shape;
+    if (shape.inputs != first.inputs)
+      return core_.fail(ErrorId::InputsDiffer, choice.expert, shape.inputs, first.inputs);
+    if (shape.outputs != first.outputs)
+      return core_.fail(ErrorId::OutputsDiffer, choice.expert, shape.outputs, first.outputs);
     if (choice.score > best->score)
       best = &choice;
   }
+  const std::uint32_t outputs = first.outputs;
   if (merge == KIMIC_MERGE_VOTE)
     return vote(choices, outputs, x, y);
   if (merge == KIMIC_MERGE_CASCADE)
     return cascade(choices, outputs, x, y);
   if (merge == KIMIC_MERGE_BEST || choices.size() == 1) {
-    call(*session_.expert(best->expert), x, 1, y);
+    const float *from = outputsOf(best->expert, x);
+    if (!from)
+      return core_.failure();
+    std::memcpy(y, from, outputs * sizeof(float));
     return KIMIC_OK;
   }
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
   for (const KimicChoice &choice : choices) {
-    call(*session_.expert(choice.expert), x, 1, outputs_);
+    const float *from = outputsOf(choice.expert, x);
+    if (!from)
+      return core_.failure();
     double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
     for (std::uint32_t n = 0; n < outputs; ++n)
-      sums_[n] += weight * static_cast<double>(outputs_[n]);
+      sums_[n] += weight * static_cast<double>(from[n]);
   }
   double divisor = merge == KIMIC_MERGE_AVERAGE ? static_cast<double>(choices.size()) : 1;
   for (std::uint32_t n = 0; n < outputs; ++n)

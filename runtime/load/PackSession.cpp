@@ -32,6 +32,20 @@ Status PackSession::readRoot() {
   // Rows are decoded to about their size in the pack.
   KIMIC_STEP(core_.ensureRoom(4 * section.length + 1024));
   KIMIC_STEP(core_.statusOf(pack::parseRoot(header_, bytes.subspan(section.offset, section.length), root_)));
+  hasRoot_ = true;
+  return KIMIC_OK;
+}
+
+Status PackSession::readPlan() {
+  if (header_.hasPlan()) {
+    KIMIC_STEP(planFetch_.poll(core_, root_.plan));
+    // The most that bytes become: three are a source, three more the entry of an expert.
+    Status outcome = core_.ensureRoom(8 * std::size_t{root_.plan.rawLength} + 1024);
+    if (outcome == KIMIC_OK)
+      outcome = core_.statusOf(pack::parsePlan(header_, planFetch_.bytes(), plan_));
+    planFetch_.release(core_);
+    KIMIC_STEP(outcome);
+  }
   isOpen_ = true;
   return KIMIC_OK;
 }
@@ -39,6 +53,8 @@ Status PackSession::readRoot() {
 Status PackSession::open() {
   if (isOpen_)
     return KIMIC_OK;
+  if (hasRoot_)
+    return readPlan();
   if (firstRead_.state == Ticket::State::Waiting)
     return KIMIC_PENDING;
   if (firstRead_.state == Ticket::State::Idle) {
@@ -52,7 +68,7 @@ Status PackSession::open() {
   core_.cache.free(firstBytes_);
   firstBytes_ = nullptr;
   firstRead_.reset();
-  return outcome;
+  return outcome == KIMIC_OK ? readPlan() : outcome;
 }
 
 PackSession::Page *PackSession::find(std::uint32_t number) {
@@ -168,6 +184,7 @@ Status PackSession::fetch(std::uint32_t expert, Expert *&record) {
   record = *sweep(expert) = new Expert;
   record->id = expert;
   record->entry = entry;
+  record->reads = plan_.find(expert);
   return KIMIC_OK;
 }
 

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-#define KIMIC_ABI_VERSION 3u
+#define KIMIC_ABI_VERSION 4u
 
 #define KIMIC_OK 0
 #define KIMIC_PENDING (-1)
@@ -111,7 +111,7 @@ typedef struct KimicPackInfo {
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
-  uint32_t inputs; /* numbers per row */
+  uint32_t inputs; /* numbers per row: of a request, if the expert reads other experts or parts of it */
   uint32_t outputs;
   uint32_t parameterBytes;
   uint32_t kernel;  /* pack-wide kernel id */
@@ -171,6 +171,33 @@ enum KimicMerge {
                                Experts  behind a sure one do not run and need not be resident */
 };
 
+/* The most experts that one answer may need. */
+#define KIMIC_MOST_STEPS 256u
+
+/* One expert of an execution plan. Steps come in the order in which they can run. */
+typedef struct KimicStep {
+  uint32_t expert;
+  uint32_t level;  /* 0: reads the whole request; else 1 more than the highest level of the experts that it reads */
+  uint32_t group;  /* experts of a group do not read each other and have room side by side; groups run in order */
+  uint32_t inputs; /* numbers per row, as in KimicExpertInfo */
+  uint32_t outputs;
+  uint32_t first;     /* where its outputs are in the values of the plan */
+  uint32_t bytes;     /* its parameters */
+  uint32_t loadBytes; /* memory that it takes while it is loaded, at most */
+  float threshold;    /* of its confidence */
+  float microseconds; /* estimate of its run, from the size of its parameters */
+  uint32_t isDone;    /* kimic_run_plan() has run it */
+  uint32_t reserved;  /* 0 */
+} KimicStep;
+
+typedef struct KimicPlan {
+  uint32_t steps, groups;
+  uint32_t values;       /* outputs of all steps together */
+  float microseconds;    /* of all steps, one after another */
+  uint64_t bytes;        /* parameters of all steps */
+  uint64_t missingBytes; /* that have to be read for those that are not resident */
+} KimicPlan;
+
 typedef struct KimicBytes {
   uint64_t address;
   uint64_t length;
@@ -218,6 +245,7 @@ typedef struct KimicMemory {
 static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 &&
               sizeof(KimicErrorInfo) == 32);
 static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
+static_assert(sizeof(KimicStep) == 48 && sizeof(KimicPlan) == 32);
 static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
 #endif
 
@@ -259,8 +287,9 @@ int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *info);
 int32_t kimic_metadata(KimicRuntime *runtime, KimicBytes *json);
 void kimic_release_metadata(KimicRuntime *runtime);
 
-/* Makes the expert resident, with its kernel, and counts as its use. Experts that were used longest ago and are not
- * pinned make room. UnknownExpert; ArenaExhausted if even that is not enough; the errors of reading the pack. */
+/* Makes the expert resident, with its kernel and all experts that it reads, and counts as their use. Experts that were
+ * used longest ago and are not pinned make room. UnknownExpert; ArenaExhausted if even that is not enough; the errors
+ * of reading the pack. */
 int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
 
 /* Like kimic_load(), but nobody waits: the requests have the priority KIMIC_PREFETCH, and memory is taken only if it is
@@ -272,14 +301,16 @@ int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
  * `room`. Returns how many there are; none before its leaf was read, as by kimic_load(). */
 uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
 
-/* Whoever loaded or prefetched the expert does not wait any more. What is not resident yet is dropped as soon as its
- * bytes have arrived, unless it is asked for again. Requests that the host took must be completed all the same. */
+/* Whoever loaded or prefetched the expert, with what it reads, does not wait any more. What is not resident yet is
+ * dropped as soon as its bytes have arrived, unless it is asked for again. Requests that the host took must be
+ * completed all the same. */
 void kimic_cancel(KimicRuntime *runtime, uint32_t expert);
 
 /* Facts of a resident expert. ExpertNotResident. */
 int32_t kimic_expert_info(KimicRuntime *runtime, uint32_t expert, KimicExpertInfo *info);
 
-/* Keeps a resident expert until it is unpinned as often as it was pinned. ExpertNotResident. */
+/* Keeps a resident expert, and those that it reads, until it is unpinned as often as it was pinned. ExpertNotResident.
+ */
 int32_t kimic_pin(KimicRuntime *runtime, uint32_t expert);
 int32_t kimic_unpin(KimicRuntime *runtime, uint32_t expert);
 
@@ -291,8 +322,9 @@ int32_t kimic_evict(KimicRuntime *runtime, uint32_t expert);
 void *kimic_allocate(KimicRuntime *runtime, size_t bytes);
 void kimic_free(KimicRuntime *runtime, void *address);
 
-/* Runs a resident expert: y[rows * outputs] = expert(x[rows * inputs]), in f32, rows >= 1. Does not allocate. `x` and
- * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NothingToRun.
+/* Runs a resident expert: y[rows * outputs] = expert(x[rows * inputs]), in f32, rows >= 1. What it reads runs before
+ * it, and must be resident. Does not allocate. `x` and `y` are 4-byte aligned, do not overlap and lie in the arena when
+ * kernels are linked. ExpertNotResident, NothingToRun.
  */
 int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32_t rows, float *y);
 
@@ -308,9 +340,10 @@ int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, Kimic
 int32_t kimic_explain(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                       KimicExplanation *explanations);
 
-/* Runs the chosen experts, all resident, on one row and merges their outputs to y[outputs]. `merge` is a KimicMerge.
- * Outputs are summed in f64 in the order of the choices and rounded to f32 once. Does not allocate.
- * ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer, VoteUndecided. */
+/* Runs the chosen experts and those that they read, all resident, each once, on one row and merges their outputs to
+ * y[outputs]. `merge` is a KimicMerge. Outputs are summed in f64 in the order of the choices and rounded to f32 once.
+ * Does not allocate. ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer,
+ * VoteUndecided. */
 int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, uint32_t merge,
                          const float *x, float *y);
 
@@ -324,6 +357,20 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
  * `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);
+
+/* Makes the plan for an answer of these experts: they and what they read, each behind what it reads, in groups that fit
+ * into memory. `steps` has room for KIMIC_MOST_STEPS. May need the outside, for the directory and the kernels of the
+ * experts, not for their parameters. NothingToRun, UnknownExpert; PlanTooLarge; ExpertTooLarge: even alone, one of them
+ * does not fit beside the outputs of all. */
+int32_t kimic_plan(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, KimicPlan *plan,
+                   KimicStep *steps);
+
+/* The answer of a plan, for when its experts do not fit into memory together: as kimic_run_chosen(), but loads the
+ * experts group by group, runs each as soon as it is there, and keeps only its outputs, in `values`, which has room for
+ * KimicPlan.values. `steps` are those of kimic_plan() for the same choices and hold how far it is; a row begins with
+ * none of them done. May need the outside. The bits are those of kimic_run_chosen(). The errors of loading, and its. */
+int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps, uint32_t stepCount, const KimicChoice *choices,
+                       uint32_t count, uint32_t merge, const float *x, float *values, float *y);
 
 void kimic_stats(KimicRuntime *runtime, KimicStats *stats);
 
