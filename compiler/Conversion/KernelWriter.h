@@ -81,8 +81,8 @@ protected:
   template <class Ops>
   typename Ops::V evaluate(Ops &ops, const Run &run, typename Ops::V t,
                            llvm::function_ref<typename Ops::V(std::uint32_t)> array) {
-    auto v = isFloat() ? quant::evaluatePrecise(ops, run.group.function, t)
-                       : quant::evaluateOutput(ops, run.group.function, t);
+    auto v =
+        quant::evaluate(ops, run.group.function, t, isFloat() ? quant::Rendering::Precise : quant::Rendering::Output);
     if (run.isLast && signature.outputAffine)
       v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
     return v;

@@ -11,7 +11,7 @@
 
 namespace kimic::native {
 
-Diagnostic diagnose(std::string found) {
+Diagnostic kernelNotCompiled(std::string found) {
   Diagnostic diagnostic;
   diagnostic.id = ErrorId::KernelNotCompiled;
   diagnostic.key = "native";
@@ -22,20 +22,20 @@ Diagnostic diagnose(std::string found) {
 Result<llvm::SmallString<0>, Diagnostic> compileKernel(const quant::Signature &signature, const Target &target,
                                                        bool asText) {
   if (auto valid = quant::validate(signature); !valid)
-    return diagnose(message(valid.error()));
+    return kernelNotCompiled(message(valid.error()));
   auto layout = quant::layoutOf(signature);
   if (!layout)
-    return diagnose(message(layout.error()));
+    return kernelNotCompiled(message(layout.error()));
   std::size_t parts = signature.layers.size();
   for (const quant::LayerSignature &layer : signature.layers)
     parts += layer.groups.size();
   if (parts > kMaxParts)
-    return diagnose(std::to_string(parts) + " layers and groups");
+    return kernelNotCompiled(std::to_string(parts) + " layers and groups");
 
   std::string reason;
   std::unique_ptr<llvm::TargetMachine> machine = machineOf(target, reason);
   if (!machine)
-    return diagnose(reason);
+    return kernelNotCompiled(reason);
   llvm::LLVMContext context;
   llvm::Module module(quant::kernelName(signature), context);
   module.setTargetTriple(target.triple);
@@ -48,7 +48,7 @@ Result<llvm::SmallString<0>, Diagnostic> compileKernel(const quant::Signature &s
   llvm::legacy::PassManager passes;
   auto type = asText ? llvm::CodeGenFileType::AssemblyFile : llvm::CodeGenFileType::ObjectFile;
   if (machine->addPassesToEmitFile(passes, stream, nullptr, type))
-    return diagnose("no code generator for " + target.triple);
+    return kernelNotCompiled("no code generator for " + target.triple);
   passes.run(module);
   return code;
 }

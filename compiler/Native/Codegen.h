@@ -17,7 +17,7 @@ inline constexpr char kKernelSymbol[] = "kimic_kernel";
 inline constexpr std::size_t kMaxParts = 512;
 
 /// KernelNotCompiled because of what was `found`.
-Diagnostic diagnose(std::string found);
+Diagnostic kernelNotCompiled(std::string found);
 
 /// A relocatable object file, or assembly text. KernelNotCompiled: the signature breaks a rule, has too many parts, or
 /// LLVM has no code generator for this machine.

@@ -643,8 +643,8 @@ private:
 
   /// The f32 value of a hidden layer of f32 weights, or a logit.
   Value *valueOf(Operations &ops, const Run &run, Value *t, llvm::function_ref<Value *(std::uint64_t)> array) {
-    Value *v = isFloat() ? quant::evaluatePrecise(ops, run.group.function, t)
-                         : quant::evaluateOutput(ops, run.group.function, t);
+    Value *v =
+        quant::evaluate(ops, run.group.function, t, isFloat() ? quant::Rendering::Precise : quant::Rendering::Output);
     if (run.isLast && signature.outputAffine)
       v = ops.add(ops.mul(v, array(layout.outputGainOffset)), array(layout.outputOffsetOffset));
     return v;

@@ -72,7 +72,7 @@ private:
   Result<Function, Diagnostic> make(std::span<const std::uint8_t> bytes) {
     auto signature = quant::decodeSignature(bytes);
     if (!signature)
-      return diagnose(message(signature.error()));
+      return kernelNotCompiled(message(signature.error()));
     Digest key = keyOf(bytes);
     std::call_once(opened, [&] {
       if (auto store = directory.empty() ? Result<std::unique_ptr<store::Store>, Diagnostic>(nullptr)
@@ -99,18 +99,18 @@ private:
       initializeLlvm(); // nothing may have been compiled yet
       auto made = llvm::orc::LLJITBuilder().create();
       if (!made)
-        return diagnose(llvm::toString(made.takeError()));
+        return kernelNotCompiled(llvm::toString(made.takeError()));
       jit = std::move(*made);
     }
     // Every kernel has the same symbol, in a library of its own.
     auto library = jit->createJITDylib("kernel" + std::to_string(linked++));
     if (!library)
-      return diagnose(llvm::toString(library.takeError()));
+      return kernelNotCompiled(llvm::toString(library.takeError()));
     if (llvm::Error error = jit->addObjectFile(*library, llvm::MemoryBuffer::getMemBufferCopy(object)))
-      return diagnose(llvm::toString(std::move(error)));
+      return kernelNotCompiled(llvm::toString(std::move(error)));
     auto address = jit->lookup(*library, kKernelSymbol);
     if (!address)
-      return diagnose(llvm::toString(address.takeError()));
+      return kernelNotCompiled(llvm::toString(address.takeError()));
     return address->toPtr<Function>();
   }
 
@@ -145,7 +145,7 @@ Function kernelOrNull(std::span<const std::uint8_t> signature) {
 Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> bytes, Vectors vectors) {
   auto signature = quant::decodeSignature(bytes);
   if (!signature)
-    return diagnose(message(signature.error()));
+    return kernelNotCompiled(message(signature.error()));
   auto text = compileKernel(*signature, hostTarget(vectors), true);
   if (!text)
     return text.error();

@@ -331,11 +331,10 @@ private:
   }
 
   Result<void, Diagnostic> readTrace() {
-    const bool isWanted = !options.stopAfter;
     const std::string path = !options.trace.empty()        ? options.trace
                              : set.routingFile.isPresent() ? pathOf(set, set.routingFile)
                                                            : "";
-    if (!isWanted || path.empty())
+    if (stopsBeforeKernels() || path.empty())
       return {};
     KIMIC_ASSIGN(arrangement, arrangementOf(set, order, path, options.cancelled));
     return {};
@@ -747,6 +746,7 @@ private:
       ExpertReport &expert = report.experts[number];
       const std::vector<std::uint8_t> &raw = contents.experts[number].parameters;
       pack::DataBlock block{data.codec, data.storedLength, data.rawLength, {}, {}, base};
+      expert.blockBytes = raw.size(); // with the columns of the router
       expert.storedBytes = data.storedLength;
       expert.codec = pack::nameOf(data.codec);
       expert.codecReason = pack::reasonFor(block, raw);

@@ -3,11 +3,13 @@
 
 #include "compiler/Pipeline/Gate.h"
 #include "compiler/Transforms/Evaluate.h"
+#include "formats/base/Grid.h"
 #include "formats/fann/Evaluator.h"
 #include "formats/quant/Constants.h"
 #include "formats/reference/Reference.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -157,9 +159,8 @@ static void scoresOf(std::span<const float> row, const MeasureOptions &options, 
     for (double &value : scores)
       value /= sum;
   } else if (options.routerHead == manifest::RouterHead::ProductKeys) {
-    std::size_t rows = 1;
-    while (rows * (row.size() - rows) != options.routed)
-      ++rows;
+    const std::uint32_t rows = gridRows(row.size(), options.routed);
+    assert(rows && "the set's checks want a grid");
     std::vector<float> sums;
     for (std::size_t i = 0; i < options.routed; ++i)
       sums.push_back(row[i / (row.size() - rows)] + row[rows + i % (row.size() - rows)]);

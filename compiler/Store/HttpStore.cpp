@@ -45,13 +45,6 @@ std::size_t send(char *target, std::size_t size, std::size_t count, void *source
   return length;
 }
 
-/// The URL without user and password, for messages.
-std::string withoutCredentials(const std::string &url) {
-  std::size_t begin = url.find("://") + 3, end = std::min(url.find('/', begin), url.size());
-  std::size_t at = url.rfind('@', end);
-  return at == url.npos || at < begin ? url : url.substr(0, begin) + url.substr(at + 1);
-}
-
 class HttpStore : public Store {
 public:
   HttpStore(std::string url, HttpOptions options) : url_(std::move(url)), options_(options) {
@@ -85,17 +78,8 @@ private:
     curl_easy_reset(curl); // keeps the connection
     char error[CURL_ERROR_SIZE] = "";
     auto set = [&](CURLoption option, auto value) { curl_easy_setopt(curl, option, value); };
+    prepareRequest(curl, url, options_.timeouts);
     set(CURLOPT_ERRORBUFFER, error);
-    set(CURLOPT_URL, url.c_str());
-    set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_FOLLOWLOCATION, long{verb == Verb::Get});
-    set(CURLOPT_MAXREDIRS, 3L);
-    set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_USERAGENT, "kimic/" KIMIC_VERSION);
-    set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connectTimeoutMs));
-    set(CURLOPT_LOW_SPEED_LIMIT, 1L);
-    set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::max(1u, options_.stallTimeoutMs / 1000)));
     curl_slist *headers = nullptr;
     received.bytes.clear();
     received.isTooLong = false;
@@ -107,6 +91,7 @@ private:
       headers = curl_slist_append(headers, "Expect:"); // no round trip before the body
       set(CURLOPT_HTTPHEADER, headers);
       set(CURLOPT_UPLOAD, 1L);
+      set(CURLOPT_FOLLOWLOCATION, 0L); // the body would not be sent again
       set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(sent.size()));
       set(CURLOPT_READFUNCTION, send);
       set(CURLOPT_READDATA, static_cast<void *>(&sent));

@@ -1,15 +1,15 @@
 // A store behind plain HTTP, and how a place that a person names becomes a store. Needs libcurl.
 #pragma once
 
+#include "compiler/Store/Http.h"
 #include "compiler/Store/Store.h"
 
 namespace kimic::store {
 
 struct HttpOptions {
-  unsigned connectTimeoutMs = 5'000;
-  unsigned stallTimeoutMs = 20'000; ///< without a byte in this time, a request has failed
-  unsigned attempts = 3;            ///< of a request that a server did not answer, or with 429 or 5xx
-  unsigned firstPauseMs = 100;      ///< between attempts; twice as long each time
+  HttpTimeouts timeouts;
+  unsigned attempts = 3;       ///< of a request that a server did not answer, or with 429 or 5xx
+  unsigned firstPauseMs = 100; ///< between attempts; twice as long each time
   /// After so many requests in a row have failed in all their attempts, nothing is asked any more: a store that is down
   /// must not cost a timeout for every expert.
   unsigned maxFailures = 2;

@@ -12,11 +12,13 @@ static constexpr double kListCost = 1, kAddressCost = 0.75;
 /// What must be saved: a part of what the layer takes, and at least so much, 50 ns.
 static constexpr double kLeastPart = 0.25, kLeastCost = 128;
 
-double costOfBlocks(const quant::LayerLayout &layer) {
+/// The sums of a layer's blocks, for one row.
+static double costOfBlocks(const quant::LayerLayout &layer) {
   return static_cast<double>(layer.kPairs) * (layer.blockedOutputs() / quant::kGroupOutputs);
 }
 
-double costOfActivePairs(const quant::LayerLayout &layer, double activity) {
+/// The same with only the active pairs: finding them, and what is left of the sums.
+static double costOfActivePairs(const quant::LayerLayout &layer, double activity) {
   double pairs = activity * layer.kPairs, masks = std::ceil(static_cast<double>(layer.kPairs) / kMaskPairs);
   double groups = layer.blockedOutputs() / quant::kGroupOutputs;
   double blocks = layer.fullBlocks + (layer.tailOutputs > 0);

@@ -8,15 +8,8 @@
 
 namespace kimic {
 
-/// The sums of a layer's blocks, for one row.
-double costOfBlocks(const quant::LayerLayout &layer);
-
-/// The same with the pairs of codes left out that are both 0, of which `activity` is the share of the others: finding
-/// them, and what is left of the sums.
-double costOfActivePairs(const quant::LayerLayout &layer, double activity);
-
-/// Whether the first layer should skip inputs: a kernel of its own must save enough. REQUIRES: layout is that of a
-/// signature of int8 weights.
+/// Whether the first layer should skip pairs of inputs whose codes are both 0, `activity` being the share of the pairs
+/// that stay: a kernel of its own must save enough. REQUIRES: layout is that of a signature of int8 weights.
 bool shouldSkipInputs(const quant::Layout &layout, double activity);
 
 } // namespace kimic

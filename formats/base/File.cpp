@@ -45,6 +45,14 @@ Result<Input, Diagnostic> openInput(const std::string &path, int flags) {
   return input;
 }
 
+Result<Input, Diagnostic> openRegular(const std::string &path) {
+  // An open pipe would wait for a writer.
+  KIMIC_ASSIGN(Input input, openInput(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!S_ISREG(input.info.st_mode))
+    return fileError(ErrorId::FileUnreadable, path, "something else", "a file");
+  return input;
+}
+
 /// Gives `take` chunk after chunk, until it has an error or the file is at its end.
 template <class Take> Result<void, Diagnostic> readToEnd(const Input &input, const std::string &path, Take take) {
   char chunk[1 << 16];
@@ -82,16 +90,44 @@ Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t 
 }
 
 Result<Digest, Diagnostic> digestOfFile(const std::string &path) {
-  // An open pipe would wait for a writer.
-  KIMIC_ASSIGN(Input input, openInput(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!S_ISREG(input.info.st_mode))
-    return fileError(ErrorId::FileUnreadable, path, "something else", "a file");
+  KIMIC_ASSIGN(Input input, openRegular(path));
   Sha256 hash;
   KIMIC_TRY(readToEnd(input, path, [&](std::string_view chunk) -> Result<void, Diagnostic> {
     hash.add({reinterpret_cast<const std::uint8_t *>(chunk.data()), chunk.size()});
     return {};
   }));
   return hash.finish();
+}
+
+InputFile::InputFile(const std::string &path, int descriptor, std::uint64_t size)
+    : path_(path), descriptor_(descriptor), size_(size) {}
+
+InputFile::InputFile(InputFile &&other)
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0)
+    ::close(descriptor_);
+}
+
+Result<InputFile, Diagnostic> InputFile::open(const std::string &path) {
+  KIMIC_ASSIGN(Input input, openRegular(path));
+  return InputFile(path, std::exchange(input.file.fd, -1), static_cast<std::uint64_t>(input.info.st_size));
+}
+
+Result<void, Diagnostic> InputFile::read(std::uint64_t offset, std::span<std::uint8_t> out) const {
+  for (std::size_t done = 0; done < out.size();) {
+    ssize_t got = ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return fileError(ErrorId::FileUnreadable, path_, std::strerror(errno));
+    if (got == 0)
+      return fileError(ErrorId::FileUnreadable, path_, "end of file at byte " + std::to_string(offset + done),
+                       std::to_string(out.size() - done) + " more bytes");
+    done += static_cast<std::size_t>(got);
+  }
+  return {};
 }
 
 Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite) {

@@ -6,6 +6,7 @@
 #include "formats/base/Sha256.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,5 +22,27 @@ Result<Digest, Diagnostic> digestOfFile(const std::string &path);
 /// Writes `bytes` under a temporary name beside `path`, then renames: readers see the old file or the whole new one.
 /// FileExists if there is a file and `overwrite` is false; FileNotWritten on any other failure, nothing left behind.
 Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite);
+
+/// A file that is read where one wants, opened once. Threads may read at the same time.
+class InputFile {
+public:
+  /// FileNotFound, FileUnreadable (no permission, a directory, a pipe).
+  static Result<InputFile, Diagnostic> open(const std::string &path);
+  InputFile(InputFile &&other);
+  InputFile &operator=(InputFile &&) = delete;
+  ~InputFile();
+
+  std::uint64_t size() const { return size_; } ///< when it was opened
+
+  /// Fills `out` with the bytes from `offset` on. FileUnreadable, also if there are fewer.
+  Result<void, Diagnostic> read(std::uint64_t offset, std::span<std::uint8_t> out) const;
+
+private:
+  InputFile(const std::string &path, int descriptor, std::uint64_t size);
+
+  std::string path_;
+  int descriptor_;
+  std::uint64_t size_;
+};
 
 } // namespace kimic

@@ -7,7 +7,7 @@
 namespace kimic {
 
 /// `text` as character data or as a quoted attribute's value of HTML and XML: & < > " are written as entities, control
-/// characters, which XML cannot hold, as '?'.
+/// characters, tabs and line ends among them, as '?'.
 std::string htmlEscaped(std::string_view text);
 
 } // namespace kimic

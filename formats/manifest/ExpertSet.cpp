@@ -1,6 +1,7 @@
 #include "formats/manifest/ExpertSet.h"
 
 #include "formats/base/File.h"
+#include "formats/base/Grid.h"
 #include "formats/data/Npy.h"
 #include "formats/fann/FannReader.h"
 #include "formats/manifest/Json.h"
@@ -246,14 +247,6 @@ Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   return {};
 }
 
-/// Whether rows * columns = experts with rows + columns = outputs has a solution in whole numbers.
-bool isGridOf(std::size_t outputs, std::size_t experts) {
-  for (std::size_t rows = 1; rows <= outputs / 2; ++rows)
-    if (rows * (outputs - rows) == experts)
-      return true;
-  return false;
-}
-
 Status checkRouter(ExpertSet &set) {
   Router &router = *set.router;
   if (router.isLeftOut)
@@ -263,7 +256,7 @@ Status checkRouter(ExpertSet &set) {
   KIMIC_TRY(check.data());
   KIMIC_TRY(check.range(router.inputRange));
   bool isGrid = router.head == RouterHead::ProductKeys;
-  if (isGrid && !isGridOf(router.numOutputs(), router.experts.size()))
+  if (isGrid && !gridRows(router.numOutputs(), router.experts.size()))
     return check.error(ErrorId::ManifestCountMismatch, ".experts", counted(router.experts.size(), "expert"),
                        "as many as rows * columns, where rows + columns are the " +
                            counted(router.numOutputs(), "output") + " of the router's network");

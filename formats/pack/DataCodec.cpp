@@ -24,10 +24,7 @@ Result<EncodedData> encodeData(std::span<const std::uint8_t> raw, std::span<cons
     return result;
   }
   result.stored.assign(raw.begin(), raw.end());
-  auto lengthOf = [&](Codec codec) -> std::uint32_t & { return result.lengths[static_cast<unsigned>(codec)]; };
-  lengthOf(Codec::Stored) = block.rawLength;
   auto consider = [&](Codec codec, std::vector<std::uint8_t> stored, std::size_t limit) {
-    lengthOf(codec) = static_cast<std::uint32_t>(stored.size());
     if (!stored.empty() && stored.size() < limit) {
       block.codec = codec;
       result.stored = std::move(stored);
@@ -35,8 +32,8 @@ Result<EncodedData> encodeData(std::span<const std::uint8_t> raw, std::span<cons
   };
   std::vector<std::uint8_t> sparse = encodeSparse(raw);
   // High compression is slow on sparse data, where it has no chance: not if the fast one is far from the sparse form.
-  const std::size_t smallest = sparse.empty() ? raw.size() : sparse.size();
-  consider(Codec::Lz4, encodeLz4(raw, smallest + smallest / 4), raw.size());
+  const std::size_t worthwhile = sparse.empty() ? SIZE_MAX : sparse.size() + sparse.size() / 4;
+  consider(Codec::Lz4, encodeLz4(raw, worthwhile), raw.size());
   consider(Codec::Sparse, std::move(sparse), result.stored.size());
   if (!base.empty())
     consider(Codec::Delta, encodeDelta(raw, base), result.stored.size() - result.stored.size() / 4);

@@ -28,8 +28,6 @@ struct DataBlock {
 struct EncodedData {
   DataBlock block;
   std::vector<std::uint8_t> stored;
-  /// Stored length by codec, 0 where the codec does not make the block smaller or was not tried.
-  std::array<std::uint32_t, kCodecCount> lengths{};
 };
 
 /// The smallest form of a parameter block. `base`: raw bytes of the same length to try differences from, or empty;

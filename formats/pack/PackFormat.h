@@ -7,6 +7,7 @@
 
 #include "formats/abi/KernelAbi.h"
 #include "formats/base/Domain.h"
+#include "formats/base/Grid.h"
 #include "formats/base/Sha256.h"
 
 #include <array>
@@ -82,10 +83,19 @@ enum class Head : std::uint8_t { Softmax = 0, Sigmoid = 1, ProductKeys = 2 };
 enum class Strategy : std::uint8_t { Top1 = 0, TopK = 1, Threshold = 2 };
 enum class Merge : std::uint8_t { Average = 0, Weighted = 1, Best = 2, Learned = 3, Vote = 4, Cascade = 5 };
 
+inline constexpr const char *kHeadNames[] = {"softmax", "sigmoid", "product-keys"};
+inline constexpr const char *kStrategyNames[] = {"top-1", "top-k", "threshold"};
+inline constexpr const char *kMergeNames[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
+
+constexpr const char *nameOf(Head head) { return kHeadNames[static_cast<unsigned>(head)]; }
+constexpr const char *nameOf(Strategy strategy) { return kStrategyNames[static_cast<unsigned>(strategy)]; }
+constexpr const char *nameOf(Merge merge) { return kMergeNames[static_cast<unsigned>(merge)]; }
+
 /// Bits of the router record's byte 25.
-inline constexpr std::uint8_t kRouterPlainWeights = 1, kRouterBias = 2, kRouterWeights = 4, kRouterThresholds = 8,
-                              kRouterAllBits = 15;
-inline constexpr std::uint32_t kNoFallback = 0xFFFFFFFF;
+inline constexpr std::uint8_t kRouterPlainWeights = 1, kRouterBias = 2, kRouterWeights = 4, kRouterThresholds = 8;
+
+/// Stands for no expert.
+inline constexpr std::uint32_t kNoExpert = 0xFFFFFFFF;
 
 constexpr std::uint64_t alignUp(std::uint64_t offset) {
   return (offset + (kAlignment - 1)) & ~std::uint64_t{kAlignment - 1};
@@ -137,6 +147,8 @@ struct Header {
 
   std::uint64_t fileBytes() const { return extensions.length ? extensions.end() : meta.end(); }
   bool hasPlan() const { return (requiredFeatures & kFeaturePlan) != 0; }
+  /// Whether an optional feature may use what is reserved, pack-v1 §3.
+  bool isExtended() const { return optionalFeatures != 0; }
   /// Experts that have entries in leaves: all but the router.
   std::uint32_t listed() const { return experts - routers; }
   std::uint32_t leafCount() const { return ((listed() - 1) >> leafLog2) + 1; }
@@ -204,7 +216,7 @@ struct Router {
   std::uint32_t minVotes = 0;                                      ///< of Merge::Vote
   float scale = 1;                                                 ///< of the weights
   float threshold = 0;                                             ///< of scores, where there is no column of them
-  std::uint32_t fallback = kNoFallback;                            ///< answers when the router abstains
+  std::uint32_t fallback = kNoExpert;                              ///< answers when the router abstains
   bool isNormalised = true;                                        ///< weights are shares of the chosen experts
   bool hasBias = false, hasWeights = false, hasThresholds = false; ///< columns behind the network's parameters
 
@@ -224,14 +236,10 @@ struct RouterColumns {
   std::span<const float> thresholds; ///< least scores
 };
 
-/// The rows of the grid of a product-key router whose network has that many outputs: rows <= columns, rows + columns =
-/// outputs, rows * columns = routed. 0 if there is no such grid, and for other heads.
+/// The rows of the grid of a product-key router whose network has that many outputs. 0 if there is no such grid, and
+/// for other heads.
 constexpr std::uint32_t productRows(const Router &router, std::uint64_t outputs) {
-  if (router.head == Head::ProductKeys)
-    for (std::uint32_t rows = 1; rows <= outputs / 2; ++rows)
-      if (rows * (outputs - rows) == router.routed)
-        return rows;
-  return 0;
+  return router.head == Head::ProductKeys ? gridRows(outputs, router.routed) : 0;
 }
 
 struct KernelGroup {
@@ -265,8 +273,6 @@ struct Transition {
 
   friend bool operator==(const Transition &, const Transition &) = default;
 };
-
-inline constexpr std::uint32_t kNoExpert = 0xFFFFFFFFu;
 
 /// Numbers that an expert reads, pack-v1 §15.
 struct Source {

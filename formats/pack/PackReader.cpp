@@ -52,12 +52,15 @@ void readDigest(ByteReader &in, Digest &digest) {
   std::copy(bytes.begin(), bytes.end(), digest.begin());
 }
 
+constexpr std::uint32_t kBitsOfOne = 0x3F800000; ///< of f32
+
 bool isThreshold(float value) { return value >= 0 && value <= 1; }
 
 /// Reads the rows of one section or branch, which place each other: pack-v1 §2.
 class RowReader {
 public:
-  RowReader(ByteReader &in, std::size_t offsetInFile) : in_(in), offsetInFile_(offsetInFile) {}
+  RowReader(const Header &header, ByteReader &in, std::size_t offsetInFile)
+      : in_(in), offsetInFile_(offsetInFile), isExtended_(header.isExtended()) {}
 
   void enter(std::uint64_t begin, std::uint64_t end) {
     begin_ = next_ = begin;
@@ -71,7 +74,9 @@ public:
     block.rawLength = in_.u32();
     block.codec = static_cast<Codec>(in_.u8());
     const std::size_t reservedAt = offsetInFile_ + in_.position();
-    KIMIC_TRY(checkZero(in_.take(3), reservedAt));
+    const std::span<const std::uint8_t> reserved = in_.take(3);
+    if (!isExtended_)
+      KIMIC_TRY(checkZero(reserved, reservedAt));
     readDigest(in_, block.sha256);
     KIMIC_TRY(checkBlock(block, codecs, limit));
     return follow(block.end());
@@ -105,6 +110,7 @@ private:
 
   ByteReader &in_;
   std::size_t offsetInFile_;
+  bool isExtended_;
   std::uint64_t begin_ = 0, next_ = 0, end_ = 0;
 };
 
@@ -136,7 +142,10 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
   const std::uint8_t given = in.u8();
   in.take(2);
   router.minVotes = in.u32();
-  if (float scale = in.f32(); scale != 0)
+  const float scale = in.f32();
+  if (scale == 1)
+    return makeError(ErrorId::PackRouterField, at + 32, kBitsOfOne, 0);
+  if (scale != 0)
     router.scale = scale;
   router.threshold = in.f32();
   router.fallback = in.u32() - 1;
@@ -145,26 +154,29 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
   router.hasWeights = given & kRouterWeights;
   router.hasThresholds = given & kRouterThresholds;
   // The choice among product keys would not be exact with a bias; learned weights need their column.
-  if ((router.hasBias && router.head == Head::ProductKeys) || router.hasWeights != (router.merge == Merge::Learned))
-    return makeError(ErrorId::PackRouterField, at + 25, given, kRouterAllBits);
+  const bool isLearned = router.merge == Merge::Learned;
+  const std::uint8_t allowed =
+      static_cast<std::uint8_t>(kRouterPlainWeights | kRouterThresholds | (isLearned ? kRouterWeights : 0) |
+                                (router.head == Head::ProductKeys ? 0 : kRouterBias));
+  if ((given & ~allowed) || router.hasWeights != isLearned)
+    return makeError(ErrorId::PackRouterField, at + 25, given, allowed);
 
   // As integers: those of positive f32 are in the order of the numbers, those of negative ones have the top bit set.
-  enum Limit : std::uint8_t { Domains, Listed, TopK, Finite, Kernels, One, Zero, Bits, Votes, LimitCount };
+  enum Limit : std::uint8_t { Domains, Listed, TopK, Finite, Kernels, One, Zero, Votes, LimitCount };
   const std::uint32_t limits[LimitCount] = {kDomainCount - 1,
                                             header.listed(),
                                             router.strategy == Strategy::Top1 ? 1 : router.routed,
                                             0x7F800000 - 1,
                                             header.kernelsIn(0) - 1,
-                                            0x3F800000,
+                                            kBitsOfOne,
                                             0,
-                                            kRouterAllBits,
                                             router.merge == Merge::Vote ? router.topK : 0};
   constexpr struct {
     std::uint8_t offset, bytes, least;
     Limit limit;
-  } kFields[] = {{3, 1, 0, Domains},  {4, 4, 1, Listed},  {8, 4, 1, TopK},  {12, 4, 1, Finite},
-                 {16, 4, 0, Kernels}, {20, 4, 0, One},    {24, 1, 0, Zero}, {25, 1, 0, Bits},
-                 {28, 4, 0, Votes},   {32, 4, 0, Finite}, {36, 4, 0, One},  {40, 4, 0, Listed}};
+  } kFields[] = {{3, 1, 0, Domains},  {4, 4, 1, Listed}, {8, 4, 1, TopK},   {12, 4, 1, Finite},
+                 {16, 4, 0, Kernels}, {20, 4, 0, One},   {24, 1, 0, Zero},  {28, 4, 0, Votes},
+                 {32, 4, 0, Finite},  {36, 4, 0, One},   {40, 4, 0, Listed}};
   for (const auto &field : kFields) {
     ByteReader number(bytes.subspan(field.offset));
     std::uint32_t value = field.bytes == 1 ? number.u8() : number.u32();
@@ -173,6 +185,8 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
     if (value < field.least || value > limits[field.limit])
       return makeError(ErrorId::PackRouterField, at + field.offset, value, limits[field.limit]);
   }
+  if (header.isExtended())
+    return {};
   KIMIC_TRY(checkZero(bytes.subspan(26, 2), at + 26));
   return checkZero(bytes.subspan(44), at + 44);
 }
@@ -197,7 +211,6 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
 
   header.requiredFeatures = in.u32();
   header.optionalFeatures = in.u32();
-  const bool extended = header.optionalFeatures != 0;
   if (std::uint32_t unknown = header.requiredFeatures & ~kFeaturePlan)
     return makeError(ErrorId::PackFeatures, unknown);
   header.kernelAbi = in.u32();
@@ -245,7 +258,7 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   for (const auto &[section, hasBlocks] : sections) {
     *section = {alignUp(end), in.u64()};
     if (section == &header.extensions) {
-      if (section->length ? !extended && !header.hasPlan() : header.hasPlan())
+      if (section->length ? !header.isExtended() && !header.hasPlan() : header.hasPlan())
         return makeError(ErrorId::PackExtensions, section->length);
     } else if ((section->length != 0) != hasBlocks) {
       return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section->length, hasBlocks ? ~0ull : 0);
@@ -259,7 +272,7 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, (header.data.length + kAlignment - 1) / kAlignment, 0));
 
   const std::uint64_t rootLength = header.rootBytes();
-  if (extended ? header.root.length < rootLength : header.root.length != rootLength)
+  if (header.isExtended() ? header.root.length < rootLength : header.root.length != rootLength)
     return makeError(ErrorId::PackRootLength, header.root.length, rootLength);
   if (header.root.end() > kFirstReadBytes)
     return makeError(ErrorId::PackRootTooLarge, header.root.end(), kFirstReadBytes);
@@ -267,7 +280,7 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
     std::size_t offset, length;
   } kReserved[] = {{31, 1}, {44, 4}, {120, 8}, {160, 32}};
   for (const auto &reserved : kReserved)
-    if (!extended)
+    if (!header.isExtended())
       KIMIC_TRY(checkZero(bytes.subspan(reserved.offset, reserved.length), reserved.offset));
   std::copy_n(bytes.begin() + kContentIdAt, header.contentId.size(), header.contentId.begin());
   std::copy_n(bytes.begin() + kRootHashAt, header.rootSha256.size(), header.rootSha256.begin());
@@ -284,7 +297,7 @@ Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   ByteReader in(bytes);
   KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root));
 
-  RowReader rows(in, kRootOffset);
+  RowReader rows(header, in, kRootOffset);
   root.groups = std::vector<KernelGroup>(header.groupCount());
   auto readGroup = [&](KernelGroup &group) -> Result<void> {
     KIMIC_TRY(rows.read(group.signatures));
@@ -349,7 +362,7 @@ Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t b
   if (raw.size() != place.block.rawLength)
     return makeError(ErrorId::PackBlockSize, place.block.offset, place.block.rawLength, raw.size());
   ByteReader in(raw);
-  RowReader rows(in, static_cast<std::size_t>(place.block.offset));
+  RowReader rows(header, in, static_cast<std::size_t>(place.block.offset));
   rows.enter(place.block.end(), place.end);
   leaves = std::vector<BlockRef>(header.leavesIn(branch));
   for (BlockRef &leaf : leaves)
@@ -526,9 +539,10 @@ Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   return {};
 }
 
-Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafEntry &base) {
-  if (base.data.codec == Codec::Delta || base.data.rawLength != entry.data.rawLength)
-    return makeError(ErrorId::PackEntryBase, expert, entry.base);
+Result<void> checkBase(std::uint32_t expert, std::uint32_t base, std::uint32_t rawLength, Codec baseCodec,
+                       std::uint32_t baseRawLength) {
+  if (baseCodec == Codec::Delta || baseRawLength != rawLength)
+    return makeError(ErrorId::PackEntryBase, expert, base);
   return {};
 }
 
@@ -619,7 +633,7 @@ Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, con
                              const quant::Layout &layout, std::uint64_t columnBytes) {
   std::uint64_t bytes = entry.data.rawLength, least = layout.parameterBytes + columnBytes;
   bool mayExceed = signature.weights() == quant::WeightFormat::Int8Residual;
-  if (bytes < least || (bytes > least && !mayExceed))
+  if (bytes < least || (bytes > least && (!mayExceed || (bytes - least) % 16)))
     return makeError(ErrorId::PackParameterBytes, expert, entry.data.rawLength, least);
   return {};
 }

@@ -27,7 +27,7 @@
 namespace kimic::pack {
 
 /// Reads the header from the first 256 bytes of a file; further bytes are ignored. Neither the section lengths nor the
-/// counts are larger than the limits of pack-v1 §9, and fileBytes() cannot overflow.
+/// counts are larger than the limits of pack-v1 §10, and fileBytes() cannot overflow.
 Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header);
 inline Result<Header> parseHeader(std::span<const std::uint8_t> bytes) {
   Header header;
@@ -88,8 +88,10 @@ inline Result<Leaf> parseLeaf(const Header &header, std::uint32_t leaf, std::spa
   return result;
 }
 
-/// Whether the base of an entry of codec Delta can be one: PackEntryBase. `base` is the entry of expert entry.base.
-Result<void> checkBase(std::uint32_t expert, const LeafEntry &entry, const LeafEntry &base);
+/// Whether expert `base` can be the base of an expert whose block of codec Delta stands for `rawLength` bytes:
+/// PackEntryBase.
+Result<void> checkBase(std::uint32_t expert, std::uint32_t base, std::uint32_t rawLength, Codec baseCodec,
+                       std::uint32_t baseRawLength);
 
 /// Reads the signatures of kernel group number `group` from the raw bytes of its block: one valid signature per kernel,
 /// each into what `at(index)` refers to. REQUIRES: group < header.groupCount().
@@ -130,8 +132,9 @@ inline Result<Plan> parsePlan(const Header &header, std::span<const std::uint8_t
 Result<void> checkPlanned(const Header &header, const Plan &plan, std::uint32_t expert, std::uint32_t read,
                           std::uint32_t inputs, std::uint32_t outputs);
 
-/// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or at least that if
-/// residual rows may follow, and `columnBytes` behind them: Router::columnBytes() of the router's own network, else 0.
+/// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or some multiples of 16
+/// more if residual rows may follow, and `columnBytes` behind them: Router::columnBytes() of the router's own network,
+/// else 0.
 /// quant::validateParameters judges the bytes before the columns. REQUIRES: layout == layoutOf(signature).
 Result<void> checkParameters(std::uint32_t expert, const ExpertEntry &entry, const quant::Signature &signature,
                              const quant::Layout &layout, std::uint64_t columnBytes = 0);

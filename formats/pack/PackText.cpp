@@ -12,13 +12,10 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr const char *kHeads[] = {"softmax", "sigmoid", "product-keys"};
-constexpr const char *kStrategies[] = {"top-1", "top-k", "threshold"};
 constexpr std::pair<const char *, bool Router::*> kRouterBits[] = {{"normalised", &Router::isNormalised},
                                                                    {"bias", &Router::hasBias},
                                                                    {"weights", &Router::hasWeights},
                                                                    {"thresholds", &Router::hasThresholds}};
-constexpr const char *kMerges[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
 constexpr std::size_t kMaxRepeat = kMaxBlockBytes;
 
 template <class Number> std::string numberText(Number value) {
@@ -62,7 +59,7 @@ template <std::size_t N> std::string wordText(const char *const (&words)[N], uns
 /// The words after the layers of a kernel.
 constexpr const char *kFormatWords[quant::kWeightFormatCount] = {"", "residual", "float32"};
 constexpr const char *kHeadWords[quant::kHeadCount] = {"", "softmax", "argmax"};
-constexpr const char *kAffineWord = "affine";
+constexpr const char *kSparseWord = "sparse", *kAffineWord = "affine";
 /// What `reads` calls the request.
 constexpr const char *kRequestWord = "request";
 
@@ -78,8 +75,8 @@ std::string kernelText(const quant::Signature &signature) {
   }
   std::string separator = " | ";
   for (const char *word :
-       {kFormatWords[static_cast<unsigned>(signature.weights())], signature.outputAffine ? kAffineWord : "",
-        kHeadWords[static_cast<unsigned>(signature.head)]})
+       {kFormatWords[static_cast<unsigned>(signature.weights())], signature.sparseInputs ? kSparseWord : "",
+        signature.outputAffine ? kAffineWord : "", kHeadWords[static_cast<unsigned>(signature.head)]})
     if (*word) {
       text += separator + word;
       separator = " ";
@@ -195,7 +192,7 @@ private:
       if (parseFeature(words[i], signature)) {
         for (++i; i < words.size(); ++i)
           if (!parseFeature(words[i], signature))
-            return fail("kernel", words[i], "residual, float32, affine, softmax or argmax");
+            return fail("kernel", words[i], "residual, float32, sparse, affine, softmax or argmax");
         break;
       }
       quant::LayerSignature &layer = signature.layers.emplace_back();
@@ -222,10 +219,9 @@ private:
         signature.head = static_cast<quant::Head>(head);
         return true;
       }
-    if (word != kAffineWord)
-      return false;
-    signature.outputAffine = true;
-    return true;
+    signature.sparseInputs |= word == kSparseWord;
+    signature.outputAffine |= word == kAffineWord;
+    return word == kSparseWord || word == kAffineWord;
   }
 
   static bool parseActivations(std::string_view word, quant::ActivationGroup &group) {
@@ -364,9 +360,9 @@ private:
     auto fields = takeFields(words);
     Router router;
     take(fields, "routed", router.routed);
-    takeWord(fields, "head", kHeads, router.head);
-    takeWord(fields, "strategy", kStrategies, router.strategy);
-    takeWord(fields, "merge", kMerges, router.merge);
+    takeWord(fields, "head", kHeadNames, router.head);
+    takeWord(fields, "strategy", kStrategyNames, router.strategy);
+    takeWord(fields, "merge", kMergeNames, router.merge);
     take(fields, "top-k", router.topK);
     take(fields, "temperature", router.temperature);
     take(fields, "min-votes", router.minVotes);
@@ -447,23 +443,26 @@ std::string printContents(const PackContents &contents) {
   }
   if (const std::optional<Router> &router = contents.router) {
     text += "router routed=" + numberText(router->routed) +
-            " head=" + wordText(kHeads, static_cast<unsigned>(router->head)) +
-            " strategy=" + wordText(kStrategies, static_cast<unsigned>(router->strategy)) +
-            " merge=" + wordText(kMerges, static_cast<unsigned>(router->merge)) + " top-k=" + numberText(router->topK) +
-            " temperature=" + numberText(router->temperature);
+            " head=" + wordText(kHeadNames, static_cast<unsigned>(router->head)) +
+            " strategy=" + wordText(kStrategyNames, static_cast<unsigned>(router->strategy)) +
+            " merge=" + wordText(kMergeNames, static_cast<unsigned>(router->merge)) +
+            " top-k=" + numberText(router->topK) + " temperature=" + numberText(router->temperature);
     // What is not said has its default.
     const Router plain;
+    std::string rest;
     if (router->minVotes != plain.minVotes)
-      text += " min-votes=" + numberText(router->minVotes);
+      rest += " min-votes=" + numberText(router->minVotes);
     if (router->scale != plain.scale)
-      text += " scale=" + numberText(router->scale);
+      rest += " scale=" + numberText(router->scale);
     if (router->threshold != plain.threshold)
-      text += " threshold=" + numberText(router->threshold);
+      rest += " threshold=" + numberText(router->threshold);
     if (router->fallback != plain.fallback)
-      text += " fallback=" + numberText(router->fallback);
+      rest += " fallback=" + numberText(router->fallback);
     for (auto [name, member] : kRouterBits)
       if ((*router).*member != plain.*member)
-        text += std::string(" ") + name + ((*router).*member ? "=1" : "=0");
+        rest += std::string(" ") + name + ((*router).*member ? "=1" : "=0");
+    if (!rest.empty())
+      text += "\n " + rest;
     text += "\n";
   }
   return text;

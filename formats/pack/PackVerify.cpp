@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <tuple>
 
 namespace kimic::pack {
@@ -20,7 +21,8 @@ class Verifier {
 public:
   explicit Verifier(std::span<const std::uint8_t> file) : file_(file) {}
 
-  Result<void> run() {
+  /// The content id.
+  Result<Digest> run() {
     KIMIC_ASSIGN(header_, parseHeader(file_));
     if (file_.size() != header_.fileBytes())
       return makeError(ErrorId::PackFileSize, file_.size(), header_.fileBytes());
@@ -32,6 +34,7 @@ public:
     if (std::size_t at = findJsonObjectError(meta); at != kNoJsonError)
       return makeError(ErrorId::PackMetaSyntax, at);
 
+    uses_.reserve(std::min<std::size_t>(header_.listed(), file_.size()));
     ContentId id(header_, file_.subspan(header_.root.offset, kRouterBytes));
     id.add(sha256(meta));
     for (std::uint32_t group = 0; group < header_.groupCount(); ++group)
@@ -51,8 +54,10 @@ public:
       KIMIC_TRY(checkRouterData(id));
     if (header_.hasPlan())
       id.add(plan);
-    return id.finish() == header_.contentId ? Result<void>() : makeError(ErrorId::PackContentId);
+    return id.finish();
   }
+
+  const Header &header() const { return header_; }
 
 private:
   struct Kernel {
@@ -154,13 +159,9 @@ private:
   /// While uses_ is still in the order of the experts.
   Result<void> checkBases() const {
     for (const Use &use : uses_)
-      if (use.data.codec == Codec::Delta) {
-        LeafEntry entry, base;
-        entry.data = use.data;
-        entry.base = use.base;
-        base.data = uses_[use.base].data;
-        KIMIC_TRY(checkBase(use.expert, entry, base));
-      }
+      if (use.data.codec == Codec::Delta)
+        KIMIC_TRY(checkBase(use.expert, use.base, use.data.rawLength, uses_[use.base].data.codec,
+                            uses_[use.base].data.rawLength));
     return {};
   }
 
@@ -176,46 +177,73 @@ private:
     return sha256(bytes);
   }
 
-  Result<void> checkZeros(const Use &use) {
-    KIMIC_ASSIGN(Bytes parameters, raw(use.data));
-    zeroHashes_[use.data.rawLength] = sha256(parameters);
-    return quant::validateParameters(kernels_[use.kernel].signature, kernels_[use.kernel].layout, parameters);
+  Result<void> validate(std::uint32_t kernel, std::span<const std::uint8_t> parameters) const {
+    return quant::validateParameters(kernels_[kernel].signature, kernels_[kernel].layout, parameters);
+  }
+
+  /// Of blocks of codec Zero, in the order of their lengths and kernels. A few bytes of a file can stand for many of
+  /// them, each of 16 MiB, so each length is hashed once, on from the one before, and judged once for each kernel.
+  Result<void> checkZeros(std::span<const std::uint32_t> experts) {
+    Bytes zeros;
+    Sha256 hash; // of all of them
+    std::uint32_t kernel = kNoExpert;
+    const Digest stored = sha256({});
+    for (std::uint32_t expert : experts) {
+      const Use &use = uses_[expert];
+      if (use.data.sha256 != stored)
+        return makeError(ErrorId::PackBlockHash, use.data.offset);
+      if (use.data.rawLength == zeros.size() && use.kernel == kernel)
+        continue;
+      if (use.data.rawLength != zeros.size()) {
+        const std::size_t known = zeros.size();
+        zeros.resize(use.data.rawLength);
+        hash.add(std::span(zeros).subspan(known));
+        zeroHashes_[use.data.rawLength] = Sha256(hash).finish();
+      }
+      kernel = use.kernel;
+      KIMIC_TRY(validate(kernel, zeros));
+    }
+    return {};
   }
 
   Result<void> checkData() {
-    std::vector<BlockRef> dataOf; // by expert, for bases
-    for (const Use &use : uses_)
-      dataOf.push_back(use.data);
-    // Blocks of no bytes have no place.
-    std::sort(uses_.begin(), uses_.end(), [](const Use &a, const Use &b) {
-      return std::make_tuple(a.data.codec == Codec::Zero, a.data.offset, a.expert) <
-             std::make_tuple(b.data.codec == Codec::Zero, b.data.offset, b.expert);
+    // Blocks of no bytes have no place: they come last, in the order of their lengths. Experts of one kernel follow
+    // each other, so that a block that experts share is judged once for each of its kernels.
+    std::vector<std::uint32_t> order(uses_.size());
+    std::iota(order.begin(), order.end(), 0u);
+    std::sort(order.begin(), order.end(), [&](std::uint32_t left, std::uint32_t right) {
+      auto keyOf = [](const Use &use) {
+        const bool isZero = use.data.codec == Codec::Zero;
+        return std::make_tuple(isZero, isZero ? use.data.rawLength : use.data.offset, use.kernel, use.expert);
+      };
+      return keyOf(uses_[left]) < keyOf(uses_[right]);
     });
-    while (!uses_.empty() && uses_.back().data.codec == Codec::Zero) {
-      KIMIC_TRY(checkZeros(uses_.back()));
-      uses_.pop_back();
-    }
+    const auto zeros = std::find_if(order.begin(), order.end(),
+                                    [&](std::uint32_t expert) { return uses_[expert].data.codec == Codec::Zero; });
+    KIMIC_TRY(checkZeros({zeros, order.end()}));
+    order.erase(zeros, order.end());
+    rawHashes_.reserve(header_.dataBlocks);
     std::uint64_t end = header_.data.offset, rawLength = 0, blocks = 0;
     Bytes base;
     std::uint32_t baseExpert = kNoExpert;
-    for (std::size_t i = 0; i < uses_.size();) {
-      const Use &first = uses_[i];
+    for (std::size_t i = 0; i < order.size();) {
+      const Use &first = uses_[order[i]];
       if (first.data.offset != alignUp(end))
         return makeError(ErrorId::PackDataPlacement, first.data.offset, alignUp(end));
       KIMIC_TRY(checkPadding(end, first.data.offset));
       if (first.data.codec == Codec::Delta && first.base != baseExpert) {
-        KIMIC_ASSIGN(base, raw(dataOf[first.base]));
+        KIMIC_ASSIGN(base, raw(uses_[first.base].data));
         baseExpert = first.base;
       }
       KIMIC_ASSIGN(Bytes parameters, raw(first.data, base));
       rawHashes_.emplace_back(first.data.offset, sha256(parameters));
       std::uint32_t kernel = kNoExpert; // the one that was checked last
-      for (; i < uses_.size() && uses_[i].data.offset == first.data.offset; ++i) {
-        const Use &use = uses_[i];
+      for (; i < order.size() && uses_[order[i]].data.offset == first.data.offset; ++i) {
+        const Use &use = uses_[order[i]];
         if (use.data != first.data || use.base != first.base)
           return makeError(ErrorId::PackDataConflict, use.expert, use.data.offset);
         if (use.kernel != kernel)
-          KIMIC_TRY(quant::validateParameters(kernels_[use.kernel].signature, kernels_[use.kernel].layout, parameters));
+          KIMIC_TRY(validate(use.kernel, parameters));
         kernel = use.kernel;
       }
       end = first.data.end();
@@ -247,9 +275,8 @@ private:
     KIMIC_TRY(checkRouter(*root_.router, kernel.signature.outputs()));
     KIMIC_ASSIGN(Bytes parameters, raw(entry.data));
     id.add(sha256(parameters));
-    KIMIC_TRY(checkColumns(columnsOf(*root_.router, parameters)));
-    return quant::validateParameters(kernel.signature, kernel.layout,
-                                     std::span(parameters).first(parameters.size() - columnBytes));
+    KIMIC_TRY(validate(entry.kernel, std::span(parameters).first(parameters.size() - columnBytes)));
+    return checkColumns(columnsOf(*root_.router, parameters));
   }
 
   std::span<const std::uint8_t> file_;
@@ -257,7 +284,7 @@ private:
   Root root_;
   std::vector<BlockRef> leaves_;
   std::vector<Kernel> kernels_;
-  std::vector<Use> uses_;                                   ///< by expert; later by offset
+  std::vector<Use> uses_;                                   ///< by expert
   std::vector<std::pair<std::uint64_t, Digest>> rawHashes_; ///< of data blocks, by offset
   std::map<std::uint32_t, Digest> zeroHashes_;              ///< of blocks of codec Zero, by raw length
 };
@@ -290,6 +317,12 @@ Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint
   return slots;
 }
 
-Result<void> verifyPack(std::span<const std::uint8_t> file) { return Verifier(file).run(); }
+Result<Digest> contentIdOf(std::span<const std::uint8_t> file) { return Verifier(file).run(); }
+
+Result<void> verifyPack(std::span<const std::uint8_t> file) {
+  Verifier verifier(file);
+  KIMIC_ASSIGN(Digest id, verifier.run());
+  return id == verifier.header().contentId ? Result<void>() : makeError(ErrorId::PackContentId);
+}
 
 } // namespace kimic::pack

@@ -34,4 +34,8 @@ template <class SignatureOf> Result<void> checkPlan(const Header &header, const 
 /// Memory: two decoded blocks at a time, plus about 120 bytes per expert, plus the kernels' signatures.
 Result<void> verifyPack(std::span<const std::uint8_t> file);
 
+/// The content id that `file` has to have, pack-v1 §9. Errors and memory as verifyPack, which compares it with that of
+/// the header.
+Result<Digest> contentIdOf(std::span<const std::uint8_t> file);
+
 } // namespace kimic::pack

@@ -125,7 +125,7 @@ public:
 
   Result<Header> run() {
     KIMIC_TRY(count());
-    KIMIC_TRY(placeData());
+    placeData();
     KIMIC_TRY(buildKernels());
     KIMIC_TRY(buildLeaves());
     KIMIC_TRY(meta_.add(bytesOf(directory_.meta), kMaxMetaBytes));
@@ -183,7 +183,7 @@ private:
   }
 
   /// Where each block lies in the data section.
-  Result<void> placeData() {
+  void placeData() {
     places_.reserve(directory_.blocks.size());
     for (const DataBlock &block : directory_.blocks) {
       places_.push_back(alignUp(dataLength_));
@@ -193,7 +193,6 @@ private:
       header_.dataRawLength += block.rawLength;
       dataLength_ = places_.back() + block.storedLength;
     }
-    return {};
   }
 
   Result<void> buildKernels() {
@@ -443,8 +442,7 @@ private:
         KIMIC_TRY(checkParameters(expert, entry, signatures[entry.kernel], layouts[entry.kernel]));
         if (entry.data.codec == Codec::Delta) {
           const DataBlock &base = directory_.blocks[directory_.experts[entry.base].block];
-          if (base.codec == Codec::Delta || base.rawLength != entry.data.rawLength)
-            return makeError(ErrorId::PackEntryBase, expert, entry.base);
+          KIMIC_TRY(checkBase(expert, entry.base, entry.data.rawLength, base.codec, base.rawLength));
         }
       }
     }
@@ -507,6 +505,18 @@ private:
   std::vector<Digest> groupHashes_; ///< per group: raw signatures, then the modules from the lowest variant on
 };
 
+/// Whether an order that is not empty names each of so many experts once.
+Result<void> checkOrder(std::span<const std::uint32_t> order, std::size_t experts) {
+  std::vector<std::uint32_t> times(order.empty() ? 0 : experts);
+  for (std::uint32_t expert : order)
+    if (expert >= experts || ++times[expert] > 1)
+      return makeError(ErrorId::PackContentsOrder, expert, expert < experts ? times[expert] : 1, experts);
+  for (std::size_t expert = 0; expert < times.size(); ++expert)
+    if (times[expert] == 0)
+      return makeError(ErrorId::PackContentsOrder, expert, 0, experts);
+  return {};
+}
+
 /// Encodes the experts' parameters in the order of their numbers: equal ones once, and as differences where an earlier
 /// expert is similar.
 Result<void> encodeExperts(const PackContents &contents, std::span<const PackContents::Expert> experts,
@@ -532,15 +542,12 @@ Result<void> encodeExperts(const PackContents &contents, std::span<const PackCon
     blocks.push_back(std::move(data));
   }
 
-  constexpr std::uint32_t kUnplaced = 0xFFFFFFFF;
-  std::vector<std::uint32_t> indexOf(blocks.size(), kUnplaced);
-  std::vector<std::uint32_t> seen(order.empty() ? 0 : experts.size());
+  KIMIC_TRY(checkOrder(order, experts.size()));
+  std::vector<std::uint32_t> indexOf(blocks.size(), kNoExpert); // in the directory
   for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const std::uint32_t expert = order.empty() ? i : i < order.size() ? order[i] : kUnplaced;
-    if (!order.empty() && (expert >= experts.size() || ++seen[expert] > 1 || order.size() != experts.size()))
-      return makeError(ErrorId::PackContentsOrder, expert, expert < experts.size() ? seen[expert] : 0);
+    const std::uint32_t expert = order.empty() ? i : order[i];
     std::uint32_t &index = indexOf[blockOf[expert]];
-    if (index != kUnplaced)
+    if (index != kNoExpert)
       continue;
     index = static_cast<std::uint32_t>(directory.blocks.size());
     directory.blocks.push_back(blocks[blockOf[expert]].block);

@@ -244,8 +244,5 @@ template <class Ops> typename Ops::V evaluateCode(Ops &ops, Activation function,
 template <class Ops> typename Ops::V evaluateOutput(Ops &ops, Activation function, typename Ops::V t) {
   return evaluate(ops, function, t, Rendering::Output);
 }
-template <class Ops> typename Ops::V evaluatePrecise(Ops &ops, Activation function, typename Ops::V t) {
-  return evaluate(ops, function, t, Rendering::Precise);
-}
 
 } // namespace kimic::quant

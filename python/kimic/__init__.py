@@ -196,7 +196,7 @@ class Pack:
         if not isinstance(x, np.ndarray) or x.dtype != np.float32 or not x.flags.c_contiguous:
             raise TypeError("bind: expected a row-major float32 array; another would be copied, and then stay as it is")
         is_row = x.ndim == 1
-        return self._native.bind(self._number(expert), x.reshape(1, -1) if is_row else x, is_row)
+        return self._native.bind(self._number(expert), x.reshape(1, -1) if is_row else x.view(), is_row)
 
     def route(self, x: Any, top_k: int = 0) -> Route:
         """The experts that the router chooses for one row of inputs; `top_k` 0 means as many as the pack says."""

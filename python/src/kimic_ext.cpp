@@ -362,7 +362,8 @@ public:
   py::object bind(py::object self, std::uint32_t expert, FloatArray x, bool isRow) {
     FloatArray y = run(expert, x); // also loads it and checks the shape
     py::object result = isRow ? py::object(y[py::int_(0)]) : y;
-    auto *binding = new Binding{std::move(self), this, expert, std::move(x), std::move(y), std::move(result)};
+    const auto rows = static_cast<std::uint32_t>(x.shape(0));
+    auto *binding = new Binding{std::move(self), this, expert, std::move(x), std::move(y), rows, std::move(result)};
     py::capsule owner(binding, [](void *p) { delete static_cast<Binding *>(p); });
     static PyMethodDef definition = {"run", runBinding, METH_NOARGS, "Runs the expert on what x holds now."};
     return py::reinterpret_steal<py::object>(PyCFunction_New(&definition, owner.ptr()));
@@ -440,7 +441,8 @@ private:
     Pack *pack;
     std::uint32_t expert;
     FloatArray x, y;
-    py::object result; ///< y, or its only row
+    std::uint32_t rows; ///< of both; whoever else holds x may give it another shape
+    py::object result;  ///< y, or its only row
   };
 
   /// To release the GIL would cost more than a run of this many numbers.
@@ -449,9 +451,8 @@ private:
   static PyObject *runBinding(PyObject *capsule, PyObject *) {
     auto &binding = *static_cast<Binding *>(PyCapsule_GetPointer(capsule, nullptr));
     try {
-      auto rows = static_cast<std::uint32_t>(binding.x.shape(0));
       auto call = [&](runtime::NativePack &p) {
-        return p.runInto(binding.expert, binding.x.data(), rows, binding.y.mutable_data());
+        return p.runInto(binding.expert, binding.x.data(), binding.rows, binding.y.mutable_data());
       };
       std::unique_lock lock(binding.pack->mutex, std::defer_lock);
       Result<void> done;

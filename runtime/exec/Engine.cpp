@@ -171,7 +171,7 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
   else
     chosen = choose(routing, logits, workspace, choices, details.areChoicesScored,
                     {details.scores, details.scores ? router.routed : 0});
-  if (chosen == 0 && router.fallback != pack::kNoFallback) {
+  if (chosen == 0 && router.fallback != pack::kNoExpert) {
     choices[0] = {router.fallback, 0, 1};
     chosen = 1;
   }

@@ -1,4 +1,4 @@
-// From the outputs of a router's network to the experts that it chooses (pack-v1 §4.1).
+// From the outputs of a router's network to the experts that it chooses (pack-v1 §4).
 //
 // Everything is computed in f64 with an exponential of its own and rounded to f32 once, so that scores and weights have
 // the same bits on every platform. A logit that is not a number counts as the lowest one; infinities count as the

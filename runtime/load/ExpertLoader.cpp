@@ -57,7 +57,8 @@ Status ExpertLoader::fetchBase(const Expert &record, Expert *&base) {
     return KIMIC_OK;
   Expert *found;
   KIMIC_STEP(session_.fetch(entry.base, found));
-  KIMIC_STEP(core_.statusOf(pack::checkBase(record.id, entry, found->entry)));
+  KIMIC_STEP(core_.statusOf(pack::checkBase(record.id, entry.base, entry.data.rawLength, found->entry.data.codec,
+                                            found->entry.data.rawLength)));
   if (!found->isResident())
     KIMIC_STEP(fetch(*found)); // which has no base itself
   core_.cache.touch(*found);

@@ -17,15 +17,18 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <limits>
 
 using namespace kimic;
 
 namespace {
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 struct Variant {
   const char *name;
   quantize::Options options;
   bool allResidual = false;
-  double target = -999; ///< second planes until this SQNR is measured
+  double target = -kInfinity; ///< second planes until this SQNR is measured, in dB
 };
 
 struct Measured {
@@ -93,11 +96,12 @@ Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant, 
     signal += double(expected.values[i]) * expected.values[i];
     noise += d * d;
   }
-  out.sqnrDb = noise > 0 ? 10 * std::log10(signal / noise) : 999;
+  out.sqnrDb = noise > 0 ? 10 * std::log10(signal / noise) : kInfinity;
   return out;
 }
 
-/// As the compiler finds its plan: second planes for the noisiest rows, more of them until the target is measured.
+/// Second planes for the noisiest rows, more of them until the target is measured: the steps of the compiler, whose
+/// target is an accuracy budget.
 Measured measure(const manifest::LoadedNetwork &loaded, const Variant &variant) {
   quantize::Quantized int8, result;
   if (variant.allResidual)
@@ -139,7 +143,7 @@ int main(int argc, char **argv) {
     networks.push_back(&*set->router);
     names.push_back("router");
   }
-  std::vector<double> sums(std::size(kVariants)), least(std::size(kVariants), 999);
+  std::vector<double> sums(std::size(kVariants)), least(std::size(kVariants), kInfinity);
   std::size_t measured = 0;
   for (std::size_t i = 0; i < networks.size(); ++i) {
     bool isWanted = argc == 2 || std::find(argv + 2, argv + argc, names[i]) != argv + argc;

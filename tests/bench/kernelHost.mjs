@@ -50,7 +50,7 @@ export class KernelHost {
     return {wrong: xnn_check(inputs, outputs)};
   }
 
-  /** Milliseconds to link the module of all kernels of `folder`, as the npm package does; never twice the same bytes. */
+  /** Milliseconds to link the module of all kernels of `folder` as the npm package does; never the same bytes twice. */
   async link(folder, kernels, round) {
     const custom = [0, 5, 1, 0x6e, round & 255, (round >> 8) & 255, (Math.random() * 256) | 0]; // a section named n
     const bytes = new Uint8Array([...new Uint8Array(await this.env.bytes(`work/${folder}/all.wasm`)), ...custom]);

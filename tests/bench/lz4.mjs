@@ -2,18 +2,23 @@
 // best of 31 runs over 1 MiB. The decoder is compiled with the runtime's flags.
 import {execFileSync} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
-import {createRequire} from 'node:module';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {openChromium} from './engines.mjs';
 
+const engines = process.argv.length > 2 ? process.argv.slice(2) : ['node', 'chromium'];
+if (!engines.every(engine => engine === 'node' || engine === 'chromium')) {
+  console.error('usage: node lz4.mjs [node] [chromium]');
+  process.exit(2);
+}
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'kimic-lz4-'));
-const flags = '-Oz -flto -finline-functions -fno-exceptions -fno-rtti -mbulk-memory -msign-ext -mnontrapping-fptoint -std=c++20';
-execFileSync('em++', [...flags.split(' '), `-I${root}`, '-sSTANDALONE_WASM=1', '--no-entry', '-sINITIAL_MEMORY=16777216',
-  join(here, 'native/Lz4Decode.cpp'), join(root, 'formats/pack/Lz4Block.cpp'), '-o', join(folder, 'lz4.wasm')],
-  {env: {...process.env, NODE_PATH: '/usr/share/nodejs'}});
+const flags = ['-Oz', '-flto', '-finline-functions', '-fno-exceptions', '-fno-rtti', '-mbulk-memory', '-msign-ext',
+  '-mnontrapping-fptoint', '-std=c++20', `-I${root}`, '-sSTANDALONE_WASM=1', '--no-entry', '-sINITIAL_MEMORY=16777216'];
+execFileSync('em++', [...flags, join(here, 'native/Lz4Decode.cpp'), join(root, 'formats/pack/Lz4Block.cpp'),
+  '-o', join(folder, 'lz4.wasm')], {env: {...process.env, NODE_PATH: '/usr/share/nodejs'}});
 const wasm = readFileSync(join(folder, 'lz4.wasm'));
 rmSync(folder, {recursive: true});
 
@@ -44,7 +49,8 @@ const inputs = {
   'pruned 90 %': pruned(0.9, 1),
   'pruned 75 % in fours': pruned(0.75, 4),
   'kernels': Uint8Array.from({length: size}, (() => {
-    const words = Array.from({length: 200}, () => Array.from({length: 8 + Math.floor(random() * 56)}, () => random() * 256));
+    const wordOf = () => Array.from({length: 8 + Math.floor(random() * 56)}, () => random() * 256);
+    const words = Array.from({length: 200}, wordOf);
     let word = [], at = 0;
     return () => (at === word.length && ([word, at] = [words[Math.floor(random() * 200)], 0]), word[at++]);
   })()),
@@ -71,11 +77,8 @@ async function measure(wasm, stored, raw) {
   return raw.length / Math.min(...times) / 1e6;
 }
 
-const engines = process.argv.length > 2 ? process.argv.slice(2) : ['node', 'chromium'];
-const {chromium} = createRequire(join(root, 'runtime/web/package.json'))('playwright-core');
-const options = {executablePath: '/usr/bin/chromium', headless: true, args: ['--no-sandbox', '--disable-gpu']};
-const browser = engines.includes('chromium') ? await chromium.launch(options) : undefined;
-const page = await browser?.newPage();
+const chromium = engines.includes('chromium') ? await openChromium() : undefined;
+const page = await chromium?.browser.newPage();
 const text = bytes => `Uint8Array.from(atob('${Buffer.from(bytes).toString('base64')}'), c => c.charCodeAt(0))`;
 for (const [name, raw] of Object.entries(inputs)) {
   const stored = compress(raw);
@@ -87,4 +90,4 @@ for (const [name, raw] of Object.entries(inputs)) {
     console.log(`${engine.padEnd(9)} ${name.padEnd(21)} ${share.padStart(5)} %  ${speed.toFixed(2)} GB/s`);
   }
 }
-await browser?.close();
+await chromium?.close();

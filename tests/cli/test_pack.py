@@ -49,7 +49,8 @@ def test_inspect_json(kimic, pack):
     assert facts["experts"][0]["kernel"] == facts["experts"][1]["kernel"]
     assert {**facts["router"], "temperature": 1} == {
         "expert": "router", "routed": 2, "head": "softmax", "strategy": "top-k", "merge": "weighted", "top_k": 2,
-        "temperature": 1, "scale": 1, "normalised": True, "threshold": 0, "min_votes": 0, "fallback": None, "columns": []}
+        "temperature": 1, "scale": 1, "normalised": True, "threshold": 0, "min_votes": 0, "fallback": None,
+        "columns": []}
     assert [(kernel["shape"], kernel["experts"]) for kernel in facts["kernels"]] == [
         ("12-20-2", 1), ("12-60-3", 2), ("12-33-20-3", 1)]
     assert facts["sections"][0] == {"name": "header", "offset": 0, "bytes": 256}
@@ -213,7 +214,7 @@ def test_pack_of_the_future_is_unsupported(kimic, pack, tmp_path):
 
 
 def with_metadata(kimic, pack, text):
-    """The pack with other metadata of the same stored length, and every hash made right again."""
+    """The pack with other metadata of the same stored length, and every hash and the content id made right again."""
     data = bytearray(pack.read_bytes())
     place = sections(kimic, pack)
     begin, length = place["metadata"]["offset"], place["metadata"]["bytes"]
@@ -223,6 +224,7 @@ def with_metadata(kimic, pack, text):
     data[row + 12:row + 44] = hashlib.sha256(data[begin:begin + length]).digest()
     root = place["root"]
     data[192:224] = hashlib.sha256(data[root["offset"]:root["offset"] + root["bytes"]]).digest()
+    data[128:160] = content_id(data, inspect(kimic, pack))
     return with_hash_of_header(data)
 
 
@@ -231,7 +233,7 @@ def test_strange_metadata_leave_experts_without_names(kimic, pack, tmp_path, tex
     (tmp_path / "strange.kpk").write_bytes(with_metadata(kimic, pack, text))
     facts = inspect(kimic, "strange.kpk")
     assert facts["metadata"] is None and facts["experts"][1]["id"] == "#1"
-    kimic("verify", "strange.kpk", code=3)
+    assert "metadata are not one JSON object" in kimic("verify", "strange.kpk", code=3).stderr
 
 
 @pytest.mark.parametrize("experts", ["7", "[7]", '[{"id": 7, "labels": [7, {}]}]'])
@@ -264,12 +266,17 @@ def patched_module(kimic, pack, old, new):
 DOT, MUL = b"\xfd\xba\x01", b"\xfd\xb5\x01"  # i32x4.dot_i16x8_s, i32x4.mul
 
 
+def raw_bytes(data, row):
+    """Of the block that a row of inspect describes."""
+    stored = bytes(data[row["offset"]:row["offset"] + row["stored_bytes"]])
+    decode = {"stored": bytes, "lz4": lz4_decoded, "sparse": lambda block: sparse_decoded(block, row["raw_bytes"])}
+    return decode[row["codec"]](stored)
+
+
 def content_id(data, facts):
     """pack-v1 §9, of a pack with a router and without next experts. `facts`: what inspect says about it."""
     def raw_hash(row):
-        stored = bytes(data[row["offset"]:row["offset"] + row["stored_bytes"]])
-        decode = {"stored": bytes, "lz4": lz4_decoded, "sparse": lambda block: sparse_decoded(block, row["raw_bytes"])}
-        return hashlib.sha256(decode[row["codec"]](stored)).digest()
+        return hashlib.sha256(raw_bytes(data, row)).digest()
 
     place = {section["name"]: section for section in facts["sections"]}
     root_end = place["root"]["offset"] + place["root"]["bytes"]
@@ -283,7 +290,8 @@ def content_id(data, facts):
             text += raw_hash(row)
     *listed, router = facts["experts"]
     for expert in listed:
-        text += struct.pack("<IBBf", expert["kernel"], DOMAINS.index(expert["domain"]), 0, expert["confidence_threshold"])
+        text += struct.pack("<IBBf", expert["kernel"], DOMAINS.index(expert["domain"]), 0,
+                            expert["confidence_threshold"])
         text += raw_hash(expert["data"]) + b"\0"
     return hashlib.sha256(text + raw_hash(router["data"])).digest()
 
@@ -401,10 +409,30 @@ def test_extracted_experts_compute_the_same(kimic, pack):
     assert kimic("run", "two.kpk", *run).stdout == kimic("run", pack, *run).stdout
 
 
+def test_extracted_router_computes_its_logits(kimic, pack, tmp_path):
+    manifest = write_set(tmp_path)
+    content = json.loads(manifest.read_text())
+    content["router"].update(head="sigmoid", selection_bias=[0, 1])
+    manifest.write_text(json.dumps(content))
+    kimic("compile", manifest, "-o", "biased.kpk", "--allow-loss")
+    kimic("extract", "biased.kpk", "router", "-o", "router.kpk")
+    kimic("verify", "router.kpk")
+    run = ["--expert", "router", "--data", pack.parent / "rows.npy"]
+    assert kimic("run", "router.kpk", *run).stdout == kimic("run", "biased.kpk", *run).stdout
+
+
+def test_an_expert_is_extracted_once(kimic, pack):
+    assert "'gamma' is named twice" in kimic("extract", pack, "gamma", "gamma", "-o", "two.kpk", code=2).stderr
+
+
+def test_extract_refuses_a_folder(kimic, tmp_path):
+    assert "a directory" in kimic("extract", tmp_path, "gamma", "-o", "x.kpk", code=1).stderr
+
+
 def test_extract_writes_raw_bytes(kimic, pack, tmp_path):
     facts = inspect(kimic, pack)["experts"][1]
     kimic("extract", pack, "alpha", "--what", "parameters", "-o", "alpha.bin")
-    assert (tmp_path / "alpha.bin").stat().st_size == facts["data"]["raw_bytes"]
+    assert (tmp_path / "alpha.bin").read_bytes() == raw_bytes(pack.read_bytes(), facts["data"])
     kimic("extract", pack, "alpha", "--what", "signature", "-o", "alpha.sig")
     assert (tmp_path / "alpha.sig").read_bytes()[:4] == bytes([1, 0, 12, 2])
     kimic("extract", pack, "alpha", "beta", "--what", "parameters", "-o", "x", code=2)
@@ -444,6 +472,19 @@ def test_inspect_reads_a_url_by_ranges(kimic, pack, server):
     assert server.requests[0] == "bytes=0-16383"
 
 
-def test_inspect_refuses_a_server_without_ranges(kimic, server):
+def test_inspect_reads_the_whole_pack_once_from_a_server_without_ranges(kimic, pack, server):
     server.ignores = True
-    assert "ignores ranges" in kimic("inspect", server.url, code=5).stderr
+    remote, local = inspect(kimic, server.url), inspect(kimic, pack)
+    assert {**remote, "pack": ""} == {**local, "pack": ""}
+    assert len(server.requests) == 1
+
+
+def test_inspect_refuses_a_large_pack_from_a_server_without_ranges(kimic, server):
+    server.ignores, server.data = True, server.data + bytes(64 << 20)
+    assert "ignores ranges and the whole pack exceeds the 67108864 bytes" in kimic("inspect", server.url, code=5).stderr
+
+
+def test_urls_are_shown_without_their_password(kimic, server):
+    server.ignores, server.data = True, server.data + bytes(64 << 20)
+    error = kimic("inspect", server.url.replace("//", "//me:secret@"), code=5).stderr
+    assert server.url in error and "secret" not in error

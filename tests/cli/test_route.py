@@ -42,7 +42,8 @@ def test_route_explains_every_expert(kimic, pack):
 
 def test_route_prints_a_table(kimic, pack):
     text = kimic("route", pack, "--data", pack.parent / "rows.npy", "--explain").stdout.splitlines()
-    assert text[0].count(":") == 2 and text[1].split() == ["expert", "logit", "score", "selection", "threshold", "reason"]
+    assert text[0].count(":") == 2
+    assert text[1].split() == ["expert", "logit", "score", "selection", "threshold", "reason"]
     assert text[2].split()[-1] == "chosen"
 
 

@@ -67,8 +67,8 @@ def test_routing_data_of_the_manifest_is_the_same(kimic, plain, trace, tmp_path)
 def test_arrays_are_the_same_trace(kimic, plain, trace, tmp_path):
     (tmp_path / "arrays").mkdir()
     names = {}
-    np.save(tmp_path / "arrays/experts.npy", [[IDS.index(i) for i in (s["experts"] + [None])[:2] if i] + [-1] * (2 - len(s["experts"]))
-                                             for s in STEPS])
+    chosen = [[IDS.index(id) for id in step["experts"]] for step in STEPS]
+    np.save(tmp_path / "arrays/experts.npy", [row + [-1] * (2 - len(row)) for row in chosen])
     np.save(tmp_path / "arrays/sequence.npy", [names.setdefault(s["sequence"], len(names)) for s in STEPS])
     kimic("compile", plain, "-o", "a.kpk", "--trace", trace)
     kimic("compile", plain, "-o", "b.kpk", "--trace", "arrays")
@@ -79,12 +79,14 @@ def test_answers_do_not_depend_on_the_trace(kimic, plain, trace):
     kimic("compile", plain, "-o", "a.kpk")
     kimic("compile", plain, "-o", "b.kpk", "--trace", trace)
     for id in IDS[:2]:
-        answers = [kimic("run", pack, "--expert", id, "--data", "rows.npy", "--json").stdout for pack in ("a.kpk", "b.kpk")]
+        answers = [kimic("run", pack, "--expert", id, "--data", "rows.npy", "--json").stdout
+                   for pack in ("a.kpk", "b.kpk")]
         assert json.loads(answers[0])["outputs"] == json.loads(answers[1])["outputs"]
 
 
-@pytest.mark.parametrize("line, message", [('{"experts": ["e99"]}', 'trace.jsonl:2: column 14: experts: no expert of the set'),
-                                           ('{"expert": ["e00"]}', 'expected "experts"'), ("nonsense", "column 1: ")])
+@pytest.mark.parametrize("line, message", [
+    ('{"experts": ["e99"]}', "trace.jsonl:2: column 14: experts: no expert of the set"),
+    ('{"expert": ["e00"]}', 'expected "experts"'), ("nonsense", "column 1: ")])
 def test_errors_name_line_and_column(kimic, plain, trace, line, message):
     trace.write_text('{"experts": ["e00"]}\n' + line + "\n")
     assert message in kimic("compile", plain, "-o", "x.kpk", "--trace", trace, code=1).stderr
@@ -93,6 +95,15 @@ def test_errors_name_line_and_column(kimic, plain, trace, line, message):
 def test_empty_trace_is_refused(kimic, plain, trace):
     trace.write_text("\n\n")
     assert "trace has no steps" in kimic("compile", plain, "-o", "x.kpk", "--trace", trace, code=1).stderr
+
+
+def test_schema_and_reader_accept_every_key(kimic, tmp_path):
+    step = {"experts": ["alpha", 0], "weights": [0.75, 0.25], "features": [0.5] * 12, "logits": [2.5, -1],
+            "outcome": 0.5, "target": "alpha", "sequence": "one", "metadata": {"ms": 3}}
+    assert set(step) == set(SCHEMA.schema["properties"])
+    SCHEMA.validate(step)
+    (tmp_path / "steps.jsonl").write_text(json.dumps(step) + "\n")
+    kimic("compile", write_set(tmp_path), "-o", "x.kpk", "--trace", "steps.jsonl")
 
 
 def test_schema_accepts_what_the_reader_accepts():

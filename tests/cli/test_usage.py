@@ -9,8 +9,8 @@ import pytest
 
 from conftest import KIMIC
 
-COMMANDS = ["compile", "inspect", "run", "eval", "verify", "diff", "extract", "keygen", "sign", "serve", "doctor",
-            "completions"]
+COMMANDS = ["compile", "inspect", "run", "route", "simulate", "eval", "verify", "merge", "diff", "extract", "keygen",
+            "sign", "serve", "doctor", "completions"]
 
 
 def test_version_names_every_format(kimic):

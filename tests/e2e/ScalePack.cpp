@@ -2,10 +2,10 @@
 //
 //   scale-pack OUTPUT.kpk EXPERTS [BLOCKS [SEED]]
 //
-// 64 signatures of 1,000 to 6,000 parameters are shared; every expert has random weights of its own, or, with fewer
-// BLOCKS than experts, shares them, so that a directory of a million experts is a small file. Each names four next
-// experts. The pack is streamed: memory is that of the directory. There is no router, since none could have so many
-// outputs.
+// 64 signatures of 900 to 5,800 parameters are shared. There are BLOCKS different parameter blocks of random weights:
+// one for each expert, or fewer, so that a pack of a million experts is a small file. In packs of more than 2,000
+// experts each names four next ones. The pack is streamed: memory is that of the directory. There is no router, since
+// none could have so many outputs.
 #include "compiler/Target/KernelModule.h"
 #include "formats/pack/PackWriter.h"
 #include "tests/support/RandomExpert.h"

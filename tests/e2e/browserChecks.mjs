@@ -6,7 +6,7 @@ import {PackPool} from '/dist/pool.js';
 import {checkCache} from '/e2e/checkCache.mjs';
 import {cases, checkFault} from '/e2e/checkFaults.mjs';
 import {checkPack, describe, engines} from '/e2e/checkPack.mjs';
-import {checkScale, measureLink, scales} from '/e2e/checkScale.mjs';
+import {checkScale, measureLoad, scales} from '/e2e/checkScale.mjs';
 
 export async function checkPacks(where, report) {
   for (const name of ['demo', 'random', 'sigmoid', 'product-keys']) {
@@ -33,7 +33,7 @@ export async function checkScales(report) {
     await checkScale(kimic, `/packs/${name}.kpk`, limits)
       .then(measured => report.lines.push(`${name}: ${JSON.stringify(measured)}`))
       .catch(error => report.failures.push(`${name}: ${error}`));
-  report.lines.push(`64 kernels: ${await measureLink(kimic, '/packs/scale.kpk')}`);
+  report.lines.push(`first expert, with 64 kernels: ${await measureLoad(kimic, '/packs/scale.kpk')}`);
 }
 
 async function answerOfDemo() {
@@ -74,7 +74,9 @@ export async function checkPool(report) {
   const found = await pool.ask(rows);
   const stats = await pool.stats();
   await pool.dispose();
-  if (!expected.every((value, i) => Object.is(value, found[i]))) report.failures.push('pool: other bits than one thread');
-  if (stats.slice(1).some(({residentExperts}) => residentExperts < 2)) report.failures.push('pool: a thread did nothing');
+  if (found.length !== expected.length || !expected.every((value, i) => Object.is(value, found[i])))
+    report.failures.push('pool: other bits than one thread');
+  if (stats.length !== 3) report.failures.push(`pool: ${stats.length} statistics of two threads and their reader`);
+  if (stats.slice(1).some(({residentExperts}) => residentExperts < 2)) report.failures.push('pool: a thread is idle');
   report.lines.push(`pool: ${stats.length - 1} threads, ${found.length} outputs`);
 }

@@ -16,8 +16,9 @@ function difference(found, expected) {
 }
 
 /**
- * `kimic` is the package, `vectors` what pack-vectors wrote. Checks run(), runSync(), route() with its explanations and runRouted(), and that
- * the variant that `options` asks for is the one that runs. Returns {experts, rows, numbers, routes, variant, failures}.
+ * `kimic` is the package, `vectors` what pack-vectors wrote. Checks run(), runSync(), route() with its explanations and
+ * runRouted(), and that the variant that `options` asks for is the one that runs. Returns {experts, rows, numbers,
+ * routes, variant, failures}.
  */
 export async function checkPack(kimic, source, vectors, options) {
   const pack = await kimic.open(source, options);

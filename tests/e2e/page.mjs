@@ -1,5 +1,5 @@
-// What a browser runs: every pack on every engine, in the page and in a worker, the compiler's kernel vectors, large packs,
-// servers that misbehave, the browser's own caches, and threads.
+// What a browser runs: every pack on every engine, in the page and in a worker, the compiler's kernel vectors, large
+// packs, servers that misbehave, the browser's own caches, and threads.
 // Posts {user agent, lines, failures} to the server that it came from.
 import {checkCaches, checkKernels, checkPacks, checkPool, checkScales, checkServers} from './browserChecks.mjs';
 

@@ -1,5 +1,6 @@
 """The Python package: compiling, running, routing, errors."""
 
+import concurrent.futures
 import gc
 import json
 import threading
@@ -128,6 +129,15 @@ def test_bound_function_runs_on_what_its_array_holds():
         assert np.array_equal(run()[0], pack.run(row))
 
 
+def test_bound_function_keeps_its_rows_whatever_shape_its_array_gets():
+    pack = kimic.compile([expert_of()])
+    x = inputs_of(4, 1, 3)
+    expected = pack.run(x)
+    run = pack.bind(x, expert=0)
+    x.shape = (4, 1)
+    assert run().shape == expected.shape and np.array_equal(run(), expected)
+
+
 def test_bound_function_of_one_row_returns_one_row():
     pack = kimic.compile([expert_of()])
     x = inputs_of(4, 1, 3)[0]
@@ -147,17 +157,12 @@ def test_threads_share_bound_functions():
     inputs = [inputs_of(64, rows, 3) for rows in (1, 2, 100, 200)]  # some with and some without the interpreter's lock
     expected = [pack.run(x) for x in inputs]
     runs = [pack.bind(x, expert=0) for x in inputs]
-    wrong = []
 
-    def work(i):
-        wrong.extend(n for n in range(100) if not np.array_equal(runs[i](), expected[i]))
+    def wrong(i):
+        return [n for n in range(100) if not np.array_equal(runs[i](), expected[i])]
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(wrong, range(4))) == [[]] * 4
 
 
 def test_array_that_would_be_copied_is_not_bound():

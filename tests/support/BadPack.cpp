@@ -180,11 +180,10 @@ private:
       return write();
     }
     if (words[0] == "parameters" && rest.size() >= 2) {
-      std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
+      std::string_view name = rest[0];
       std::uint64_t expert = 0, offset = 0;
       std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest.subspan(1));
-      if (plus == rest[0].size() || !parseNumber(rest[0].substr(0, plus), expert) ||
-          !parseNumber(rest[0].substr(plus + 1), offset) || expert >= contents_.experts.size() || !bytes)
+      if (!takeOffset(name, offset) || !parseNumber(name, expert) || expert >= contents_.experts.size() || !bytes)
         return false;
       std::vector<std::uint8_t> &parameters = contents_.experts[expert].parameters;
       if (offset > parameters.size() || bytes->size() > parameters.size() - offset)
@@ -202,36 +201,26 @@ private:
       return true;
     }
     if ((words[0] == "patch" || words[0] == "insert") && rest.size() >= 2) {
-      std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
-      auto place = places_.find(rest[0].substr(0, plus));
-      std::uint64_t offset = 0;
-      if (place == places_.end() || (plus < rest[0].size() && !parseNumber(rest[0].substr(plus + 1), offset)))
-        return false;
-      offset += place->second.offset;
+      const std::optional<std::uint64_t> offset = placeOf(rest[0]);
       std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest.subspan(1));
-      if (!bytes || offset > bad_.file.size())
+      if (!bytes || !offset)
         return false;
-      const auto at = bad_.file.begin() + static_cast<std::ptrdiff_t>(offset);
+      const auto at = bad_.file.begin() + static_cast<std::ptrdiff_t>(*offset);
       if (words[0] == "insert") {
         bad_.file.insert(at, bytes->begin(), bytes->end());
         return true;
       }
-      if (bytes->size() > bad_.file.size() - offset)
+      if (bytes->size() > bad_.file.size() - *offset)
         return false;
       std::copy(bytes->begin(), bytes->end(), at);
       return true;
     }
     if (words[0] == "remove" && rest.size() == 2) {
-      std::size_t plus = std::min(rest[0].find('+'), rest[0].size());
-      auto place = places_.find(rest[0].substr(0, plus));
-      std::uint64_t offset = 0, count = 0;
-      if (place == places_.end() || (plus < rest[0].size() && !parseNumber(rest[0].substr(plus + 1), offset)) ||
-          !parseNumber(rest[1], count))
+      const std::optional<std::uint64_t> offset = placeOf(rest[0]);
+      std::uint64_t count = 0;
+      if (!offset || !parseNumber(rest[1], count) || count > bad_.file.size() - *offset)
         return false;
-      offset += place->second.offset;
-      if (offset > bad_.file.size() || count > bad_.file.size() - offset)
-        return false;
-      const auto at = bad_.file.begin() + static_cast<std::ptrdiff_t>(offset);
+      const auto at = bad_.file.begin() + static_cast<std::ptrdiff_t>(*offset);
       bad_.file.erase(at, at + static_cast<std::ptrdiff_t>(count));
       return true;
     }
@@ -251,7 +240,7 @@ private:
     if (words[0] == "rehash") {
       RehashLevels levels;
       if (!rest.empty())
-        levels = {false, false, false, false};
+        levels = {false, false, false, false, false};
       for (std::string_view level : rest) {
         if (level == "data")
           levels.data = true;
@@ -259,6 +248,8 @@ private:
           levels.blocks = true;
         else if (level == "root")
           levels.root = true;
+        else if (level == "content")
+          levels.content = true;
         else if (level == "header")
           levels.header = true;
         else
@@ -278,6 +269,26 @@ private:
       return true;
     }
     return false;
+  }
+
+  /// Splits NAME+OFFSET; without an offset it stays as it was.
+  static bool takeOffset(std::string_view &name, std::uint64_t &offset) {
+    const std::size_t plus = std::min(name.find('+'), name.size());
+    const bool isGood = plus == name.size() || parseNumber(name.substr(plus + 1), offset);
+    name = name.substr(0, plus);
+    return isGood;
+  }
+
+  /// Where NAME+OFFSET is, if that is in the file or at its end.
+  std::optional<std::uint64_t> placeOf(std::string_view name) const {
+    std::uint64_t offset = 0;
+    if (!takeOffset(name, offset))
+      return std::nullopt;
+    const auto place = places_.find(name);
+    if (place == places_.end() || place->second.offset > bad_.file.size() ||
+        offset > bad_.file.size() - place->second.offset)
+      return std::nullopt;
+    return place->second.offset + offset;
   }
 
   /// The bytes of contents_.

@@ -8,7 +8,7 @@
 //   remove leaf+89 1            so many bytes, names keep their old places
 //   append 00                   bytes at the end of the file
 //   truncate 100                to that length
-//   rehash                      all hashes right again; or only the levels named: data blocks root header
+//   rehash                      all hashes right again; or only the levels named: data blocks root content header
 //   expect PackSectionLength 1 2 3
 //
 // Fields: header.<field of pack-v1 §3>, router.<field>, and .stored .raw .codec .reserved .sha256 of the rows

@@ -82,12 +82,12 @@ inline std::vector<float> kernelInputs(ExpertGenerator &generator, const quant::
   const float special[] = {0.0f,       -0.0f,     0.5f,    1.5f,
                            1e-30f,     1e30f,     -1e30f,  std::numeric_limits<float>::quiet_NaN(),
                            -kInfinity, kInfinity, -1e-42f, 32768.0f};
-  bool isSpecial = generator.chance(3);
+  bool isSpecial = generator.chance(3), isAllZero = signature.sparseInputs && generator.chance(6);
   std::vector<float> x(std::size_t{rows} * signature.inputs);
   for (float &value : x)
     value = isSpecial && generator.chance(4) ? special[generator.integer(0, 11)] : generator.real(-2, 2);
   for (float &value : x)
-    if (signature.sparseInputs && (isSpecial || !generator.chance(6)))
+    if (signature.sparseInputs && (isAllZero || !generator.chance(3)))
       value = 0;
   return x;
 }

@@ -9,10 +9,11 @@ namespace kimic::test {
 
 /// Which hashes to set, from the inside out.
 struct RehashLevels {
-  bool data = true;   ///< hashes of data blocks, in leaves that are stored and can be parsed
-  bool blocks = true; ///< hashes of leaves, metadata and kernel blocks, in the root
-  bool root = true;   ///< hash of the root, in the header
-  bool header = true; ///< hash of the header
+  bool data = true;    ///< hashes of data blocks, in leaves that are stored and can be parsed
+  bool blocks = true;  ///< hashes of leaves, metadata and kernel blocks, in the root
+  bool root = true;    ///< hash of the root, in the header
+  bool content = true; ///< content id, in the header, if nothing else is wrong
+  bool header = true;  ///< hash of the header
 };
 
 /// Recomputes hashes over the extents that `file` itself states, as far as they lie in the file. Does nothing where

@@ -77,6 +77,14 @@ inline RandomExpert constantExpert(std::uint32_t inputs, const std::vector<std::
   return expert;
 }
 
+/// An expert of one linear layer whose output n is 8 times input n. REQUIRES: outputs <= inputs.
+inline RandomExpert diagonalExpert(std::uint32_t inputs, std::uint32_t outputs) {
+  RandomExpert expert = constantExpert(inputs, std::vector<std::int32_t>(outputs));
+  for (std::uint32_t n = 0; n < outputs; ++n)
+    expert.parameters.layers[0].weights[n * inputs + n] = 8;
+  return expert;
+}
+
 /// Collects experts; equal signatures share a kernel.
 class TestPack {
 public:

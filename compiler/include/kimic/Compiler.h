@@ -223,7 +223,8 @@ struct CompileOutput {
 
 /// Compiles `set`, which manifest::check() accepts: every expert in the cheapest precision that holds its budget.
 /// Errors: ExpertNotCompilable and AccuracyBudgetMissed (key: the expert; the first by id), StoreIncomplete,
-/// KernelRefused, CompilationCancelled, IrTreeNotWritable, and those of writing the pack.
+/// KernelRefused, CompilationCancelled, IrTreeNotWritable, those of reading the routing trace, and those of writing the
+/// pack.
 Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {});
 
 /// Compiles those experts of the set that are not left out (manifest::ReadOptions::wants) into options.experts, which

@@ -2,9 +2,11 @@
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/PackFile.h"
 #include "formats/base/File.h"
+#include "formats/pack/PackVerify.h"
 #include "formats/pack/PackWriter.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <fmt/format.h>
 #include <map>
@@ -63,15 +65,22 @@ std::vector<std::uint8_t> packOf(const PackFile &pack, std::span<const std::uint
     copy.domain = entry.domain;
     copy.confidenceThreshold = entry.confidenceThreshold;
     copy.parameters = parametersOf(pack, expert);
+    if (expert == header.listed()) // the router as an expert like others: without its columns
+      copy.parameters.resize(copy.parameters.size() - pack.root.router->columnBytes());
   }
-  return take(pack.path, pack::writePack(contents));
+  std::vector<std::uint8_t> bytes = take(pack.path, pack::writePack(contents));
+  take(pack.path, pack::verifyPack(bytes));
+  return bytes;
 }
 
 void extract(const ExtractOptions &options, Context &context) {
   const PackFile pack = openPackFile(options.pack);
   std::vector<std::uint32_t> experts;
-  for (const std::string &id : options.experts)
+  for (const std::string &id : options.experts) {
     experts.push_back(findExpert(pack.names, id, options.pack));
+    if (std::count(experts.begin(), experts.end(), experts.back()) > 1)
+      throw Failure(ExitCode::Usage, "expert '" + id + "' is named twice");
+  }
   std::vector<std::uint8_t> bytes;
   if (options.what == "parameters")
     bytes = parametersOf(pack, experts[0]);

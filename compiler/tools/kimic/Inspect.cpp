@@ -14,21 +14,6 @@ namespace kimic::tool {
 
 namespace {
 
-const char *nameOf(pack::Head head) {
-  constexpr const char *kNames[] = {"softmax", "sigmoid", "product-keys"};
-  return kNames[static_cast<unsigned>(head)];
-}
-
-const char *nameOf(pack::Strategy strategy) {
-  constexpr const char *kNames[] = {"top-1", "top-k", "threshold"};
-  return kNames[static_cast<unsigned>(strategy)];
-}
-
-const char *nameOf(pack::Merge merge) {
-  constexpr const char *kNames[] = {"average", "weighted", "best", "learned", "vote", "cascade"};
-  return kNames[static_cast<unsigned>(merge)];
-}
-
 const char *nameOf(quant::WeightFormat format) {
   switch (format) {
   case quant::WeightFormat::Int8:
@@ -162,16 +147,16 @@ Json inspectJson(const PackFile &pack) {
     result["router"] = {
         {"expert", pack.names[header.listed()].id},
         {"routed", router->routed},
-        {"head", nameOf(router->head)},
-        {"strategy", nameOf(router->strategy)},
-        {"merge", nameOf(router->merge)},
+        {"head", pack::nameOf(router->head)},
+        {"strategy", pack::nameOf(router->strategy)},
+        {"merge", pack::nameOf(router->merge)},
         {"top_k", router->topK},
         {"temperature", number(router->temperature)},
         {"scale", number(router->scale)},
         {"normalised", router->isNormalised},
         {"threshold", number(router->threshold)},
         {"min_votes", router->minVotes},
-        {"fallback", router->fallback == pack::kNoFallback ? Json() : Json(pack.names[router->fallback].id)},
+        {"fallback", router->fallback == pack::kNoExpert ? Json() : Json(pack.names[router->fallback].id)},
         {"columns", Json::array()}};
   if (const auto &router = pack.root.router)
     for (auto [name, isThere] : {std::pair{"bias", router->hasBias}, std::pair{"weights", router->hasWeights},
@@ -249,8 +234,8 @@ void printText(const PackFile &pack) {
                      fmt::join(variantNames(header), ", "));
   if (const auto &router = pack.root.router)
     out += fmt::format("router      {} chooses {} of {} experts ({}, {}, temperature {}), merge {}\n",
-                       pack.names[header.listed()].id, router->topK, router->routed, nameOf(router->strategy),
-                       nameOf(router->head), shortest(router->temperature), nameOf(router->merge));
+                       pack.names[header.listed()].id, router->topK, router->routed, pack::nameOf(router->strategy),
+                       pack::nameOf(router->head), shortest(router->temperature), pack::nameOf(router->merge));
   else
     out += "router      none\n";
   out += fmt::format("cold start  {}, {} bytes at most until an expert answers\n\n", counted(start.requests, "request"),

@@ -31,7 +31,7 @@ std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t exper
   if (entry.base == pack::kNoExpert)
     return blockOf(pack, entry.data);
   const pack::LeafEntry &base = pack.experts[entry.base];
-  take(pack.path, pack::checkBase(expert, entry, base));
+  take(pack.path, pack::checkBase(expert, entry.base, entry.data.rawLength, base.data.codec, base.data.rawLength));
   return decode(pack, entry.data, blockOf(pack, base.data));
 }
 
@@ -103,17 +103,25 @@ ColdStart coldStartOf(const PackFile &pack) {
       start.bytes += end - begin;
     };
     read(hot.offset, hot.end(), {});
-    const std::uint32_t number = header.leafOf(i);
-    if (header.branchLog2) {
-      const pack::BlockRef &branch = pack.root.branches[number >> header.branchLog2].block;
-      read(branch.offset, branch.end(), hot);
-    }
-    const pack::BlockRef &leaf = pack.leaves[number];
-    read(leaf.offset, leaf.end(), hot);
+    auto readLeaf = [&](std::uint32_t number) {
+      if (header.branchLog2) {
+        const pack::BlockRef &branch = pack.root.branches[number >> header.branchLog2].block;
+        read(branch.offset, branch.end(), hot);
+      }
+      const pack::BlockRef &leaf = pack.leaves[number];
+      read(leaf.offset, leaf.end(), hot);
+    };
+    const std::uint32_t leaf = header.leafOf(i);
+    readLeaf(leaf);
     const pack::KernelGroup &group = pack.root.groups[header.groupOf(pack.experts[i].kernel)];
     const pack::BlockRef &module = group.module(variantsOf(header).back());
     read(group.signatures.offset, module.offset > group.signatures.offset ? module.end() : group.signatures.end(), hot);
     read(pack.experts[i].data.offset, pack.experts[i].data.end(), {});
+    if (const std::uint32_t base = pack.experts[i].base; base != pack::kNoExpert) {
+      if (header.leafOf(base) != leaf)
+        readLeaf(header.leafOf(base));
+      read(pack.experts[base].data.offset, pack.experts[base].data.end(), {});
+    }
     worst.requests = std::max(worst.requests, start.requests);
     worst.bytes = std::max(worst.bytes, start.bytes);
   }

@@ -41,8 +41,8 @@ std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &bl
 std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t expert);
 
 /// What a browser reads before the first answer of an expert: the first 36 KiB, then the rest of the hot range, then
-/// whatever of leaf, kernels (with the most demanding variant) and data lies beyond them, each as one request. The
-/// worst expert, of those that the router chooses from if there is one.
+/// whatever of leaf, kernels (with the most demanding variant), data and their base lies beyond them, each as one
+/// request. The worst expert, of those that the router chooses from if there is one.
 struct ColdStart {
   unsigned requests = 0;
   std::uint64_t bytes = 0;

@@ -1,14 +1,12 @@
 #include "compiler/tools/kimic/PackSource.h"
 
+#include "compiler/Store/Http.h"
 #include "compiler/tools/kimic/Command.h"
+#include "formats/base/File.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
 #include <curl/curl.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <new>
 
 namespace kimic::tool {
 
@@ -33,59 +31,31 @@ private:
 
 class FileSource : public PackSource {
 public:
-  explicit FileSource(const std::string &path) : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    struct stat facts{};
-    if (file_ < 0 || ::fstat(file_, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-      Diagnostic error;
-      error.id = file_ < 0 && errno == ENOENT ? ErrorId::FileNotFound : ErrorId::FileUnreadable;
-      error.file = path;
-      if (file_ >= 0)
-        ::close(file_);
-      throw Failure(error);
-    }
-    size_ = static_cast<std::uint64_t>(facts.st_size);
-  }
-  FileSource(const FileSource &) = delete;
-  FileSource &operator=(const FileSource &) = delete;
-  ~FileSource() override { ::close(file_); }
+  explicit FileSource(const std::string &path) : file_(take(InputFile::open(path))) {}
 
   std::vector<std::uint8_t> read(std::uint64_t offset, std::uint64_t length) override {
-    offset = std::min(offset, size_);
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(std::min(length, size_ - offset)));
-    for (std::size_t done = 0; done < bytes.size();) {
-      const ssize_t got = ::pread(file_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
-      if (got < 0 && errno == EINTR)
-        continue;
-      if (got <= 0)
-        throw Failure(path_, makeError(ErrorId::SourceReadFailed, 0, offset, length));
-      done += static_cast<std::size_t>(got);
-    }
+    offset = std::min(offset, file_.size());
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(std::min(length, file_.size() - offset)));
+    take(file_.read(offset, bytes));
     return bytes;
   }
-  std::uint64_t size() const override { return size_; }
+  std::uint64_t size() const override { return file_.size(); }
   void prefetch(std::uint64_t, std::uint64_t) override {}
 
 private:
-  std::string path_;
-  int file_;
-  std::uint64_t size_ = 0;
+  InputFile file_;
 };
+
+/// Servers that ignore ranges send the whole pack: so much of it is kept.
+constexpr std::uint64_t kMostWholeBytes = 64 << 20;
 
 class UrlSource : public PackSource {
 public:
-  explicit UrlSource(const std::string &url) : url_(url), curl_(curl_easy_init()) {
+  explicit UrlSource(const std::string &url) : shown_(store::withoutCredentials(url)), curl_(curl_easy_init()) {
     if (!curl_)
       throw std::bad_alloc();
-    curl_easy_setopt(curl_, CURLOPT_URL, url_.c_str());
-    curl_easy_setopt(curl_, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl_, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl_, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl_, CURLOPT_MAXREDIRS, 5L);
-    curl_easy_setopt(curl_, CURLOPT_CONNECTTIMEOUT_MS, 10'000L);
-    curl_easy_setopt(curl_, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl_, CURLOPT_LOW_SPEED_TIME, 30L);
-    curl_easy_setopt(curl_, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl_, CURLOPT_WRITEFUNCTION, &UrlSource::take);
+    store::prepareRequest(curl_, url);
+    curl_easy_setopt(curl_, CURLOPT_WRITEFUNCTION, &UrlSource::receive);
     curl_easy_setopt(curl_, CURLOPT_WRITEDATA, this);
   }
   UrlSource(const UrlSource &) = delete;
@@ -93,50 +63,66 @@ public:
   ~UrlSource() override { curl_easy_cleanup(curl_); }
 
   std::vector<std::uint8_t> read(std::uint64_t offset, std::uint64_t length) override {
-    if (offset < heldFrom_ || offset - heldFrom_ > held_.size() || held_.size() - (offset - heldFrom_) < length)
+    bool isHeld =
+        offset >= heldFrom_ && offset - heldFrom_ <= held_.size() && held_.size() - (offset - heldFrom_) >= length;
+    if (!isHeld && !isWhole_)
       prefetch(offset, length);
-    const auto begin = held_.begin() + static_cast<std::ptrdiff_t>(offset - heldFrom_);
-    return {begin,
-            begin + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(length, held_.size() - (offset - heldFrom_)))};
+    offset = std::min<std::uint64_t>(offset - heldFrom_, held_.size());
+    const auto begin = held_.begin() + static_cast<std::ptrdiff_t>(offset);
+    return {begin, begin + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(length, held_.size() - offset))};
   }
 
-  std::uint64_t size() const override { return 0; }
+  std::uint64_t size() const override { return isWhole_ ? held_.size() : 0; }
 
   void prefetch(std::uint64_t offset, std::uint64_t length) override {
+    if (isWhole_)
+      return;
     held_.clear();
     heldFrom_ = offset;
     if (length == 0)
       return;
     wanted_ = length;
+    isTooLong_ = false;
     const std::string range = std::to_string(offset) + "-" + std::to_string(offset + length - 1);
     curl_easy_setopt(curl_, CURLOPT_RANGE, range.c_str());
     const CURLcode code = curl_easy_perform(curl_);
     long status = 0;
     curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200)
-      throw Failure(url_, makeError(ErrorId::RangeIgnored, length));
-    if (status != 0 && status != 206)
-      throw Failure(url_, makeError(ErrorId::HttpStatus, static_cast<std::uint64_t>(status), offset, length));
+    if (status == 200 && isTooLong_)
+      throw Failure(shown_, makeError(ErrorId::RangeIgnored, kMostWholeBytes));
+    if (status != 0 && status != 200 && status != 206)
+      throw Failure(shown_, makeError(ErrorId::HttpStatus, static_cast<std::uint64_t>(status), offset, length));
     if (code != CURLE_OK)
-      throw Failure(ExitCode::Failure, url_ + ": " + curl_easy_strerror(code));
+      throw Failure(ExitCode::Failure, shown_ + ": " + curl_easy_strerror(code));
+    if (status == 200) {
+      heldFrom_ = 0;
+      isWhole_ = true;
+    }
   }
 
 private:
-  static std::size_t take(char *bytes, std::size_t, std::size_t count, void *self) {
+  static std::size_t receive(char *bytes, std::size_t, std::size_t count, void *self) {
     auto &source = *static_cast<UrlSource *>(self);
     long status = 0;
     curl_easy_getinfo(source.curl_, CURLINFO_RESPONSE_CODE, &status);
     // More than was asked for is no answer to a range; nothing is kept of error pages.
-    if (status != 206 || count > source.wanted_ - source.held_.size())
+    const std::uint64_t limit = status == 206 ? source.wanted_ : status == 200 ? kMostWholeBytes : 0;
+    source.isTooLong_ = count > limit - std::min<std::uint64_t>(limit, source.held_.size());
+    if (source.isTooLong_)
       return 0;
-    source.held_.insert(source.held_.end(), bytes, bytes + count);
+    try {
+      source.held_.insert(source.held_.end(), bytes, bytes + count);
+    } catch (const std::bad_alloc &) { // must not pass through libcurl
+      return 0;
+    }
     return count;
   }
 
-  std::string url_;
+  std::string shown_;
   CURL *curl_;
-  std::vector<std::uint8_t> held_; ///< the last range
+  std::vector<std::uint8_t> held_; ///< the last range, or all
   std::uint64_t heldFrom_ = 0, wanted_ = 0;
+  bool isWhole_ = false, isTooLong_ = false;
 };
 
 } // namespace

@@ -53,19 +53,16 @@ Json routeJson(const Explanation &route, const std::vector<ExpertNames> &names, 
 std::string explanationText(const Explanation &route, const std::vector<ExpertNames> &names) {
   std::vector<std::size_t> order(route.explanations.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::size_t width = 6;
-  for (std::size_t i : order)
-    width = std::max(width, names[i].id.size());
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return route.explanations[a].selection > route.explanations[b].selection;
   });
-  std::string out = fmt::format("  {:<{}}     logit     score  selection  threshold  reason\n", "expert", width);
+  std::vector<std::vector<std::string>> lines;
   for (std::size_t i : order) {
     const KimicExplanation &e = route.explanations[i];
-    out += fmt::format("  {:<{}}  {:>8.4g}  {:>8.4f}  {:>9.4f}  {:>9.4f}  {}\n", names[i].id, width, e.logit, e.score,
-                       e.selection, e.threshold, kReasons[e.reason]);
+    lines.push_back({names[i].id, fmt::format("{:.4g}", e.logit), fmt::format("{:.4f}", e.score),
+                     fmt::format("{:.4f}", e.selection), fmt::format("{:.4f}", e.threshold), kReasons[e.reason]});
   }
-  return out;
+  return table({"expert", ">logit", ">score", ">selection", ">threshold", "reason"}, lines);
 }
 
 std::string choicesText(const Explanation &route, const std::vector<ExpertNames> &names) {

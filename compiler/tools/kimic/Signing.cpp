@@ -36,7 +36,7 @@ std::array<std::uint8_t, 46> messageOf(const Digest &packDigest) {
   return message;
 }
 
-/// Whether `length` is what an Ed25519 key says about its public half, which goes to `key`.
+/// Whether `pkey` is an Ed25519 key; its public half goes to `key`.
 bool hasPublicHalf(EVP_PKEY *pkey, PublicKey &key) {
   std::size_t length = key.size();
   return pkey && EVP_PKEY_id(pkey) == EVP_PKEY_ED25519 && EVP_PKEY_get_raw_public_key(pkey, key.data(), &length) == 1 &&

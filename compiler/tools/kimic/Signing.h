@@ -3,6 +3,9 @@
 
 #include "formats/pack/PackFormat.h"
 
+#include <array>
+#include <cstdint>
+#include <span>
 #include <string>
 
 namespace kimic::tool {

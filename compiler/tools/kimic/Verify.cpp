@@ -30,7 +30,6 @@ struct VerifyOptions {
   std::string pack;
   bool isIntegrityOnly = false;
   unsigned expertsPerKernel = 4; ///< 0: all
-  bool isDeep = false;           ///< all experts
   std::vector<std::string> publicKeys;
 };
 
@@ -231,7 +230,7 @@ void read(const Json &line, const PackFile &pack, Outcome &outcome) {
 
 Outcome runKernels(const PackFile &pack, const VerifyOptions &options, Context &context) {
   Outcome outcome;
-  auto chosen = chosenExperts(pack, options.isDeep ? 0 : options.expertsPerKernel);
+  auto chosen = chosenExperts(pack, options.expertsPerKernel);
   std::vector<abi::Variant> variants = variantsOf(pack.header);
   NodeProcess node(kCheckKernelsScript);
   std::size_t done = 0;
@@ -340,7 +339,11 @@ void addVerify(CLI::App &app, Context &context) {
   auto *integrity =
       command->add_flag("--integrity-only", options->isIntegrityOnly,
                         "Check format, hashes and the structure of kernels, but run none (needs no Node)");
-  command->add_flag("--deep", options->isDeep, "Run every expert, not only some of each kernel")->excludes(integrity);
+  auto *deep =
+      command
+          ->add_flag_callback(
+              "--deep", [options] { options->expertsPerKernel = 0; }, "Run every expert, not only some of each kernel")
+          ->excludes(integrity);
   command
       ->add_option("--pubkey", options->publicKeys,
                    "Demand a signature of this key, or of one of several: 64 digits, or a file with them or PEM")
@@ -351,6 +354,7 @@ void addVerify(CLI::App &app, Context &context) {
       ->add_option("--experts-per-kernel", options->expertsPerKernel,
                    "How many experts try out each kernel (default: 4; 0: all of them)")
       ->excludes(integrity)
+      ->excludes(deep)
       ->type_name("N");
   command->footer(
       "Every kernel of every variant runs 20 rows, at once and in parts, with inputs over the whole range and\n"

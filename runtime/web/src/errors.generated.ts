@@ -79,7 +79,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackContentId header does not have the content id of the pack's contents
 4aPackContentsModules variant {0} has {1} modules for {2} kernel groups
 1ePackTooManyRows pack needs {0} directory rows, but {1} fit into the first read
-1aPackContentsOrder order of the data names expert {0} {1} times, but each is expected once
+1aPackContentsOrder order of the data names expert {0} {1} times, but each of {2} experts is expected once
 8aPackTextSyntax text does not describe a pack
 910cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
 1aSignatureInputs kernel has {0} inputs, but 1 to {1} are allowed

@@ -101,7 +101,8 @@ test('what a page downloads is small', async t => {
   // Everything that index.js imports, and the module.
   const files = new Set(['index.js']);
   for (const file of files)
-    for (const [, name] of (await readFile(join(dist, file), 'utf8')).matchAll(/(?:from|import)\s*"\.\/([\w.-]+)"/g)) files.add(name);
+    for (const [, name] of (await readFile(join(dist, file), 'utf8')).matchAll(/(?:from|import)\s*"\.\/([\w.-]+)"/g))
+      files.add(name);
   const script = Buffer.concat(await Promise.all([...files].map(file => readFile(join(dist, file)))));
   const sizes = [script, wasm].map(bytes => brotliCompressSync(bytes).length);
   t.diagnostic(`${files.size} scripts: ${script.length} bytes, ${sizes[0]} with brotli; with the module: ${sizes[0] + sizes[1]}`);

@@ -369,19 +369,21 @@ TEST_F(ReadsTest, AnExpertThatNeedsTooManyIsRefused) {
                                  "expected at most 255 that are needed first"));
 }
 
-std::string routed(const std::string &network, const std::string &second) {
+/// `keys` are more ones of the router, `keysOfB` of expert b.
+std::string routed(const std::string &network, const std::string &second, const std::string &keys = "",
+                   const std::string &keysOfB = "") {
   return R"({"kimic": 1, "name": "s", "experts": [
-      {"id": "a", "domain": "Coding", "network": "a.net"},
+      {"id": "a", "domain": "Coding", "network": "a.net"}, {"id": "c", "domain": "Coding", "network": "narrow.net"},
       {"id": "b", "domain": "Coding", "network": ")" +
-         second + R"("}],
+         second + "\"" + keysOfB + R"(}],
       "router": {"experts": ["b", "a"], "network": ")" +
-         network + "\"}}";
+         network + "\"" + keys + "}}";
 }
 
 TEST_F(ExpertSetTest, ReadsARouter) {
   ExpertSet set = setOf(routed("router.net", "same.net"));
   ASSERT_TRUE(set.router);
-  EXPECT_THAT(set.router->experts, ElementsAre(1, 0));
+  EXPECT_THAT(set.router->experts, ElementsAre(2, 0));
   EXPECT_EQ(set.router->network.numOutputs, 2u);
 }
 
@@ -403,6 +405,31 @@ TEST_F(ExpertSetTest, RouterWithOtherInputsThanItsExpertsIsRefused) {
   EXPECT_THAT(errorOf(routed("other.net", "same.net")),
               testing::StartsWith("experts.json:4: router.network: counts do not agree: found 39 inputs, expected 40 "
                                   "inputs"));
+}
+
+TEST_F(ExpertSetTest, ReadsAProductKeyRouterWithAnOutputForEachRowAndColumn) {
+  write("grid.net", fannText(40, 3)); // one row, two columns
+  EXPECT_EQ(setOf(routed("grid.net", "same.net", R"(, "head": "product-keys")")).router->network.numOutputs, 3u);
+}
+
+TEST_F(ExpertSetTest, ProductKeyRouterOfAnotherGridIsRefused) {
+  EXPECT_EQ(errorOf(routed("router.net", "same.net", R"(, "head": "product-keys")")),
+            "experts.json:4: router.experts: counts do not agree: found 2 experts, expected as many as rows * columns, "
+            "where rows + columns are the 2 outputs of the router's network");
+}
+
+TEST_F(ExpertSetTest, VotesOfARegressionAreRefused) {
+  for (const std::string merge : {"vote", "cascade"})
+    EXPECT_EQ(errorOf(routed("router.net", "same.net", R"(, "merge": ")" + merge + "\"", R"(, "task": "regression")")),
+              "experts.json:4: router.merge: keys do not go together: found the regression b, expected experts that "
+              "classify: votes and confidences are those of classes");
+}
+
+TEST_F(ExpertSetTest, FallbackOfARouterOfAnotherShapeIsRefused) {
+  EXPECT_EQ(
+      errorOf(routed("router.net", "same.net", R"(, "fallback": "c")")),
+      "experts.json:4: router.fallback: counts do not agree: found 40 inputs and 1 output, expected 40 inputs and "
+      "25 outputs like b");
 }
 
 } // namespace

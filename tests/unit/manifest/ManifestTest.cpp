@@ -104,7 +104,8 @@ TEST(Manifest, ReadsEveryKeyOfTheRouter) {
 
 TEST(Manifest, ReadsHowARouterChooses) {
   auto manifest = parseManifest(R"({"kimic": 1, "name": "s",
-      "experts": [{"id": "a", "domain": "Coding", "network": "a.net"}, {"id": "b", "domain": "Coding", "network": "a.net"}],
+      "experts": [{"id": "a", "domain": "Coding", "network": "a.net"},
+                  {"id": "b", "domain": "Coding", "network": "a.net"}],
       "router": {"network": "r.net", "experts": ["b", "a"], "head": "sigmoid", "strategy": "threshold", "top_k": 2,
                  "selection_bias": [0.5, -1], "threshold": [0.25, 0.75], "scale": 2.5, "normalise": false,
                  "merge": "vote", "min_votes": 2, "fallback": "a"}})",

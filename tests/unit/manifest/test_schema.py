@@ -17,6 +17,15 @@ def test_schema_is_a_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
+def test_lists_for_each_expert_are_as_long_as_the_list_of_experts():
+    router = SCHEMA["$defs"]["router"]["properties"]
+    most = router["experts"]["maxItems"]
+    assert most == 1 << 20
+    assert [router[key]["maxItems"] for key in ("selection_bias", "merge_weights")] == [most, most]
+    assert router["threshold"]["anyOf"][1]["maxItems"] == most
+    assert [router[key]["maximum"] for key in ("top_k", "min_votes")] == [most, most]
+
+
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: str(path.relative_to(ROOT)))
 def test_accepts(path):
     assert [error.message for error in VALIDATOR.iter_errors(json.loads(path.read_text()))] == []

@@ -1,4 +1,5 @@
 // Damage to whole files: whatever happens to a small pack, a verifier notices.
+#include "formats/base/Diagnostic.h"
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
 #include "tests/support/BadPack.h"
@@ -11,9 +12,9 @@
 namespace kimic::pack {
 namespace {
 
-std::vector<std::uint8_t> goodPack() {
+std::vector<std::uint8_t> goodPack(const std::string &name = "routed") {
   std::string problem;
-  std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, "routed", problem);
+  std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, name, problem);
   EXPECT_TRUE(file) << problem;
   return file.value_or(std::vector<std::uint8_t>());
 }
@@ -40,6 +41,15 @@ TEST(Corruption, EveryTruncationIsNoticed) {
 TEST(Corruption, TruncationOfTheHeaderIsCalledSo) {
   const std::vector<std::uint8_t> file = goodPack();
   EXPECT_EQ(parseHeader(std::span(file).first(255)).error(), makeError(ErrorId::PackTruncated, 255, 256));
+}
+
+TEST(Corruption, OtherParametersUnderRightHashesAreAnotherValidPack) {
+  std::vector<std::uint8_t> file = goodPack("pair");
+  file[1088 + 100] ^= 1; // in the stored parameters of expert 0
+  ASSERT_FALSE(verifyPack(file).ok());
+  test::rehashPack(file);
+  Result<void> result = verifyPack(file);
+  EXPECT_TRUE(result.ok()) << message(result.error());
 }
 
 TEST(Corruption, DamageUnderRightHashesNeverCrashes) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 namespace kimic::pack {
 namespace {
@@ -79,6 +80,15 @@ TEST_P(GoodPack, PrintsTheTextThatItWasBuiltFrom) {
   EXPECT_EQ(printContents(*contents), withoutComments);
 }
 
+TEST_P(GoodPack, IsASeedOfTheFuzzer) {
+  const std::string path = std::string(KIMIC_FUZZ_CORPUS_DIR) + "/pack/" + GetParam() + ".kpk";
+  Result<std::string, Diagnostic> seed = readFile(path, 1 << 20);
+  ASSERT_TRUE(seed.ok()) << seed.error().message();
+  EXPECT_TRUE(std::equal(seed->begin(), seed->end(), file_.begin(), file_.end(),
+                         [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; }))
+      << path << " is not the pack of this text";
+}
+
 INSTANTIATE_TEST_SUITE_P(Golden, GoodPack, testing::ValuesIn(namesIn("good")), testName);
 
 class BadPack : public testing::TestWithParam<std::string> {};
@@ -96,15 +106,21 @@ TEST_P(BadPack, GivesTheErrorThatItsTextNames) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, BadPack, testing::ValuesIn(namesIn("bad")), testName);
 
-TEST(BadPacks, CoverEveryErrorOfAReader) {
+/// The errors of all bad packs.
+std::vector<ErrorId> coveredErrors() {
   std::vector<ErrorId> covered;
   for (const std::string &name : namesIn("bad")) {
     std::string problem;
     Result<std::string, Diagnostic> text = readFile(kGolden + "/bad/" + name + ".txt", 1 << 20);
-    ASSERT_TRUE(text.ok());
+    EXPECT_TRUE(text.ok());
     if (std::optional<test::BadPack> bad = test::readBadPack(kGolden, *text, problem))
       covered.push_back(bad->expected.id);
   }
+  return covered;
+}
+
+TEST(BadPacks, CoverEveryErrorOfAReader) {
+  const std::vector<ErrorId> covered = coveredErrors();
   // Those that no bytes cause: a caller's mistake, and what only the writer and the text form refuse.
   const ErrorId notInFiles[] = {ErrorId::PackBlockSize, ErrorId::PackContentsModules, ErrorId::PackContentsOrder,
                                 ErrorId::PackTooManyRows, ErrorId::PackTextSyntax};
@@ -114,6 +130,38 @@ TEST(BadPacks, CoverEveryErrorOfAReader) {
     EXPECT_NE(std::find(covered.begin(), covered.end(), ErrorId::name), covered.end()) << #name " has no bad pack";
 #include "formats/base/Errors.def"
 #undef KIMIC_ERROR
+}
+
+/// The last column of the tables of pack-v1 §11.
+std::vector<std::string> errorsOfTheSpecification() {
+  Result<std::string, Diagnostic> text = readFile(kGolden + "/../../formats/spec/pack-v1.md", 1 << 20);
+  EXPECT_TRUE(text.ok());
+  const std::size_t begin = text->find("\n## 11 ");
+  std::istringstream lines(text->substr(begin, text->find("\n## 12 ") - begin));
+  std::vector<std::string> errors;
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("| ") && line != "| rule | error |") {
+      const std::size_t column = line.rfind(" | ", line.size() - 3) + 3;
+      std::istringstream names(line.substr(column, line.size() - 2 - column));
+      for (std::string name; std::getline(names >> std::ws, name, ',');)
+        errors.push_back(name);
+    }
+  return errors;
+}
+
+TEST(BadPacks, CoverEveryErrorOfTheSpecification) {
+  const std::vector<ErrorId> covered = coveredErrors();
+  const std::vector<std::string> errors = errorsOfTheSpecification();
+  EXPECT_GE(errors.size(), 54u) << "of both tables";
+  for (const std::string &error : errors)
+    EXPECT_TRUE(std::any_of(covered.begin(), covered.end(),
+                            [&](ErrorId id) {
+                              const std::string name = nameOf(id);
+                              return name == error ||
+                                     (error == "the error of the signature" && name.starts_with("Signature")) ||
+                                     (error == "the error of the module" && name.starts_with("Kernel"));
+                            }))
+        << error << " has no bad pack";
 }
 
 } // namespace

@@ -151,10 +151,13 @@ TEST_F(PackReader, RefusesSpansOfTheWrongSize) {
 }
 
 TEST_F(PackReader, IgnoresWhatUnknownOptionalFeaturesAdd) {
-  file_[10] = 7;   // minor
-  file_[16] = 1;   // optional features
-  file_[170] = 42; // reserved
-  file_[56] += 3;  // root length: into the padding before the first kernels
+  file_[10] = 7;                               // minor
+  file_[16] = 1;                               // optional features
+  file_[170] = 42;                             // reserved
+  file_[kRootOffset + 27] = 43;                // of the router record
+  file_[kRootOffset + 63] = 44;                // its last byte
+  file_[kRootOffset + kRouterBytes + 10] = 45; // of the row of the signatures
+  file_[56] += 3;                              // root length: into the padding before the first kernels
   file_[kRootOffset + header_.root.length] = 9;
   file_[112] = 2; // extensions length
   file_.resize(alignUp(file_.size()));

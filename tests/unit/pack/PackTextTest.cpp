@@ -38,10 +38,12 @@ TEST(PackText, ReadsAndPrintsWeightFormatsAndHeads) {
        {quant::WeightFormat::Int8, quant::WeightFormat::Int8Residual, quant::WeightFormat::Float32})
     for (quant::Head head : {quant::Head::None, quant::Head::Softmax, quant::Head::Argmax})
       for (bool affine : {false, true})
-        contents.signatures.push_back(
-            quant::encode({3, {{weights, 0, {{Activation::Cos, true, 9}}}}, affine, false, head}));
+        for (bool sparse : {false, true})
+          contents.signatures.push_back(
+              quant::encode({3, {{weights, 0, {{Activation::Cos, true, 9}}}}, affine, sparse, head}));
   std::string text = printContents(contents);
   EXPECT_NE(text.find("kernel 3 | 0 cos*9:clamped | float32 affine argmax\n"), text.npos);
+  EXPECT_NE(text.find("kernel 3 | 0 cos*9:clamped | sparse softmax\n"), text.npos);
   Result<PackContents, Diagnostic> again = parseContents(text, "p.txt");
   ASSERT_TRUE(again.ok()) << again.error().message();
   EXPECT_EQ(again->signatures, contents.signatures);
@@ -63,7 +65,10 @@ TEST(PackText, ReadsBackWhatItPrints) {
   contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}, {{7, 255}, {1, 2}}, {}},
                       {7, static_cast<Domain>(200), 3, 1e-30f, {}, {}, {{kNoExpert, 0, 2}, {0, 3, 9}}}};
   contents.features = 5;
-  contents.router = Router{1, Head::Softmax, Strategy::TopK, static_cast<Merge>(9), 1, 0.3f};
+  // No field has its default.
+  contents.router =
+      Router{1,    Head::Sigmoid, Strategy::Threshold, static_cast<Merge>(9), 2, 0.3f, 7, 2.827f, 0.25f, 4, false, true,
+             true, true};
   Result<PackContents, Diagnostic> again = parseContents(printContents(contents), "p.txt");
   ASSERT_TRUE(again.ok()) << again.error().message();
   EXPECT_EQ(*again, contents);

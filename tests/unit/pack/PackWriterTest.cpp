@@ -165,20 +165,12 @@ TEST(Branch, HasTheHashThatTheRootNames) {
 }
 
 TEST(Base, IsNotStoredAsDifferencesItself) {
-  LeafEntry entry, base;
-  entry.base = 7;
-  entry.data.rawLength = base.data.rawLength = 96;
-  EXPECT_TRUE(checkBase(3, entry, base).ok());
-  base.data.codec = Codec::Delta;
-  EXPECT_EQ(checkBase(3, entry, base).error(), makeError(ErrorId::PackEntryBase, 3, 7));
+  EXPECT_TRUE(checkBase(3, 7, 96, Codec::Stored, 96).ok());
+  EXPECT_EQ(checkBase(3, 7, 96, Codec::Delta, 96).error(), makeError(ErrorId::PackEntryBase, 3, 7));
 }
 
 TEST(Base, IsAsLongAsWhatDiffersFromIt) {
-  LeafEntry entry, base;
-  entry.base = 7;
-  entry.data.rawLength = 96;
-  base.data.rawLength = 112;
-  EXPECT_EQ(checkBase(3, entry, base).error(), makeError(ErrorId::PackEntryBase, 3, 7));
+  EXPECT_EQ(checkBase(3, 7, 96, Codec::Stored, 112).error(), makeError(ErrorId::PackEntryBase, 3, 7));
 }
 
 /// An expert of as many inputs as outputs whose weights are zero but for some; seeded.
@@ -244,17 +236,22 @@ TEST(PackWriter, ChoosesTheSmallestCodec) {
   EXPECT_TRUE(*readContents(*file) == contents);
 }
 
-// What weights add to the block of an expert that has none: scales and biases are dense, whatever is pruned, and make
-// smaller layers dearer (0.23 at 64x64).
+/// What the weights of a layer of width x width add to the block of an expert that has none: scales and biases are
+/// dense, whatever is pruned, and make smaller layers dearer (0.23 at 64x64).
+std::uint32_t bytesOfWeights(double nonZero, std::uint32_t width) {
+  const std::vector<LeafEntry> entries =
+      entriesOf(*writePack(contentsWith({weightsWith(nonZero, 2, width), weightsWith(0, 2, width)}, width)));
+  return entries[0].data.storedLength - entries[1].data.storedLength;
+}
+
 TEST(PackWriter, StoresNineTenthsPrunedWeightsInAFifthOfTheirBytes) {
-  for (std::uint32_t width : {128u, 256u}) {
-    const PackContents contents =
-        contentsWith({weightsWith(0.1, 2, width), weightsWith(0.3, 2, width), weightsWith(0, 2, width)}, width);
-    const std::vector<LeafEntry> entries = entriesOf(*writePack(contents));
-    const std::uint32_t weights = width * width, none = entries[2].data.storedLength;
-    EXPECT_LE(entries[0].data.storedLength - none, weights / 5) << width;
-    EXPECT_LE(entries[1].data.storedLength - none, 0.3 * 1.45 * weights) << width;
-  }
+  for (std::uint32_t width : {128u, 256u})
+    EXPECT_LE(bytesOfWeights(0.1, width), width * width / 5) << width;
+}
+
+TEST(PackWriter, StoresSevenTenthsPrunedWeightsIn1Point45BytesEach) {
+  for (std::uint32_t width : {128u, 256u})
+    EXPECT_LE(bytesOfWeights(0.3, width), 0.3 * 1.45 * width * width) << width;
 }
 
 TEST(PackWriter, WritesDataInTheOrderThatItIsGiven) {
@@ -284,8 +281,18 @@ TEST(PackWriter, AnotherThresholdChangesTheContentId) {
 }
 
 TEST(PackWriter, RefusesAnOrderThatNamesAnExpertTwice) {
-  const std::uint32_t order[] = {0, 1, 1};
-  EXPECT_EQ(writePack(makeContents(3, 1), order).error(), makeError(ErrorId::PackContentsOrder, 1, 2));
+  for (const std::vector<std::uint32_t> &order : {std::vector<std::uint32_t>{0, 1, 1}, {2, 1, 0, 1}})
+    EXPECT_EQ(writePack(makeContents(3, 1), order).error(), makeError(ErrorId::PackContentsOrder, 1, 2, 3));
+}
+
+TEST(PackWriter, RefusesAnOrderThatLeavesAnExpertOut) {
+  const std::uint32_t order[] = {2, 0};
+  EXPECT_EQ(writePack(makeContents(3, 1), order).error(), makeError(ErrorId::PackContentsOrder, 1, 0, 3));
+}
+
+TEST(PackWriter, RefusesAnOrderOfAnExpertThatIsNotThere) {
+  const std::uint32_t order[] = {0, 1, 3};
+  EXPECT_EQ(writePack(makeContents(3, 1), order).error(), makeError(ErrorId::PackContentsOrder, 3, 1, 3));
 }
 
 TEST(PackWriter, WritesNextExperts) {
@@ -378,11 +385,12 @@ TEST(ColdStart, APackOf20000ExpertsRoutesAndAnswersAfterThreeRangesOf64KiBTogeth
   contents.router = Router{kRouted};
   RangeFile file{writePack(contents).value()};
 
-  std::span<const std::uint8_t> first = file.fetch(0, kFirstReadBytes);
+  std::span<const std::uint8_t> first = file.fetch(0, kOpenReadBytes);
   const Header header = parseHeader(first).value();
   const Root root = parseRoot(header, first.subspan(header.root.offset, header.root.length)).value();
   const Section hot = hotRange(header, root);
-  file.fetch(kFirstReadBytes, hot.end() - kFirstReadBytes);
+  ASSERT_GT(hot.end(), kOpenReadBytes);
+  file.fetch(kOpenReadBytes, hot.end() - kOpenReadBytes);
   EXPECT_EQ(parseSignatures(header, 0, file.raw(root.groups[0].signatures))->size(), kKernels);
   EXPECT_EQ(file.raw(root.groups[0].module(abi::Variant::Simd128)), contents.modules[1][0]);
   EXPECT_EQ(file.raw(root.routerEntry.data), contents.experts[kExperts].parameters);
@@ -461,6 +469,23 @@ TEST(PackWriter, RefusesAThresholdThatIsNoNumber) {
 
 TEST(PackWriter, RefusesParametersOfTheWrongSize) {
   EXPECT_EQ(errorAfter([](PackContents &contents) { contents.experts[1].parameters.push_back(0); }).id,
+            ErrorId::PackParameterBytes);
+}
+
+TEST(PackWriter, RefusesResidualRowsThatLeaveTheColumnsOfARouterUnaligned) {
+  EXPECT_EQ(errorAfter([](PackContents &contents) {
+              const quant::Signature signature{
+                  4, {{quant::WeightFormat::Int8Residual, 0, {{Activation::Linear, false, 2}}}}};
+              contents.signatures[1] = quant::encode(signature);
+              contents.experts[0].kernel = contents.experts[1].kernel = 0;
+              for (int i : {0, 1})
+                contents.experts[i].parameters.resize(
+                    quant::layoutOf(quant::decodeSignature(contents.signatures[0]).value())->parameterBytes);
+              contents.experts[2].kernel = 1;
+              contents.experts[2].parameters.assign(quant::layoutOf(signature)->parameterBytes + 2 + 2 * 4, 0);
+              contents.router = Router{2};
+              contents.router->hasBias = true;
+            }).id,
             ErrorId::PackParameterBytes);
 }
 

@@ -1,10 +1,13 @@
 #include "formats/quant/Parameters.h"
+#include "formats/base/File.h"
 #include "tests/support/RandomExpert.h"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <set>
 
 namespace kimic::quant {
 namespace {
@@ -313,6 +316,21 @@ TEST(OverflowProof, UsesTheBoundsOfEarlierLayers) {
   Result<void> result = proveNoOverflow(expert.signature, expert.parameters);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error(), makeError(ErrorId::AccumulatorOverflow, 1, 0, 2147483648));
+}
+
+/// corpus/expert: the length of a signature in a byte, the signature, the block. What the names say is bad is not here.
+TEST(FuzzSeeds, AreBlocksThatKernelsMayBeRunWith) {
+  const std::set<std::string> bad = {"too-large", "truncated"};
+  for (const auto &entry : std::filesystem::directory_iterator(std::string(KIMIC_FUZZ_CORPUS_DIR) + "/expert")) {
+    const std::string name = entry.path().filename().string();
+    if (bad.count(name))
+      continue;
+    const std::string seed = readFile(entry.path().string(), 1 << 20).value();
+    const std::span bytes(reinterpret_cast<const std::uint8_t *>(seed.data()), seed.size());
+    ASSERT_LT(bytes[0], bytes.size()) << name;
+    const Signature signature = decodeSignature(bytes.subspan(1, bytes[0])).value();
+    EXPECT_TRUE(unpackParameters(signature, layoutOfValid(signature), bytes.subspan(1 + bytes[0])).ok()) << name;
+  }
 }
 
 } // namespace

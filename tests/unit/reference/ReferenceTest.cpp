@@ -76,7 +76,8 @@ std::vector<float> runFloatsNaively(const RandomExpert &expert, const float *x) 
           sum = layer.floatBias[n] + ((sums[0] + sums[2]) + (sums[1] + sums[3]));
         std::optional<ConstantTable> table = constantTableOf(group.function, WeightFormat::Float32);
         FloatOps ops(table ? constantsOf(*table).data() : nullptr);
-        values.push_back(evaluatePrecise(ops, group.function, bounded(-layer.limit[n], layer.limit[n], sum)));
+        values.push_back(
+            evaluate(ops, group.function, bounded(-layer.limit[n], layer.limit[n], sum), Rendering::Precise));
       }
   }
   std::vector<float> y(values.end() - signature.logits(), values.end());

@@ -134,7 +134,13 @@ TEST(Link, AFailureIsReportedAndTriedAgain) {
 }
 
 TEST(Link, FreesTheModuleAfterwards) {
-  LinkingHost linked(twoKernels(), kSimd128), generic(twoKernels(), 0);
+  std::vector<std::uint8_t> body = {0};
+  while (body.size() < 4096)
+    body.insert(body.end(), {0x41, 0, 0x1a}); // i32.const 0, drop
+  body.push_back(0x0b);
+  TestPack pack = twoKernels();
+  pack.contents.modules[1] = {kimic::testing::kernelModule({body, body})};
+  LinkingHost linked(pack, kSimd128), generic(pack, 0);
   ASSERT_EQ(linked.load(0), KIMIC_OK);
   ASSERT_EQ(generic.load(0), KIMIC_OK);
   // Reused blocks may be some bytes larger than asked for; the module is larger than that.

@@ -1,9 +1,9 @@
-// Where the memory is, that runs take none, and that it does not grow; features that are no numbers.
+// Where the memory is, that runs take none, and that it does not grow. A program of its own, because it replaces the
+// process's operator new.
 #include "runtime/include/kimic/Runtime.h"
 #include "tests/support/FakeHost.h"
 #include "tests/support/TestPack.h"
 
-#include <cmath>
 #include <cstdlib>
 #include <gtest/gtest.h>
 #include <new>
@@ -25,26 +25,18 @@ namespace kimic::runtime {
 namespace {
 
 using kimic::testing::constantExpert;
+using kimic::testing::diagonalExpert;
 using kimic::testing::FakeHost;
-using kimic::testing::RandomExpert;
 using kimic::testing::TestPack;
 
 constexpr std::uint32_t kExperts = 16, kInputs = 64;
-
-// A network whose output n is 8 times input n.
-RandomExpert diagonal(std::uint32_t inputs, std::uint32_t outputs) {
-  RandomExpert expert = constantExpert(inputs, std::vector<std::int32_t>(outputs));
-  for (std::uint32_t n = 0; n < outputs; ++n)
-    expert.parameters.layers[0].weights[n * inputs + n] = 8;
-  return expert;
-}
 
 // Sixteen experts of about 10 KiB and a router whose score of expert n follows from input n.
 std::vector<std::uint8_t> routedPack(std::uint32_t topK = 1) {
   TestPack pack;
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(kExperts); ++i)
     pack.add(constantExpert(kInputs, std::vector<std::int32_t>(128, 100 + i)));
-  pack.addRouter(diagonal(kInputs, kExperts), topK, pack::Merge::Weighted);
+  pack.addRouter(diagonalExpert(kInputs, kExperts), topK, pack::Merge::Weighted);
   return pack.bytes();
 }
 
@@ -55,15 +47,6 @@ std::vector<float> featuresFor(std::uint32_t expert) {
   std::vector<float> x(kInputs);
   x[expert] = 1;
   return x;
-}
-
-std::uint32_t routeTo(FakeHost &host, std::uint32_t expert) {
-  std::vector<float> x = featuresFor(expert);
-  KimicChoice choice{};
-  std::uint32_t chosen = 0;
-  EXPECT_EQ(host.load(kExperts), KIMIC_OK);
-  EXPECT_EQ(kimic_route(host.runtime, x.data(), 1, &choice, &chosen, nullptr), KIMIC_OK);
-  return choice.expert;
 }
 
 KimicMemory memoryOf(FakeHost &host) {
@@ -135,26 +118,6 @@ TEST(MemoryUsage, RunsOnResidentExpertsAllocateNothing) {
   }
   EXPECT_EQ(memoryOf(host).allocations, inArena);
   EXPECT_EQ(processAllocations, inProcess);
-}
-
-TEST(Features, ThatAreNoNumbersAreRefusedAndChangeNothing) {
-  FakeHost host(routedPack());
-  ASSERT_EQ(host.open(), KIMIC_OK);
-  ASSERT_EQ(routeTo(host, 2), 2u);
-  for (float bad : {std::nanf(""), INFINITY, -INFINITY}) {
-    std::vector<float> x = featuresFor(2), y(128, -1);
-    x[17] = bad;
-    KimicChoice choice{77, 0, 0};
-    std::uint32_t chosen = 5;
-    EXPECT_EQ(kimic_route(host.runtime, x.data(), 1, &choice, &chosen, nullptr),
-              static_cast<std::int32_t>(ErrorId::FeatureNotFinite));
-    EXPECT_EQ(host.lastError(), makeError(ErrorId::FeatureNotFinite, 17));
-    EXPECT_EQ(choice.expert, 77u);
-    EXPECT_EQ(kimic_ask(host.runtime, x.data(), 1, 1, 0, &choice, nullptr, y.data(), 128),
-              static_cast<std::int32_t>(ErrorId::FeatureNotFinite));
-    EXPECT_EQ(y[0], -1);
-  }
-  EXPECT_EQ(routeTo(host, 2), 2u);
 }
 
 // A million requests over a pack twenty times the cap; fewer where sanitizers make each of them slow.
