@@ -1,5 +1,5 @@
 // An open pack: what users hold.
-import {cancelled, kimicError} from './errors.js';
+import {cancelled, KimicError, kimicError} from './errors.js';
 import type {PackCache} from './cache.js';
 import {linkableVariants, type CompileKernels, type EngineOption} from './linker.js';
 import {Pump} from './pump.js';
@@ -14,6 +14,7 @@ import {
   type MemoryUsage,
   type Merge,
   type PackFacts,
+  type PlanFacts,
   type Stats,
   type WasmSource,
 } from './runtime.js';
@@ -89,6 +90,20 @@ export interface RoutedRunOptions extends RouteOptions, RunOptions {
 export interface RoutedRunResult extends RouteResult {
   /** The merged outputs. */
   output: Float32Array;
+}
+
+export interface PlanOptions extends RouteOptions {
+  /** What experts really take, in microseconds, where that is known: instead of the estimates. */
+  measured?: (expert: number) => number | undefined;
+}
+/** What an answer takes: which experts, in which order and groups, at which cost. */
+export interface Plan extends PlanFacts {
+  /** The experts that answer. */
+  choices: Choice[];
+  /** Experts that do not read each other and have room in memory side by side, group by group. */
+  groups: number[][];
+  /** For each choice the experts that stand in for it, one after another. */
+  fallbacks: number[][];
 }
 
 interface Shape {
@@ -266,10 +281,16 @@ export class Pack {
     return this.whileLoaded([number], options, () => this.runtime.expertFacts(number));
   }
 
-  /** Runs one expert on any number of rows, loading it first if need be. */
+  /**
+   * Runs one expert on any number of rows, loading it first if need be, and what it reads. Rows for an expert that reads
+   * others are requests.
+   */
   async run(expert: ExpertRef, input: Float32Array, options: RunOptions = {}): Promise<Float32Array> {
     const number = await this.find(expert, options);
-    return this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out));
+    return this.togetherOrInGroups(
+      () => this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out)),
+      () => this.runInGroups(input, 0, () => Promise.resolve([{expert: number, score: 1, weight: 1}]), 'best', options)
+    );
   }
 
   /** Runs a resident expert at once; throws ExpertNotResident if it is not. */
@@ -297,7 +318,38 @@ export class Pack {
     const needed = new Set([router.expert]);
     for (let at = 0; at < input.length; at += inputs)
       for (const {expert} of (await this.route(input.subarray(at, at + inputs), options)).choices) needed.add(expert);
-    return (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!;
+    return this.togetherOrInGroups(
+      async () => (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!,
+      () => this.runInGroups(input, inputs, async row => (await this.route(row, options)).choices, options.merge ?? router.merge, options)
+    );
+  }
+
+  /**
+   * What an answer takes: for a row, which is routed, or for experts. Reads the directory and the kernels of the experts,
+   * not their parameters.
+   */
+  async plan(request: Float32Array | ExpertRef | readonly ExpertRef[], options: PlanOptions = {}): Promise<Plan> {
+    const choices =
+      request instanceof Float32Array
+        ? (await this.route(request, options)).choices
+        : (await this.findAll(request, options)).map(expert => ({expert, score: 1, weight: 1}));
+    if (choices.length === 0) throw kimicError('RouterAbstained');
+    const {experts = []} = await this.metadata(options);
+    const facts = await this.whilePlanned(choices, options, facts => Promise.resolve(facts));
+    for (const step of facts.steps) step.microseconds = options.measured?.(step.expert) ?? step.microseconds;
+    const groups: number[][] = [];
+    for (const {group, expert} of facts.steps) (groups[group] ??= []).push(expert);
+    return {
+      ...facts,
+      microseconds: facts.steps.reduce((sum, step) => sum + step.microseconds, 0),
+      choices,
+      groups,
+      fallbacks: choices.map(({expert}) => {
+        const chain: number[] = [];
+        for (let next = expert; Number.isInteger((next = experts[next]?.['fallback'] as number)) && !chain.includes(next); ) chain.push(next);
+        return chain;
+      }),
+    };
   }
 
   /** Like ask(), at once; throws ExpertNotResident if an expert that is needed is not. */
@@ -353,7 +405,7 @@ export class Pack {
     if (choices.length === 0) throw kimicError('RouterAbstained');
     const merge = options.merge ?? this.info.router!.merge;
     const experts = choices.map(choice => choice.expert);
-    const output = await this.whileLoaded(experts, options, () => {
+    const together = () => {
       const {inputs, outputs} = this.shapeOf(experts[0]!);
       if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
       const yAt = inputs * floatBytes;
@@ -362,8 +414,86 @@ export class Pack {
       this.view().set(input);
       this.runtime.runChosen(choices, io + choicesAt, merge, io, io + yAt);
       return this.copyOut(inputs, outputs, options.out);
-    });
+    };
+    const output = await this.togetherOrInGroups(
+      () => this.whileLoaded(experts, options, together),
+      () => this.runInGroups(input, input.length, () => Promise.resolve(choices), merge, options)
+    );
     return {...route, output};
+  }
+
+  /** What `together` computes, or if memory is too short for that, `inGroups`. */
+  private async togetherOrInGroups<T>(together: () => Promise<T>, inGroups: () => Promise<T>): Promise<T> {
+    try {
+      return await together();
+    } catch (error) {
+      if (!(error instanceof KimicError && error.code === 'ArenaExhausted')) throw error;
+      return inGroups();
+    }
+  }
+
+  /** Calls `use` with the plan for these choices, and where in memory it and they are. */
+  private async whilePlanned<T>(
+    choices: readonly Choice[],
+    options: {signal?: AbortSignal},
+    use: (facts: PlanFacts, stepsAt: number, choicesAt: number) => Promise<T>
+  ): Promise<T> {
+    const stepsAt = this.pump.guard(() => this.runtime.allocate(Runtime.stepsBytes + Runtime.choicesBytes(choices.length)));
+    const choicesAt = stepsAt + Runtime.stepsBytes;
+    try {
+      this.runtime.setChoices(choices, choicesAt);
+      let facts: PlanFacts | undefined;
+      await this.pump.until(() => {
+        const status = this.runtime.plan(choicesAt, choices.length, stepsAt);
+        if (status === 0) facts = this.runtime.planAt(stepsAt);
+        return status;
+      }, options.signal);
+      return await use(facts!, stepsAt, choicesAt);
+    } finally {
+      if (!this.pump.isClosed) this.runtime.free(stepsAt);
+    }
+  }
+
+  /**
+   * Answers row by row, each by the experts of its choices, which come and go group by group: only their outputs stay.
+   * `inputs` 0: as many as the experts want.
+   */
+  private async runInGroups(
+    input: Float32Array,
+    inputs: number,
+    choose: (row: Float32Array) => Promise<readonly Choice[]>,
+    merge: Merge,
+    options: RunOptions
+  ): Promise<Float32Array> {
+    let output = options.out ?? new Float32Array(0);
+    let width = inputs || input.length;
+    for (let at = 0, to = 0; at < input.length; at += width) {
+      const choices = await choose(input.subarray(at, at + width));
+      if (choices.length === 0) throw kimicError('RouterAbstained');
+      await this.whilePlanned(choices, options, async (facts, stepsAt, choicesAt) => {
+        const {inputs, outputs} = facts.steps.find(step => step.expert === choices[0]!.expert)!;
+        const rows = this.rowsOf(input, (width = inputs));
+        if (!output.length) output = new Float32Array(rows * outputs);
+        if (output.length < rows * outputs) throw kimicError('OutputLength', {args: [output.length, rows * outputs]});
+        const x = this.runtime.allocate((inputs + outputs + facts.values) * floatBytes);
+        const y = x + inputs * floatBytes;
+        const experts = facts.steps.map(step => step.expert);
+        try {
+          this.runtime.floats(x, inputs).set(input.subarray(at, at + inputs));
+          await this.whileWanted(experts, () =>
+            this.pump.until(
+              () => this.runtime.runPlan(stepsAt, experts.length, choicesAt, choices.length, merge, x, y + outputs * floatBytes, y),
+              options.signal
+            )
+          );
+          output.set(this.runtime.floats(y, outputs), to);
+          to += outputs;
+        } finally {
+          if (!this.pump.isClosed) this.runtime.free(x);
+        }
+      });
+    }
+    return output;
   }
 
   /**

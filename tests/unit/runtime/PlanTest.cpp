@@ -1,5 +1,6 @@
 // Experts that read each other: what they compute, in which order and groups they run, and what happens when memory is
 // short or a plan and its kernels disagree.
+#include "formats/base/Diagnostic.h"
 #include "runtime/include/kimic/Runtime.h"
 #include "tests/support/FakeHost.h"
 #include "tests/support/TestPack.h"
@@ -273,7 +274,7 @@ TEST(Plan, AGroupThatDoesNotFitIsSplitAndComputesTheSameBits) {
   ASSERT_EQ(host.makePlan(choices), KIMIC_OK);
   EXPECT_EQ(host.groups(), (Numbers{0, 1, 2}));
   Floats y(128);
-  ASSERT_EQ(host.runPlan(choices, KIMIC_MERGE_BEST, x, y), KIMIC_OK) << message(host.lastError());
+  ASSERT_EQ(host.runPlan(choices, KIMIC_MERGE_BEST, x, y), KIMIC_OK) << kimic::message(host.lastError());
   EXPECT_EQ(y, expected);
   KimicMemory memory;
   kimic_memory(host.runtime, &memory);
@@ -289,7 +290,7 @@ TEST(Plan, GroupsThatFitByTheirEstimateRunEvenIfTheyDoNot) {
   ASSERT_EQ(host.runPlan(choices, KIMIC_MERGE_BEST, x, expected), KIMIC_OK);
   host.steps[1].group = 0; // as if both had room
   host.steps[2].group = 1;
-  ASSERT_EQ(host.runPlan(choices, KIMIC_MERGE_BEST, x, y), KIMIC_OK) << message(host.lastError());
+  ASSERT_EQ(host.runPlan(choices, KIMIC_MERGE_BEST, x, y), KIMIC_OK) << kimic::message(host.lastError());
   EXPECT_EQ(y, expected);
 }
 
