@@ -7,9 +7,11 @@
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Report.h"
 #include "compiler/Pipeline/Routing.h"
+#include "compiler/Pipeline/Spill.h"
 #include "compiler/Target/KernelModule.h"
 #include "compiler/Transforms/Passes.h"
 #include "formats/abi/KernelVerifier.h"
+#include "formats/pack/DataEncoder.h"
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
 #include "formats/pack/PackWriter.h"
@@ -195,9 +197,24 @@ std::string number(const char *format, double value) {
   return text;
 }
 
+/// A pack in memory.
+class MemoryOutput : public PackOutput {
+public:
+  explicit MemoryOutput(std::vector<std::uint8_t> &bytes) : bytes_(bytes) {}
+  Result<void, Diagnostic> append(std::span<const std::uint8_t> bytes) override {
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    return {};
+  }
+  Result<std::span<const std::uint8_t>, Diagnostic> written() override { return std::span<const std::uint8_t>(bytes_); }
+
+private:
+  std::vector<std::uint8_t> &bytes_;
+};
+
 class Compilation {
 public:
-  Compilation(const manifest::ExpertSet &set, const CompileOptions &options) : set(set), options(options) {
+  Compilation(const manifest::ExpertSet &set, const CompileOptions &options, PackOutput *packOutput = nullptr)
+      : set(set), options(options), packOutput(packOutput) {
     jobs = options.jobs ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
     unseen.applyScaling = options.applyScaling;
     unseen.cancelled = options.cancelled;
@@ -250,17 +267,19 @@ public:
 private:
   const manifest::ExpertSet &set;
   const CompileOptions &options;
-  CompileOptions unseen; ///< of a try: its IR is shown to nobody
+  PackOutput *packOutput; ///< null: output.pack
+  CompileOptions unseen;  ///< of a try: its IR is shown to nobody
   unsigned jobs = 1;
   bool isShard = false; ///< only what is not left out
   std::atomic<std::size_t> reused{0};
   std::mutex progressLock;
-  std::vector<Job> work;            ///< by expert id
-  std::vector<std::uint32_t> order; ///< index into set.experts by expert id, without the router
-  cluster::Arrangement arrangement; ///< of the listed experts; empty without a trace
-  std::vector<CompiledExpert> experts;
+  std::vector<Job> work;                    ///< by expert id
+  std::vector<std::uint32_t> order;         ///< index into set.experts by expert id, without the router
+  cluster::Arrangement arrangement;         ///< of the listed experts; empty without a trace
+  std::vector<CompiledExpert> experts;      ///< without their parameters
+  Spill blocks;                             ///< the parameters, by expert id
   std::vector<quant::Signature> signatures; ///< by kernel id
-  pack::PackContents contents;
+  pack::PackDirectory directory;
   CompileOutput output;
 
   bool stopsBeforeKernels() const { return options.stopAfter && *options.stopAfter <= Phase::Outline; }
@@ -313,10 +332,13 @@ private:
     output.report.experts.resize(work.size());
     std::size_t done = 0;
     inParallel(jobs, work.size(), [&](std::size_t id) {
-      if (auto compiled = compileOne(work[id], output.report.experts[id]); compiled)
+      if (auto compiled = compileOne(work[id], output.report.experts[id]); compiled) {
         experts[id] = std::move(*compiled);
-      else
+        if (auto kept = blocks.put(static_cast<std::uint32_t>(id), std::exchange(experts[id].parameters, {})); !kept)
+          errors[id] = kept.error();
+      } else {
         errors[id] = compiled.error();
+      }
       report(Progress::Step::Experts, done, work.size());
       // All experts before a failed one have been started and are finished: the first error is always the same one.
       return !errors[id];
@@ -608,7 +630,7 @@ private:
       auto [found, isNew] = ids.try_emplace(quant::encode(signature), static_cast<std::uint32_t>(signatures.size()));
       if (isNew) {
         signatures.push_back(signature);
-        contents.signatures.push_back(found->first);
+        directory.signatures.push_back(found->first);
         auto layout = quant::layoutOf(signature);
         output.report.kernels.push_back(
             {quant::kernelName(signature), 0, layout->parameterBytes, layout->scratchBytes});
@@ -625,11 +647,11 @@ private:
     std::uint8_t variants = 0;
     for (abi::Variant variant : kVariants)
       variants |= static_cast<std::uint8_t>(1u << pack::variantIndex(variant));
-    contents.groupLog2 = pack::smallestGroupLog2(static_cast<std::uint32_t>(experts.size()), kernels, variants);
-    std::uint32_t perGroup = 1u << contents.groupLog2;
+    directory.groupLog2 = pack::smallestGroupLog2(static_cast<std::uint32_t>(experts.size()), kernels, variants);
+    std::uint32_t perGroup = 1u << directory.groupLog2;
     std::size_t groups = (kernels + perGroup - 1) / perGroup, count = groups * std::size(kVariants);
     for (abi::Variant variant : kVariants)
-      contents.modules[pack::variantIndex(variant)].resize(groups);
+      directory.modules[pack::variantIndex(variant)].resize(groups);
     output.report.modules.resize(count);
     std::vector<std::optional<Diagnostic>> errors(count);
     std::size_t done = 0;
@@ -652,7 +674,7 @@ private:
         entry.variant = abi::nameOf(variant);
         entry.kernels = static_cast<std::uint32_t>(members.size());
         entry.bytes = static_cast<std::uint32_t>(module->size());
-        contents.modules[pack::variantIndex(variant)][group] = std::move(*module);
+        directory.modules[pack::variantIndex(variant)][group] = std::move(*module);
       }
       report(Progress::Step::Kernels, done, count);
       return !errors[i];
@@ -670,111 +692,152 @@ private:
     std::vector<std::uint32_t> numbers(set.experts.size()); // in the pack, by index
     for (std::uint32_t id = 0; id < order.size(); ++id)
       numbers[order[id]] = id;
-    for (std::size_t index = 0; index < set.experts.size(); ++index)
-      for (const manifest::Source &source : set.experts[index].reads) {
-        contents.features = set.features;
-        contents.experts[numbers[index]].reads.push_back(
+    for (std::uint32_t id = 0; id < order.size(); ++id) {
+      const std::vector<manifest::Source> &reads = set.experts[order[id]].reads;
+      pack::PackDirectory::Expert &entry = directory.experts[id];
+      entry.firstSource = static_cast<std::uint32_t>(directory.sources.size());
+      entry.sourceCount = static_cast<std::uint32_t>(reads.size());
+      for (const manifest::Source &source : reads)
+        directory.sources.push_back(
             {source.expert ? numbers[*source.expert] : pack::kNoExpert, source.first, source.count});
-      }
+    }
+    directory.features = directory.sources.empty() ? 0 : set.features;
   }
 
   Result<void, Diagnostic> writePack() {
-    KIMIC_ASSIGN(contents.meta, packMetadata(set, order, output.report));
-    for (std::size_t id = 0; id < experts.size(); ++id) {
-      pack::PackContents::Expert &entry = contents.experts.emplace_back();
-      entry.kernel = output.report.experts[id].kernelId;
-      if (const manifest::Expert *expert = work[id].expert) {
-        entry.domain = expert->domain;
-        entry.confidenceThreshold = expert->confidenceThreshold;
+    KIMIC_ASSIGN(directory.meta, packMetadata(set, order, output.report));
+    const auto listed = static_cast<std::uint32_t>(order.size());
+    Spill stored; // encoded blocks
+    std::optional<Diagnostic> spillError;
+    auto readFrom = [&](const Spill &spill, std::uint32_t number, std::vector<std::uint8_t> &bytes) -> Result<void> {
+      auto read = spill.get(number);
+      if (!read) {
+        spillError = read.error();
+        return makeError(ErrorId::FileUnreadable);
       }
+      bytes = std::move(*read);
+      return {};
+    };
+    pack::DataEncoder encoder(
+        [&](std::uint32_t id, std::vector<std::uint8_t> &raw) { return readFrom(blocks, id, raw); });
+    auto refused = [&](const Error &error) {
+      return spillError ? *spillError : errorOf(ErrorId::PackNotWritable, error);
+    };
+
+    std::uint32_t blockCount = 0;
+    for (std::uint32_t id = 0; id < listed; ++id) {
+      KIMIC_ASSIGN(std::vector<std::uint8_t> raw, blocks.get(id));
+      pack::PackDirectory::Expert &entry = directory.experts.emplace_back();
+      entry.kernel = output.report.experts[id].kernelId;
+      entry.domain = work[id].expert->domain;
+      entry.confidenceThreshold = work[id].expert->confidenceThreshold;
+      entry.firstNext = static_cast<std::uint32_t>(directory.next.size());
       if (id < arrangement.next.size())
         for (const cluster::Next &next : arrangement.next[id])
-          entry.next.push_back({next.expert, next.chance});
-      entry.parameters = std::move(experts[id].parameters);
+          directory.next.push_back({next.expert, next.chance});
+      entry.nextCount = static_cast<std::uint32_t>(directory.next.size()) - entry.firstNext;
+      std::vector<std::uint8_t> bytes;
+      auto isNew = encoder.add(entry.kernel, raw, bytes);
+      if (!isNew)
+        return refused(isNew.error());
+      if (*isNew)
+        KIMIC_TRY(stored.put(blockCount++, std::move(bytes)));
+      reportSizes(id, encoder.blockOf(id), raw);
     }
     addPlan();
-    if (const auto &router = set.router) {
-      pack::Router &entry = contents.router.emplace();
-      entry.routed = static_cast<std::uint32_t>(router->experts.size());
-      entry.head = static_cast<pack::Head>(router->head);
-      entry.strategy = static_cast<pack::Strategy>(router->strategy);
-      entry.merge = static_cast<pack::Merge>(router->merge);
-      entry.topK = router->topK;
-      entry.temperature = router->temperature;
-      entry.minVotes = router->minVotes;
-      entry.scale = router->scale;
-      entry.isNormalised = router->isNormalised;
-      if (router->fallback)
-        entry.fallback = numberOf(*router->fallback);
-      // As pack-v1 §4 orders them. A threshold for all experts is in the record.
-      auto addColumn = [&](const std::vector<float> &column) {
-        auto *bytes = reinterpret_cast<const std::uint8_t *>(column.data());
-        std::vector<std::uint8_t> &block = contents.experts.back().parameters;
-        block.insert(block.end(), bytes, bytes + column.size() * sizeof(float));
-        return !column.empty();
-      };
-      entry.hasBias = addColumn(router->bias);
-      entry.hasWeights = addColumn(router->mergeWeights);
-      if (router->thresholds.size() == 1)
-        entry.threshold = router->thresholds[0];
-      else
-        entry.hasThresholds = addColumn(router->thresholds);
-    }
-    auto bytes = pack::writePack(contents, arrangement.order);
-    if (!bytes)
-      return errorOf(ErrorId::PackNotWritable, bytes.error());
-    output.pack = std::move(*bytes);
-    if (auto valid = pack::verifyPack(output.pack); !valid)
+    if (set.router)
+      KIMIC_TRY(addRouter());
+    auto numbers = encoder.place(arrangement.order, directory);
+    if (!numbers)
+      return refused(numbers.error());
+    for (const pack::DataBlock &block : directory.blocks)
+      output.report.storedBytes += block.storedLength;
+
+    MemoryOutput inMemory(output.pack);
+    PackOutput &to = packOutput ? *packOutput : inMemory;
+    auto header = pack::writePack(
+        directory,
+        [&](std::uint32_t block, std::vector<std::uint8_t> &bytes) {
+          return readFrom(stored, (*numbers)[block], bytes);
+        },
+        [&](std::span<const std::uint8_t> bytes) -> Result<void> {
+          auto appended = to.append(bytes);
+          if (appended)
+            return {};
+          spillError = appended.error();
+          return makeError(ErrorId::FileNotWritten);
+        });
+    if (!header)
+      return refused(header.error());
+    KIMIC_ASSIGN(std::span<const std::uint8_t> file, to.written());
+    if (auto valid = pack::verifyPack(file); !valid)
       return errorOf(ErrorId::KernelRefused, valid.error());
-    if (auto sizes = readSizes(); !sizes)
+    output.report.packBytes = file.size();
+    if (auto sizes = reportModules(*header, file); !sizes)
       return errorOf(ErrorId::KernelRefused, sizes.error());
     std::size_t done = 0;
     report(Progress::Step::Pack, done, 1);
     return {};
   }
 
-  /// What the written pack says about stored sizes.
-  Result<void> readSizes() {
-    std::span<const std::uint8_t> file = output.pack;
-    Report &report = output.report;
-    KIMIC_ASSIGN(pack::Header header, pack::parseHeader(file));
-    KIMIC_ASSIGN(pack::Root root, pack::parseRoot(header, file.subspan(header.root.offset, header.root.length)));
-    report.packBytes = file.size();
-    KIMIC_ASSIGN(std::vector<pack::BlockRef> rows, pack::leafRows(header, root, file));
-    std::map<std::uint64_t, std::uint32_t> distinct; // stored length by offset
-    auto add = [&](std::uint32_t number, const pack::BlockRef &data, std::uint32_t base) {
-      ExpertReport &expert = report.experts[number];
-      const std::vector<std::uint8_t> &raw = contents.experts[number].parameters;
-      pack::DataBlock block{data.codec, data.storedLength, data.rawLength, {}, {}, base};
-      expert.blockBytes = raw.size(); // with the columns of the router
-      expert.storedBytes = data.storedLength;
-      expert.codec = pack::nameOf(data.codec);
-      expert.codecReason = pack::reasonFor(block, raw);
-      if (data.codec == pack::Codec::Delta)
-        expert.base = report.experts[base].id;
-      expert.entropyBits = pack::entropyOf(raw);
-      if (data.storedLength)
-        distinct[data.offset] = data.storedLength;
-      report.floatBytes += expert.floatBytes;
-      report.blockBytes += expert.blockBytes;
+  Result<void, Diagnostic> addRouter() {
+    const manifest::Router &router = *set.router;
+    const auto id = static_cast<std::uint32_t>(order.size());
+    pack::Router &entry = directory.router.emplace();
+    entry.routed = static_cast<std::uint32_t>(router.experts.size());
+    entry.head = static_cast<pack::Head>(router.head);
+    entry.strategy = static_cast<pack::Strategy>(router.strategy);
+    entry.merge = static_cast<pack::Merge>(router.merge);
+    entry.topK = router.topK;
+    entry.temperature = router.temperature;
+    entry.minVotes = router.minVotes;
+    entry.scale = router.scale;
+    entry.isNormalised = router.isNormalised;
+    if (router.fallback)
+      entry.fallback = numberOf(*router.fallback);
+    // As pack-v1 §4 orders them. A threshold for all experts is in the record.
+    KIMIC_ASSIGN(std::vector<std::uint8_t> block, blocks.get(id));
+    auto addColumn = [&](const std::vector<float> &column) {
+      auto *bytes = reinterpret_cast<const std::uint8_t *>(column.data());
+      block.insert(block.end(), bytes, bytes + column.size() * sizeof(float));
+      return !column.empty();
     };
-    for (std::uint32_t leaf = 0; leaf < header.leafCount(); ++leaf) {
-      std::vector<std::uint8_t> raw(rows[leaf].rawLength);
-      KIMIC_TRY(pack::decodeBlock(rows[leaf], file.subspan(rows[leaf].offset, rows[leaf].storedLength), raw));
-      KIMIC_ASSIGN(pack::Leaf entries, pack::parseLeaf(header, leaf, raw));
-      std::uint32_t number = header.firstExpert(leaf);
-      for (const pack::LeafEntry &entry : entries.entries)
-        add(number++, entry.data, entry.base);
-    }
-    if (root.router)
-      add(header.listed(), root.routerEntry.data, pack::kNoExpert);
-    for (auto [offset, length] : distinct)
-      report.storedBytes += length;
-    for (ModuleReport &module : report.modules) {
+    entry.hasBias = addColumn(router.bias);
+    entry.hasWeights = addColumn(router.mergeWeights);
+    if (router.thresholds.size() == 1)
+      entry.threshold = router.thresholds[0];
+    else
+      entry.hasThresholds = addColumn(router.thresholds);
+    directory.routerExpert.kernel = output.report.experts[id].kernelId;
+    auto data = pack::encodeData(block);
+    if (!data)
+      return errorOf(ErrorId::PackNotWritable, data.error());
+    directory.routerData = std::move(*data);
+    reportSizes(id, directory.routerData.block, block);
+    output.report.storedBytes += directory.routerData.block.storedLength;
+    return {};
+  }
+
+  void reportSizes(std::uint32_t id, const pack::DataBlock &block, std::span<const std::uint8_t> raw) {
+    ExpertReport &expert = output.report.experts[id];
+    expert.blockBytes = static_cast<std::uint32_t>(raw.size()); // with the columns of the router
+    expert.storedBytes = block.storedLength;
+    expert.codec = pack::nameOf(block.codec);
+    expert.codecReason = pack::reasonFor(block, raw);
+    if (block.codec == pack::Codec::Delta)
+      expert.base = output.report.experts[block.base].id;
+    expert.entropyBits = pack::entropyOf(raw);
+    output.report.floatBytes += expert.floatBytes;
+    output.report.blockBytes += expert.blockBytes;
+  }
+
+  Result<void> reportModules(const pack::Header &header, std::span<const std::uint8_t> file) {
+    KIMIC_ASSIGN(pack::Root root, pack::parseRoot(header, file.subspan(header.root.offset, header.root.length)));
+    for (ModuleReport &module : output.report.modules) {
       abi::Variant variant =
           module.variant == abi::nameOf(abi::Variant::Scalar) ? abi::Variant::Scalar : abi::Variant::Simd128;
       module.storedBytes = root.groups[module.group].module(variant).storedLength;
-      report.moduleBytes += module.storedBytes;
+      output.report.moduleBytes += module.storedBytes;
     }
     return {};
   }
@@ -782,8 +845,9 @@ private:
 
 } // namespace
 
-Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options) {
-  return Compilation(set, options).run();
+Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options,
+                                          PackOutput *output) {
+  return Compilation(set, options, output).run();
 }
 
 Result<CompileOutput, Diagnostic> compileShard(const manifest::ExpertSet &set, const CompileOptions &options) {

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -130,50 +131,88 @@ Result<void, Diagnostic> InputFile::read(std::uint64_t offset, std::span<std::ui
   return {};
 }
 
-Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite) {
+Result<AtomicFile, Diagnostic> AtomicFile::create(const std::string &path) {
+  AtomicFile file;
+  file.path_ = path;
   // Beside the target, so that the rename stays inside one file system.
-  std::string temporary;
-  Descriptor file(-1);
-  for (int attempt = 0; file.fd < 0 && attempt < 100; ++attempt) {
-    temporary = path + "." + std::to_string(::getpid()) + "-" + std::to_string(attempt) + ".tmp";
-    file.fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file.fd < 0 && errno != EEXIST)
+  for (int attempt = 0; file.descriptor_ < 0 && attempt < 100; ++attempt) {
+    std::string name = path + "." + std::to_string(::getpid()) + "-" + std::to_string(attempt) + ".tmp";
+    file.descriptor_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file.descriptor_ >= 0)
+      file.temporary_ = std::move(name);
+    else if (errno != EEXIST)
       break;
   }
-  if (file.fd < 0)
-    return fileError(ErrorId::FileNotWritten, path, std::strerror(errno));
+  if (file.descriptor_ < 0)
+    return file.failure(errno);
+  return file;
+}
 
-  auto fail = [&](ErrorId id, int code) -> Result<void, Diagnostic> {
-    ::unlink(temporary.c_str());
-    return fileError(id, path, id == ErrorId::FileExists ? "" : std::strerror(code));
-  };
-  for (std::string_view rest = bytes; !rest.empty();) {
-    ssize_t written = ::write(file.fd, rest.data(), rest.size());
+AtomicFile::AtomicFile(AtomicFile &&other)
+    : path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})),
+      descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_),
+      mapped_(std::exchange(other.mapped_, nullptr)) {}
+
+AtomicFile::~AtomicFile() {
+  if (mapped_)
+    ::munmap(mapped_, size_);
+  if (!temporary_.empty())
+    ::unlink(temporary_.c_str());
+  if (descriptor_ >= 0)
+    ::close(descriptor_);
+}
+
+Diagnostic AtomicFile::failure(int code) const {
+  return fileError(ErrorId::FileNotWritten, path_, std::strerror(code));
+}
+
+Result<void, Diagnostic> AtomicFile::append(std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR)
       continue;
     if (written < 0)
-      return fail(ErrorId::FileNotWritten, errno);
-    rest.remove_prefix(static_cast<std::size_t>(written));
+      return failure(errno);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+    size_ += static_cast<std::uint64_t>(written);
   }
-  if (::fsync(file.fd) != 0)
-    return fail(ErrorId::FileNotWritten, errno);
+  return {};
+}
 
+Result<std::string_view, Diagnostic> AtomicFile::map() {
+  if (size_ == 0)
+    return std::string_view();
+  void *address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor_, 0);
+  if (address == MAP_FAILED)
+    return failure(errno);
+  mapped_ = address;
+  return std::string_view(static_cast<const char *>(mapped_), size_);
+}
+
+Result<void, Diagnostic> AtomicFile::commit(bool overwrite) {
+  if (::fsync(descriptor_) != 0)
+    return failure(errno);
   if (!overwrite) {
     // link() refuses an existing target atomically, which rename() does not; a file system without hard links leaves
-    // only a look before the rename.
-    if (::link(temporary.c_str(), path.c_str()) == 0) {
-      ::unlink(temporary.c_str());
+    // only a look before the rename. The destructor takes the temporary name away.
+    if (::link(temporary_.c_str(), path_.c_str()) == 0)
       return {};
-    }
     bool hasNoLinks = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS;
+    if (errno == EEXIST || (hasNoLinks && ::access(path_.c_str(), F_OK) == 0))
+      return fileError(ErrorId::FileExists, path_, "");
     if (!hasNoLinks)
-      return fail(errno == EEXIST ? ErrorId::FileExists : ErrorId::FileNotWritten, errno);
-    if (::access(path.c_str(), F_OK) == 0)
-      return fail(ErrorId::FileExists, EEXIST);
+      return failure(errno);
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0)
-    return fail(ErrorId::FileNotWritten, errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    return failure(errno);
+  temporary_.clear();
   return {};
+}
+
+Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite) {
+  KIMIC_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  KIMIC_TRY(file.append(bytes));
+  return file.commit(overwrite);
 }
 
 } // namespace kimic

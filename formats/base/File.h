@@ -19,8 +19,34 @@ Result<std::string, Diagnostic> readFile(const std::string &path, std::uint64_t 
 /// SHA-256 of a file's bytes, which it never holds all at once. FileNotFound, FileUnreadable.
 Result<Digest, Diagnostic> digestOfFile(const std::string &path);
 
-/// Writes `bytes` under a temporary name beside `path`, then renames: readers see the old file or the whole new one.
-/// FileExists if there is a file and `overwrite` is false; FileNotWritten on any other failure, nothing left behind.
+/// A file that is written front to back under a temporary name beside its own, so that readers see the old file or the
+/// whole new one. If commit() does not succeed, nothing is left behind. Errors: FileNotWritten.
+class AtomicFile {
+public:
+  static Result<AtomicFile, Diagnostic> create(const std::string &path);
+  AtomicFile(AtomicFile &&other);
+  AtomicFile &operator=(AtomicFile &&) = delete;
+  ~AtomicFile();
+
+  Result<void, Diagnostic> append(std::string_view bytes);
+
+  /// All that was appended, mapped into memory while this object lives. At most once, before commit().
+  Result<std::string_view, Diagnostic> map();
+
+  /// Gives the file its name. FileExists if there is one of this name and `overwrite` is false.
+  Result<void, Diagnostic> commit(bool overwrite);
+
+private:
+  AtomicFile() = default;
+  Diagnostic failure(int code) const;
+
+  std::string path_, temporary_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+  void *mapped_ = nullptr;
+};
+
+/// AtomicFile with these bytes.
 Result<void, Diagnostic> writeFileAtomically(const std::string &path, std::string_view bytes, bool overwrite);
 
 /// A file that is read where one wants, opened once. Threads may read at the same time.

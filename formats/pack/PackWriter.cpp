@@ -2,6 +2,7 @@
 
 #include "formats/base/Bytes.h"
 #include "formats/pack/ContentId.h"
+#include "formats/pack/DataEncoder.h"
 #include "formats/pack/Lz4Block.h"
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackVerify.h"
@@ -166,7 +167,7 @@ private:
     for (const PackDirectory::Expert &expert : directory_.experts) {
       header_.transitions =
           static_cast<std::uint8_t>(std::max<std::uint32_t>(header_.transitions, std::min(expert.nextCount, 255u)));
-      if (!expert.reads.empty())
+      if (expert.sourceCount)
         header_.requiredFeatures |= kFeaturePlan;
     }
     const std::uint32_t groups = header_.groupCount();
@@ -299,13 +300,13 @@ private:
 
   /// Of an expert of the plan that is `depth` readers away from where the question began. A cycle has no end.
   Result<std::uint32_t> levelOf(std::uint32_t expert, std::vector<std::uint8_t> &levels, std::uint32_t depth) const {
-    if (expert >= directory_.experts.size() || directory_.experts[expert].reads.empty())
+    if (expert >= directory_.experts.size() || directory_.experts[expert].sourceCount == 0)
       return 0u; // the reader's checks say whether there is such an expert
     if (!levels[expert]) {
       std::uint32_t below = 0;
       if (depth == kMaxPlanLevel)
         return makeError(ErrorId::PackPlanLevel, expert, kMaxPlanLevel, kMaxPlanLevel + 1);
-      for (const Source &source : directory_.experts[expert].reads) {
+      for (const Source &source : readsOf(directory_.experts[expert])) {
         KIMIC_ASSIGN(std::uint32_t level, levelOf(source.expert, levels, depth + 1));
         below = std::max(below, level);
       }
@@ -319,8 +320,8 @@ private:
     std::uint32_t readers = 0;
     std::size_t sources = 0;
     for (const PackDirectory::Expert &expert : directory_.experts) {
-      readers += !expert.reads.empty();
-      sources += expert.reads.size();
+      readers += expert.sourceCount != 0;
+      sources += expert.sourceCount;
     }
     ByteWriter out;
     out.varint(directory_.features);
@@ -329,7 +330,7 @@ private:
     std::vector<std::uint8_t> levels(directory_.experts.size()); // 0: not known yet
     std::uint32_t least = 0;
     for (std::uint32_t i = 0; i < directory_.experts.size(); ++i) {
-      const std::vector<Source> &reads = directory_.experts[i].reads;
+      const std::span<const Source> reads = readsOf(directory_.experts[i]);
       if (reads.empty())
         continue;
       KIMIC_ASSIGN(std::uint32_t level, levelOf(i, levels, 0));
@@ -344,6 +345,10 @@ private:
       }
     }
     return std::move(out).take();
+  }
+
+  std::span<const Source> readsOf(const PackDirectory::Expert &expert) const {
+    return std::span(directory_.sources).subspan(expert.firstSource, expert.sourceCount);
   }
 
   std::span<const Transition> nextOf(const PackDirectory::Expert &expert) const {
@@ -505,64 +510,6 @@ private:
   std::vector<Digest> groupHashes_; ///< per group: raw signatures, then the modules from the lowest variant on
 };
 
-/// Whether an order that is not empty names each of so many experts once.
-Result<void> checkOrder(std::span<const std::uint32_t> order, std::size_t experts) {
-  std::vector<std::uint32_t> times(order.empty() ? 0 : experts);
-  for (std::uint32_t expert : order)
-    if (expert >= experts || ++times[expert] > 1)
-      return makeError(ErrorId::PackContentsOrder, expert, expert < experts ? times[expert] : 1, experts);
-  for (std::size_t expert = 0; expert < times.size(); ++expert)
-    if (times[expert] == 0)
-      return makeError(ErrorId::PackContentsOrder, expert, 0, experts);
-  return {};
-}
-
-/// Encodes the experts' parameters in the order of their numbers: equal ones once, and as differences where an earlier
-/// expert is similar.
-Result<void> encodeExperts(const PackContents &contents, std::span<const PackContents::Expert> experts,
-                           std::span<const std::uint32_t> order, PackDirectory &directory, std::vector<Bytes> &stored) {
-  std::map<Digest, std::uint32_t> blockWith; // by digest of the raw bytes
-  std::vector<EncodedData> blocks;
-  std::vector<std::uint32_t> blockOf; // by expert
-  BaseFinder bases;
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const Bytes &raw = experts[i].parameters;
-    auto [known, isNew] = blockWith.emplace(sha256(raw), static_cast<std::uint32_t>(blocks.size()));
-    blockOf.push_back(known->second);
-    if (!isNew)
-      continue;
-    const std::optional<std::uint32_t> base = raw.empty() ? std::nullopt : bases.find(experts[i].kernel, raw);
-    KIMIC_ASSIGN(EncodedData data,
-                 encodeData(raw, base ? std::span<const std::uint8_t>(contents.experts[*base].parameters)
-                                      : std::span<const std::uint8_t>()));
-    if (data.block.codec == Codec::Delta)
-      data.block.base = *base;
-    else
-      bases.keep(i, experts[i].kernel, raw);
-    blocks.push_back(std::move(data));
-  }
-
-  KIMIC_TRY(checkOrder(order, experts.size()));
-  std::vector<std::uint32_t> indexOf(blocks.size(), kNoExpert); // in the directory
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const std::uint32_t expert = order.empty() ? i : order[i];
-    std::uint32_t &index = indexOf[blockOf[expert]];
-    if (index != kNoExpert)
-      continue;
-    index = static_cast<std::uint32_t>(directory.blocks.size());
-    directory.blocks.push_back(blocks[blockOf[expert]].block);
-    stored.push_back(std::move(blocks[blockOf[expert]].stored));
-  }
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    const PackContents::Expert &expert = experts[i];
-    directory.experts.push_back({expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold,
-                                 indexOf[blockOf[i]], static_cast<std::uint32_t>(directory.next.size()),
-                                 static_cast<std::uint32_t>(expert.next.size()), expert.reads});
-    directory.next.insert(directory.next.end(), expert.next.begin(), expert.next.end());
-  }
-  return {};
-}
-
 } // namespace
 
 Result<Header> writePack(const PackDirectory &directory, const BlockSource &source, const ByteSink &sink) {
@@ -589,13 +536,29 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::s
     directory.routerExpert.confidenceThreshold = expert.confidenceThreshold;
     KIMIC_ASSIGN(directory.routerData, encodeData(expert.parameters));
   }
-  std::vector<Bytes> stored;
-  KIMIC_TRY(encodeExperts(contents, listed, order, directory, stored));
+  DataEncoder encoder([&](std::uint32_t expert, Bytes &raw) -> Result<void> {
+    raw = listed[expert].parameters;
+    return {};
+  });
+  std::vector<Bytes> blocks;
+  for (const PackContents::Expert &expert : listed) {
+    Bytes stored;
+    KIMIC_ASSIGN(bool isNew, encoder.add(expert.kernel, expert.parameters, stored));
+    if (isNew)
+      blocks.push_back(std::move(stored));
+    directory.experts.push_back(
+        {expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold, 0,
+         static_cast<std::uint32_t>(directory.next.size()), static_cast<std::uint32_t>(expert.next.size()),
+         static_cast<std::uint32_t>(directory.sources.size()), static_cast<std::uint32_t>(expert.reads.size())});
+    directory.next.insert(directory.next.end(), expert.next.begin(), expert.next.end());
+    directory.sources.insert(directory.sources.end(), expert.reads.begin(), expert.reads.end());
+  }
+  KIMIC_ASSIGN(std::vector<std::uint32_t> numbers, encoder.place(order, directory));
   Bytes pack;
   KIMIC_TRY(writePack(
       directory,
       [&](std::uint32_t block, Bytes &bytes) -> Result<void> {
-        bytes = std::move(stored[block]);
+        bytes = std::move(blocks[numbers[block]]);
         return {};
       },
       [&](std::span<const std::uint8_t> bytes) -> Result<void> {

@@ -63,9 +63,9 @@ struct PackDirectory {
     Domain domain = Domain::Reasoning;
     std::uint8_t flags = 0;
     float confidenceThreshold = 0;
-    std::uint32_t block = 0;                    ///< index into `blocks`
-    std::uint32_t firstNext = 0, nextCount = 0; ///< in `next`
-    std::vector<Source> reads;                  ///< as in PackContents
+    std::uint32_t block = 0;                        ///< index into `blocks`
+    std::uint32_t firstNext = 0, nextCount = 0;     ///< in `next`
+    std::uint32_t firstSource = 0, sourceCount = 0; ///< in `sources`
   };
 
   std::string meta = "{}";
@@ -75,7 +75,8 @@ struct PackDirectory {
   std::vector<Expert> experts;   ///< the listed ones, by number
   std::vector<DataBlock> blocks; ///< in the order of the data section; each is used by an expert
   std::vector<Transition> next;
-  std::uint32_t features = 0; ///< as in PackContents
+  std::vector<Source> sources; ///< that experts read
+  std::uint32_t features = 0;  ///< as in PackContents
   std::optional<Router> router;
   Expert routerExpert;    ///< the router's own network; `block` is not looked at
   EncodedData routerData; ///< not of Codec::Delta

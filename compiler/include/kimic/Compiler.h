@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -214,8 +215,17 @@ std::string toHtml(const Report &report);
 /// Numbers of the experts, the one nearest to its budget's limits, or furthest beyond them, first.
 std::vector<std::size_t> worstFirst(const Report &report);
 
+/// Where a pack is written, front to back, and read again.
+class PackOutput {
+public:
+  virtual ~PackOutput() = default;
+  virtual Result<void, Diagnostic> append(std::span<const std::uint8_t> bytes) = 0;
+  /// All that was appended; valid as long as this object. Called at most once, after the last append().
+  virtual Result<std::span<const std::uint8_t>, Diagnostic> written() = 0;
+};
+
 struct CompileOutput {
-  std::vector<std::uint8_t> pack; ///< empty if stopped earlier
+  std::vector<std::uint8_t> pack; ///< empty if stopped earlier, or if it went to a PackOutput
   std::string ir;                 ///< with stopAfter: modules of all experts by id, separated by `// -----`
   Report report;                  ///< of all experts, as far as the phases have gone
   std::size_t reused = 0;         ///< experts that came out of options.experts
@@ -225,7 +235,10 @@ struct CompileOutput {
 /// Errors: ExpertNotCompilable and AccuracyBudgetMissed (key: the expert; the first by id), StoreIncomplete,
 /// KernelRefused, CompilationCancelled, IrTreeNotWritable, those of reading the routing trace, and those of writing the
 /// pack.
-Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {});
+/// The pack goes to `output` if that is not null; what was written there is no pack unless this succeeds. Then memory
+/// holds 64 MiB of parameter blocks at most, whatever the size of the pack; the others lie in a temporary file.
+Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {},
+                                          PackOutput *output = nullptr);
 
 /// Compiles those experts of the set that are not left out (manifest::ReadOptions::wants) into options.experts, which
 /// must not be null. There is no pack; the report has those experts only. Besides the errors of compile():

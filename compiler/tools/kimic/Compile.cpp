@@ -70,9 +70,29 @@ void writeReport(const std::string &path, const Report &report) {
   take(writeFileAtomically(path, isHtml(path) ? toHtml(report) : toJson(report), /*overwrites=*/true));
 }
 
-std::string_view textOf(const std::vector<std::uint8_t> &bytes) {
-  return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
-}
+/// The pack's file, which has its name only when the pack is whole.
+class FileOutput : public PackOutput {
+public:
+  explicit FileOutput(std::string path) : path_(std::move(path)) {}
+
+  Result<void, Diagnostic> append(std::span<const std::uint8_t> bytes) override {
+    if (!file_) {
+      KIMIC_ASSIGN(AtomicFile file, AtomicFile::create(path_));
+      file_.emplace(std::move(file));
+    }
+    return file_->append({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+  }
+  Result<std::span<const std::uint8_t>, Diagnostic> written() override {
+    KIMIC_ASSIGN(std::string_view bytes, file_->map());
+    return std::span(reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size());
+  }
+  /// REQUIRES: something was appended.
+  Result<void, Diagnostic> commit(bool overwrites) { return file_->commit(overwrites); }
+
+private:
+  std::string path_;
+  std::optional<AtomicFile> file_;
+};
 
 std::string percent(double fraction) { return fmt::format("{:.2f} %", fraction * 100); }
 
@@ -242,7 +262,8 @@ void compile(CompileArguments arguments, Context &context) {
 
   manifest::ExpertSet set = readSet(arguments, options.experts);
   context.console.detail(set.file + ": " + counted(set.experts.size(), "expert") + (set.router ? " and a router" : ""));
-  auto compiled = arguments.shard ? compileShard(set, options) : kimic::compile(set, options);
+  FileOutput file(arguments.output);
+  auto compiled = arguments.shard ? compileShard(set, options) : kimic::compile(set, options, &file);
   context.console.clearProgress();
   printStoreWarnings();
   CompileOutput output = take(std::move(compiled));
@@ -266,8 +287,8 @@ void compile(CompileArguments arguments, Context &context) {
   }
 
   // The pack is whole; from here on it is written even if Ctrl-C arrives, so that no half of it can remain.
-  take(writeFileAtomically(arguments.output, textOf(output.pack), arguments.overwrites));
-  PackFile pack = decodePack(arguments.output, std::string(textOf(output.pack)));
+  take(file.commit(arguments.overwrites));
+  PackFile pack = openPackFile(arguments.output);
   std::string text;
   if (context.isJson)
     text = pretty(resultJson(output, pack, secondsSince(), store != nullptr));
