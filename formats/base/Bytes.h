@@ -12,6 +12,13 @@
 
 namespace kimic {
 
+/// The number at an address, little-endian and perhaps not aligned.
+template <class T> T load(const std::uint8_t *at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
 class ByteReader {
 public:
   explicit ByteReader(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
@@ -27,9 +34,7 @@ public:
   std::uint64_t u64() { return fixed(8); }
   float f32() {
     std::uint32_t bits = u32();
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+    return load<float>(reinterpret_cast<const std::uint8_t *>(&bits));
   }
 
   /// The next `count` bytes, or an empty span and a failure.
@@ -37,6 +42,12 @@ public:
 
   /// LEB128 of at most 64 bits in its shortest form; a longer form is a failure, so that bytes are canonical.
   std::uint64_t varint();
+  /// A varint of at most 32 bits.
+  std::uint32_t varint32() {
+    std::uint64_t value = varint();
+    ok_ &= value <= 0xFFFFFFFF;
+    return ok_ ? static_cast<std::uint32_t>(value) : 0;
+  }
   /// A varint that holds a zigzag-coded signed number.
   std::int64_t zigzag();
 

@@ -9,10 +9,10 @@ namespace kimic {
 
 struct Diagnostic {
   ErrorId id = ErrorId::None;
-  std::string file;         ///< as the user named it
-  std::uint32_t line = 0;   ///< 1-based; 0 if the error is not at a line
-  std::string key;          ///< FANN key, JSON path (`experts[3].network`), array name; may be empty
-  std::string found;        ///< shortened to a printable excerpt by whoever sets it
+  std::string file;       ///< as the user named it
+  std::uint32_t line = 0; ///< 1-based; 0 if the error is not at a line
+  std::string key;        ///< FANN key, JSON path (`experts[3].network`), array name; may be empty
+  std::string found;      ///< shortened to a printable excerpt by whoever sets it
   std::string expected;
 
   ErrorKind kind() const { return kindOf(id); }

@@ -30,22 +30,32 @@ public:
   Failure() = default; ///< the error that was made last
   [[gnu::always_inline]] Failure(Error &&error) {
     const auto &[a, b, c] = error.args;
-    // Most errors have arguments of 0 at the end, which need not be written at every place that makes one.
-    if (__builtin_constant_p(b) && __builtin_constant_p(c) && (b | c) == 0)
-      note(error.id, a);
-    else if (__builtin_constant_p(c) && c == 0)
-      note(error.id, a, b);
+    // Most arguments are numbers of 32 bits, and most errors have arguments of 0 at the end: neither widening nor zeros
+    // need be written at every place that makes one.
+    if (!isKnownZero(a >> 32) || !isKnownZero(b >> 32) || !isKnownZero(c >> 32))
+      noteWide(error.id, a, b, c);
+    else if (isKnownZero(b | c))
+      note(error.id, static_cast<std::uint32_t>(a));
+    else if (isKnownZero(c))
+      note(error.id, static_cast<std::uint32_t>(a), static_cast<std::uint32_t>(b));
     else
-      note(error.id, a, b, c);
+      note(error.id, static_cast<std::uint32_t>(a), static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(c));
   }
   const Error &error() const { return noted; }
 
 private:
-  [[gnu::noinline]] static void note(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+  /// Whether the compiler sees that the number is 0.
+  [[gnu::always_inline]] static bool isKnownZero(std::uint64_t number) {
+    return __builtin_constant_p(number) && number == 0;
+  }
+  [[gnu::noinline]] static void noteWide(ErrorId id, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
     noted = {id, {a, b, c}};
   }
-  [[gnu::noinline]] static void note(ErrorId id, std::uint64_t a, std::uint64_t b) { note(id, a, b, 0); }
-  [[gnu::noinline]] static void note(ErrorId id, std::uint64_t a) { note(id, a, 0, 0); }
+  [[gnu::noinline]] static void note(ErrorId id, std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    noteWide(id, a, b, c);
+  }
+  [[gnu::noinline]] static void note(ErrorId id, std::uint32_t a, std::uint32_t b) { note(id, a, b, 0); }
+  [[gnu::noinline]] static void note(ErrorId id, std::uint32_t a) { note(id, a, 0, 0); }
   static inline Error noted;
 };
 #endif

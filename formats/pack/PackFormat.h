@@ -6,6 +6,7 @@
 #pragma once
 
 #include "formats/abi/KernelAbi.h"
+#include "formats/base/Array.h"
 #include "formats/base/Domain.h"
 #include "formats/base/Grid.h"
 #include "formats/base/Sha256.h"
@@ -260,10 +261,10 @@ struct Root {
   std::optional<Router> router;
   ExpertEntry routerEntry; ///< meaningful if there is a router
   BlockRef meta;
-  BlockRef plan;                ///< meaningful if Header::hasPlan()
-  std::vector<BlockRef> leaves; ///< empty if there are branches
-  std::vector<Branch> branches; ///< empty if there are none
-  std::vector<KernelGroup> groups;
+  BlockRef plan;          ///< meaningful if Header::hasPlan()
+  Array<BlockRef> leaves; ///< empty if there are branches
+  Array<Branch> branches; ///< empty if there are none
+  Array<KernelGroup> groups;
 };
 
 /// An expert that often follows another one.
@@ -291,8 +292,8 @@ struct Plan {
   };
 
   std::uint32_t features = 0;  ///< numbers in a request
-  std::vector<Entry> entries;  ///< by rising expert; empty without a plan
-  std::vector<Source> sources; ///< of all entries, one after another
+  Array<Entry> entries;       ///< by rising expert; empty without a plan
+  Array<Source> sources;      ///< of all entries, one after another
 
   /// Null if the expert reads the whole request.
   const Entry *find(std::uint32_t expert) const;
@@ -309,7 +310,7 @@ struct Plan {
     return end;
   }
   std::span<const Source> sourcesOf(const Entry &entry) const {
-    return std::span(sources).subspan(entry.firstSource, entry.sourceCount);
+    return {sources.begin() + entry.firstSource, entry.sourceCount};
   }
   /// How many numbers the expert reads.
   std::uint32_t inputsOf(const Entry &entry) const {
@@ -329,12 +330,12 @@ struct LeafEntry : ExpertEntry {
 };
 
 struct Leaf {
-  std::vector<LeafEntry> entries;
-  std::vector<Transition> next; ///< of all entries, one after another
+  Array<LeafEntry> entries;
+  Array<Transition> next; ///< of all entries, one after another
 
   /// The experts that are likely after an entry, most likely first.
   std::span<const Transition> nextOf(const LeafEntry &entry) const {
-    return std::span(next).subspan(entry.firstNext, entry.nextCount);
+    return {next.data() + entry.firstNext, entry.nextCount};
   }
 };
 

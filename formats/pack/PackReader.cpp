@@ -126,29 +126,28 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
     if (bytes[i] > kKnown[i])
       return makeError(ErrorId::PackRouterUnknown, at + i, bytes[i], kKnown[i]);
 
-  ByteReader in(bytes);
+  const std::uint8_t *in = bytes.data();
   Router &router = root.router.emplace();
   ExpertEntry &entry = root.routerEntry;
-  router.head = static_cast<Head>(in.u8());
-  router.strategy = static_cast<Strategy>(in.u8());
-  router.merge = static_cast<Merge>(in.u8());
-  entry.domain = static_cast<Domain>(in.u8());
-  router.routed = in.u32();
-  router.topK = in.u32();
-  router.temperature = in.f32();
-  entry.kernel = in.u32();
-  entry.confidenceThreshold = in.f32();
-  entry.flags = in.u8();
-  const std::uint8_t given = in.u8();
-  in.take(2);
-  router.minVotes = in.u32();
-  const float scale = in.f32();
+  router.head = static_cast<Head>(in[0]);
+  router.strategy = static_cast<Strategy>(in[1]);
+  router.merge = static_cast<Merge>(in[2]);
+  entry.domain = static_cast<Domain>(in[3]);
+  router.routed = load<std::uint32_t>(in + 4);
+  router.topK = load<std::uint32_t>(in + 8);
+  router.temperature = load<float>(in + 12);
+  entry.kernel = load<std::uint32_t>(in + 16);
+  entry.confidenceThreshold = load<float>(in + 20);
+  entry.flags = in[24];
+  const std::uint8_t given = in[25];
+  router.minVotes = load<std::uint32_t>(in + 28);
+  const float scale = load<float>(in + 32);
   if (scale == 1)
     return makeError(ErrorId::PackRouterField, at + 32, kBitsOfOne, 0);
   if (scale != 0)
     router.scale = scale;
-  router.threshold = in.f32();
-  router.fallback = in.u32() - 1;
+  router.threshold = load<float>(in + 36);
+  router.fallback = load<std::uint32_t>(in + 40) - 1;
   router.isNormalised = !(given & kRouterPlainWeights);
   router.hasBias = given & kRouterBias;
   router.hasWeights = given & kRouterWeights;
@@ -178,8 +177,7 @@ Result<void> parseRouter(const Header &header, std::span<const std::uint8_t> byt
                  {16, 4, 0, Kernels}, {20, 4, 0, One},   {24, 1, 0, Zero},  {28, 4, 0, Votes},
                  {32, 4, 0, Finite},  {36, 4, 0, One},   {40, 4, 0, Listed}};
   for (const auto &field : kFields) {
-    ByteReader number(bytes.subspan(field.offset));
-    std::uint32_t value = field.bytes == 1 ? number.u8() : number.u32();
+    std::uint32_t value = field.bytes == 1 ? in[field.offset] : load<std::uint32_t>(in + field.offset);
     if (field.limit == One && value == 0x80000000)
       value = 0; // -0
     if (value < field.least || value > limits[field.limit])
@@ -200,74 +198,68 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
       return makeError(ErrorId::PackMagic, i, bytes[i], kMagic[i]);
   if (bytes.size() < kHeaderBytes)
     return makeError(ErrorId::PackTruncated, bytes.size(), kHeaderBytes);
-  ByteReader in(bytes.subspan(kMagic.size(), kHeaderBytes - kMagic.size()));
-  header.major = in.u16();
-  header.minor = in.u16();
+  const std::uint8_t *in = bytes.data();
+  header.major = load<std::uint16_t>(in + 8);
+  header.minor = load<std::uint16_t>(in + 10);
   if (header.major != kMajor)
     return makeError(ErrorId::PackVersion, header.major, header.minor, kMajor);
-  Digest digest = sha256(bytes.first(kHeaderHashAt));
-  if (!std::equal(digest.begin(), digest.end(), bytes.begin() + kHeaderHashAt))
+  if (Digest digest = sha256(bytes.first(kHeaderHashAt)); !std::equal(digest.begin(), digest.end(), in + kHeaderHashAt))
     return makeError(ErrorId::PackHeaderHash);
 
-  header.requiredFeatures = in.u32();
-  header.optionalFeatures = in.u32();
+  header.requiredFeatures = load<std::uint32_t>(in + 12);
+  header.optionalFeatures = load<std::uint32_t>(in + 16);
   if (std::uint32_t unknown = header.requiredFeatures & ~kFeaturePlan)
     return makeError(ErrorId::PackFeatures, unknown);
-  header.kernelAbi = in.u32();
-  std::uint8_t hash = in.u8();
-  if (hash != kHashSha256)
-    return makeError(ErrorId::PackHashAlgorithm, hash, kHashSha256);
+  if (in[24] != kHashSha256)
+    return makeError(ErrorId::PackHashAlgorithm, in[24], kHashSha256);
+  header.kernelAbi = load<std::uint32_t>(in + 20);
   if (header.kernelAbi != abi::kVersion)
     return makeError(ErrorId::PackKernelAbi, header.kernelAbi, abi::kVersion);
-  header.variants = in.u8();
-  header.leafLog2 = in.u8();
-  header.groupLog2 = in.u8();
-  header.branchLog2 = in.u8();
-  header.routers = in.u8();
-  header.transitions = in.u8();
-  in.take(1);
-  header.experts = in.u32();
-  header.kernels = in.u32();
-  header.dataBlocks = in.u32();
-  in.take(4);
-  header.dataRawLength = in.u64();
-  KIMIC_TRY(checkField(kVariantsAt, header.variants, (1u << kVariantCount) - 1));
-  KIMIC_TRY(checkField(kLeafLog2At, header.leafLog2, kMaxLeafLog2, kMinLeafLog2));
-  KIMIC_TRY(checkField(kGroupLog2At, header.groupLog2, kMaxGroupLog2, kMinGroupLog2));
-  KIMIC_TRY(checkField(kBranchLog2At, header.branchLog2, kMaxBranchLog2, 0));
-  KIMIC_TRY(checkField(kRouterAt, header.routers, 1, 0));
-  KIMIC_TRY(checkField(kTransitionsAt, header.transitions, kMaxTransitions, 0));
+  header.variants = in[kVariantsAt];
+  header.leafLog2 = in[kLeafLog2At];
+  header.groupLog2 = in[kGroupLog2At];
+  header.branchLog2 = in[kBranchLog2At];
+  header.routers = in[kRouterAt];
+  header.transitions = in[kTransitionsAt];
+  header.experts = load<std::uint32_t>(in + kExpertsAt);
+  header.kernels = load<std::uint32_t>(in + kKernelsAt);
+  header.dataBlocks = load<std::uint32_t>(in + kDataBlocksAt);
+  header.dataRawLength = load<std::uint64_t>(in + kDataRawLengthAt);
+  constexpr struct {
+    std::uint8_t offset, least, limit;
+  } kBytes[] = {{kVariantsAt, 1, (1u << kVariantCount) - 1},
+                {kLeafLog2At, kMinLeafLog2, kMaxLeafLog2},
+                {kGroupLog2At, kMinGroupLog2, kMaxGroupLog2},
+                {kBranchLog2At, 0, kMaxBranchLog2},
+                {kRouterAt, 0, 1},
+                {kTransitionsAt, 0, kMaxTransitions}};
+  for (const auto &[offset, least, limit] : kBytes)
+    KIMIC_TRY(checkField(offset, in[offset], limit, least));
   KIMIC_TRY(checkField(kExpertsAt, header.experts, kMaxExperts, 1 + header.routers));
   KIMIC_TRY(checkField(kKernelsAt, header.kernels, kMaxKernels));
   KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, header.listed(), 0));
 
-  const bool hasGroups = header.groupCount() > 1, hasScalar = header.hasVariant(abi::Variant::Scalar);
-  struct {
-    Section *section;
-    bool hasBlocks;
-  } const sections[] = {{&header.root, true},
-                        {&header.first, true},
-                        {&header.leaves, true},
-                        {&header.data, header.dataBlocks != 0},
-                        {&header.kernelBlocks, hasGroups},
-                        {&header.scalar, hasScalar},
-                        {&header.meta, true},
-                        {&header.extensions, true}};
+  constexpr Section Header::*kSections[] = {&Header::root, &Header::first,        &Header::leaves,
+                                            &Header::data, &Header::kernelBlocks, &Header::scalar,
+                                            &Header::meta, &Header::extensions};
+  constexpr unsigned kExtensions = std::size(kSections) - 1;
+  const unsigned hasBlocks = 0b1000111 | (header.dataBlocks != 0) << 3 | (header.groupCount() > 1) << 4 |
+                             header.hasVariant(abi::Variant::Scalar) << 5;
   std::uint64_t end = kRootOffset;
-  unsigned number = 0;
-  for (const auto &[section, hasBlocks] : sections) {
-    *section = {alignUp(end), in.u64()};
-    if (section == &header.extensions) {
-      if (section->length ? !header.isExtended() && !header.hasPlan() : header.hasPlan())
-        return makeError(ErrorId::PackExtensions, section->length);
-    } else if ((section->length != 0) != hasBlocks) {
-      return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section->length, hasBlocks ? ~0ull : 0);
+  for (unsigned number = 0; number <= kExtensions; ++number) {
+    Section &section = header.*kSections[number];
+    section = {alignUp(end), load<std::uint64_t>(in + kLengthsAt + 8 * number)};
+    const bool isExpected = hasBlocks >> number & 1;
+    if (number == kExtensions) {
+      if (section.length ? !header.isExtended() && !header.hasPlan() : header.hasPlan())
+        return makeError(ErrorId::PackExtensions, section.length);
+    } else if ((section.length != 0) != isExpected) {
+      return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section.length, isExpected ? ~0ull : 0);
     }
-    if (section->offset > kMaxFileBytes || section->length > kMaxFileBytes - section->offset)
-      return makeError(ErrorId::PackFileTooLarge, number, section->length, kMaxFileBytes);
-    if (section->length)
-      end = section->end();
-    ++number;
+    if (section.offset > kMaxFileBytes || section.length > kMaxFileBytes - section.offset)
+      return makeError(ErrorId::PackFileTooLarge, number, section.length, kMaxFileBytes);
+    if (section.length)
+      end = section.end();
   }
   KIMIC_TRY(checkField(kDataBlocksAt, header.dataBlocks, (header.data.length + kAlignment - 1) / kAlignment, 0));
 
@@ -282,8 +274,8 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
   for (const auto &reserved : kReserved)
     if (!header.isExtended())
       KIMIC_TRY(checkZero(bytes.subspan(reserved.offset, reserved.length), reserved.offset));
-  std::copy_n(bytes.begin() + kContentIdAt, header.contentId.size(), header.contentId.begin());
-  std::copy_n(bytes.begin() + kRootHashAt, header.rootSha256.size(), header.rootSha256.begin());
+  header.contentId = load<Digest>(in + kContentIdAt);
+  header.rootSha256 = load<Digest>(in + kRootHashAt);
   return {};
 }
 
@@ -298,7 +290,7 @@ Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   KIMIC_TRY(parseRouter(header, in.take(kRouterBytes), root));
 
   RowReader rows(header, in, kRootOffset);
-  root.groups = std::vector<KernelGroup>(header.groupCount());
+  root.groups.renew(header.groupCount());
   auto readGroup = [&](KernelGroup &group) -> Result<void> {
     KIMIC_TRY(rows.read(group.signatures));
     for (unsigned index = kVariantCount; index-- > 1;)
@@ -313,14 +305,12 @@ Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   KIMIC_TRY(rows.leave());
 
   rows.enter(header.leaves);
-  root.branches.clear();
-  root.leaves.clear();
+  root.branches.renew(header.branchCount());
   if (header.branchLog2) {
-    root.branches = std::vector<Branch>(header.branchCount());
     for (std::uint32_t i = 0; i < header.branchCount(); ++i)
       KIMIC_TRY(rows.read(root.branches[i], header.leavesIn(i)));
   } else {
-    root.leaves = std::vector<BlockRef>(header.leafCount());
+    root.leaves.renew(header.leafCount());
     for (BlockRef &leaf : root.leaves)
       KIMIC_TRY(rows.read(leaf));
   }
@@ -357,14 +347,14 @@ Section hotRange(const Header &header, const Root &root) {
 }
 
 Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
-                         std::span<const std::uint8_t> raw, std::vector<BlockRef> &leaves) {
+                         std::span<const std::uint8_t> raw, Array<BlockRef> &leaves) {
   const Branch &place = root.branches[branch];
   if (raw.size() != place.block.rawLength)
     return makeError(ErrorId::PackBlockSize, place.block.offset, place.block.rawLength, raw.size());
   ByteReader in(raw);
   RowReader rows(header, in, static_cast<std::size_t>(place.block.offset));
   rows.enter(place.block.end(), place.end);
-  leaves = std::vector<BlockRef>(header.leavesIn(branch));
+  leaves.renew(header.leavesIn(branch));
   for (BlockRef &leaf : leaves)
     KIMIC_TRY(rows.read(leaf));
   return rows.leave();
@@ -372,13 +362,13 @@ Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t b
 
 Result<std::vector<BlockRef>> leafRows(const Header &header, const Root &root, std::span<const std::uint8_t> file) {
   if (!header.branchLog2)
-    return root.leaves;
+    return std::vector<BlockRef>(root.leaves.begin(), root.leaves.end());
   std::vector<BlockRef> rows;
   for (std::uint32_t i = 0; i < root.branches.size(); ++i) {
     const BlockRef &block = root.branches[i].block;
     std::vector<std::uint8_t> raw(block.rawLength);
     KIMIC_TRY(decodeBlock(block, file.subspan(block.offset, block.storedLength), raw));
-    KIMIC_ASSIGN(std::vector<BlockRef> leaves, parseBranch(header, root, i, raw));
+    KIMIC_ASSIGN(Array<BlockRef> leaves, parseBranch(header, root, i, raw));
     rows.insert(rows.end(), leaves.begin(), leaves.end());
   }
   return rows;
@@ -425,7 +415,7 @@ static Result<void> readTransitions(const Header &header, std::uint32_t first, B
   }
   if (!in.ok() || in.remaining() / 2 < total)
     return makeError(ErrorId::PackLeafMalformed, header.leafOf(first), in.position());
-  leaf.next = std::vector<Transition>(total);
+  leaf.next.renew(total);
   expert = first;
   for (const LeafEntry &entry : leaf.entries) {
     for (std::uint32_t i = 0; i < entry.nextCount; ++i) {
@@ -459,62 +449,78 @@ Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   const std::uint32_t first = header.firstExpert(leaf), count = header.expertsIn(leaf);
   if (raw.size() / kMinEntryBytes < count)
     return makeError(ErrorId::PackLeafMalformed, leaf, raw.size());
-  result.entries = std::vector<LeafEntry>(count);
-  std::span<LeafEntry> entries = result.entries;
+  result.entries.renew(count);
   ByteReader in(raw);
 
-  std::uint64_t kernel = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    kernel += static_cast<std::uint64_t>(in.zigzag());
-    if (in.ok() && kernel >= header.kernels)
-      return makeError(ErrorId::PackEntryKernel, first + i, kernel, header.kernels);
-    entries[i].kernel = static_cast<std::uint32_t>(kernel);
-  }
-  for (LeafEntry &entry : entries)
-    entry.data.offset = static_cast<std::uint64_t>(in.zigzag()); // relative to `next` until its turn comes
+  // Column by column, in the order of the leaf.
+  enum Column : unsigned { Kernel, Place, Stored, Saved, CodecNumber, Base, DomainNumber, Flags, Threshold, Hash, End };
   constexpr std::uint64_t kMaxLength = 0xFFFFFFFF; // of what a row can say; checkBlock() applies the real limits
-  std::uint64_t stored = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    stored += static_cast<std::uint64_t>(in.zigzag());
-    if (stored > kMaxLength)
-      return makeError(ErrorId::PackLeafMalformed, leaf, in.position());
-    entries[i].data.storedLength = static_cast<std::uint32_t>(stored);
-  }
-  for (LeafEntry &entry : entries) {
-    std::uint64_t saved = in.varint();
-    if (saved > kMaxLength - entry.data.storedLength)
-      return makeError(ErrorId::PackLeafMalformed, leaf, in.position());
-    entry.data.rawLength = entry.data.storedLength + static_cast<std::uint32_t>(saved);
-  }
-  for (LeafEntry &entry : entries)
-    entry.data.codec = static_cast<Codec>(in.u8());
-  for (std::uint32_t i = 0; i < count; ++i)
-    if (entries[i].data.codec == Codec::Delta) {
-      std::uint64_t base = first + i + static_cast<std::uint64_t>(in.zigzag());
-      if (in.ok() && (base == first + i || base >= header.listed()))
-        return makeError(ErrorId::PackEntryBase, first + i, base);
-      entries[i].base = static_cast<std::uint32_t>(base);
+  for (unsigned column = 0; column != End; ++column) {
+    std::uint64_t sum = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      LeafEntry &entry = result.entries[i];
+      const std::uint32_t expert = first + i;
+      const bool isDelta = entry.data.codec == Codec::Delta;
+      std::uint64_t value = column <= Stored || (column == Base && isDelta) ? static_cast<std::uint64_t>(in.zigzag())
+                            : column == Saved                               ? in.varint()
+                            : column == Threshold                           ? in.u32()
+                            : column < Threshold && column != Base          ? in.u8()
+                                                                            : 0;
+      sum += value;
+      const bool isRead = in.ok();
+      switch (column) {
+      case Kernel:
+        if (isRead && sum >= header.kernels)
+          return makeError(ErrorId::PackEntryKernel, expert, sum, header.kernels);
+        entry.kernel = static_cast<std::uint32_t>(sum);
+        break;
+      case Place:
+        entry.data.offset = value; // relative to `next` until its turn comes
+        break;
+      case Stored:
+        if (sum > kMaxLength)
+          return makeError(ErrorId::PackLeafMalformed, leaf, in.position());
+        entry.data.storedLength = static_cast<std::uint32_t>(sum);
+        break;
+      case Saved:
+        if (value > kMaxLength - entry.data.storedLength)
+          return makeError(ErrorId::PackLeafMalformed, leaf, in.position());
+        entry.data.rawLength = entry.data.storedLength + static_cast<std::uint32_t>(value);
+        break;
+      case CodecNumber:
+        entry.data.codec = static_cast<Codec>(value);
+        break;
+      case Base:
+        entry.base = kNoExpert;
+        if (!isDelta)
+          break;
+        value += expert;
+        if (isRead && (value == expert || value >= header.listed()))
+          return makeError(ErrorId::PackEntryBase, expert, value);
+        entry.base = static_cast<std::uint32_t>(value);
+        break;
+      case DomainNumber:
+        if (isRead && value >= kDomainCount)
+          return makeError(ErrorId::PackEntryDomain, expert, value, kDomainCount);
+        entry.domain = static_cast<Domain>(value);
+        break;
+      case Flags:
+        if (isRead && value)
+          return makeError(ErrorId::PackEntryFlags, expert, value);
+        break;
+      case Threshold: {
+        const std::uint32_t bits = static_cast<std::uint32_t>(value);
+        std::memcpy(&entry.confidenceThreshold, &bits, sizeof bits);
+        if (!isThreshold(entry.confidenceThreshold))
+          return makeError(ErrorId::PackEntryThreshold, expert, bits);
+        break;
+      }
+      case Hash:
+        readDigest(in, entry.data.sha256);
+        break;
+      }
     }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    std::uint8_t domain = in.u8();
-    if (in.ok() && domain >= kDomainCount)
-      return makeError(ErrorId::PackEntryDomain, first + i, domain, kDomainCount);
-    entries[i].domain = static_cast<Domain>(domain);
   }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    entries[i].flags = in.u8();
-    if (in.ok() && entries[i].flags)
-      return makeError(ErrorId::PackEntryFlags, first + i, entries[i].flags);
-  }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    entries[i].confidenceThreshold = in.f32();
-    if (!isThreshold(entries[i].confidenceThreshold)) {
-      std::uint32_t bits = ByteReader(raw.subspan(in.position() - 4)).u32();
-      return makeError(ErrorId::PackEntryThreshold, first + i, bits);
-    }
-  }
-  for (LeafEntry &entry : entries)
-    readDigest(in, entry.data.sha256);
   if (header.transitions)
     KIMIC_TRY(readTransitions(header, first, in, result));
   if (!in.ok())
@@ -524,7 +530,7 @@ Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
 
   std::uint64_t next = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
-    BlockRef &block = entries[i].data;
+    BlockRef &block = result.entries[i].data;
     const bool isZero = block.codec == Codec::Zero;
     std::uint64_t place = next + block.offset;
     if (isZero
@@ -578,8 +584,8 @@ Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, 
     return wrong;
   if (!in.ok() || raw.size() / kEntryBytes < entries)
     return makeError(ErrorId::PackPlanMalformed, in.position());
-  plan.entries = std::vector<Plan::Entry>(entries);
-  plan.sources = std::vector<Source>(sources);
+  plan.entries.renew(entries);
+  plan.sources.renew(sources);
   std::uint32_t least = 0, used = 0;
   for (Plan::Entry &entry : plan.entries) {
     entry.expert = read(least, least, header.listed() - 1);

@@ -54,10 +54,10 @@ Section hotRange(const Header &header, const Root &root);
 /// Reads the rows of a branch from its raw bytes: one per leaf of the branch.
 /// REQUIRES: header.branchLog2 is not 0, branch < header.branchCount().
 Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
-                         std::span<const std::uint8_t> raw, std::vector<BlockRef> &leaves);
-inline Result<std::vector<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
+                         std::span<const std::uint8_t> raw, Array<BlockRef> &leaves);
+inline Result<Array<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
                                                  std::span<const std::uint8_t> raw) {
-  std::vector<BlockRef> leaves;
+  Array<BlockRef> leaves;
   KIMIC_TRY(parseBranch(header, root, branch, raw, leaves));
   return leaves;
 }

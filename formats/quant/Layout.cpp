@@ -46,7 +46,6 @@ std::uint64_t weightBytes(WeightFormat format, const LayerLayout &layer) {
 Result<void> layoutOf(const Signature &signature, Layout &layout) {
   Arena parameters;
 
-  // Vectors are made in their final size: code that grows them weighs on the size of the runtime.
   bool isFloat = signature.weights() == WeightFormat::Float32;
   bool hasResiduals = signature.weights() == WeightFormat::Int8Residual;
   bool used[kConstantTableCount] = {};
@@ -56,7 +55,7 @@ Result<void> layoutOf(const Signature &signature, Layout &layout) {
         used[static_cast<unsigned>(*table)] = true;
   if (signature.head == Head::Softmax)
     used[static_cast<unsigned>(ConstantTable::PreciseExp)] = true;
-  layout.constants = std::vector<ConstantsLayout>(std::count(used, used + kConstantTableCount, true));
+  layout.constants.renew(std::count(used, used + kConstantTableCount, true));
   ConstantsLayout *next = layout.constants.data();
   for (unsigned t = 0; t < kConstantTableCount; ++t)
     if (used[t]) {
@@ -71,7 +70,7 @@ Result<void> layoutOf(const Signature &signature, Layout &layout) {
 
   std::uint64_t codes = signature.inputs;
   std::uint64_t widestVector = 0;
-  layout.layers = std::vector<LayerLayout>(signature.layers.size());
+  layout.layers.renew(signature.layers.size());
   for (std::size_t i = 0; i < signature.layers.size(); ++i) {
     const LayerSignature &layer = signature.layers[i];
     bool isLast = i + 1 == signature.layers.size();

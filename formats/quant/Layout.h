@@ -8,6 +8,7 @@
 // and "Scratch". All offsets are bytes from the 16-byte-aligned start and multiples of 16.
 #pragma once
 
+#include "formats/base/Array.h"
 #include "formats/quant/Signature.h"
 
 namespace kimic::quant {
@@ -75,10 +76,10 @@ struct LayerLayout {
 };
 
 struct Layout {
-  std::vector<ConstantsLayout> constants; ///< the tables that the signature's functions use, in enum order
-  std::uint32_t inputBoundsOffset;        ///< f32 {lo, hi}: bounds of the input codes before rounding; Float32: of x
-  std::uint32_t inputScaleOffset;         ///< f32[inputs rounded up to 8]; kNone for Float32
-  std::vector<LayerLayout> layers;
+  Array<ConstantsLayout> constants; ///< the tables that the signature's functions use, in enum order
+  std::uint32_t inputBoundsOffset;  ///< f32 {lo, hi}: bounds of the input codes before rounding; Float32: of x
+  std::uint32_t inputScaleOffset;   ///< f32[inputs rounded up to 8]; kNone for Float32
+  Array<LayerLayout> layers;
   std::uint32_t outputGainOffset, outputOffsetOffset; ///< f32[vectorLength of the last layer], or kNone
   std::uint32_t headScaleOffset;                      ///< f32; kNone if the head is not Softmax
   /// Bytes of the parameter block up to the residual rows, which start here: all of it except for Int8Residual.

@@ -1,5 +1,9 @@
 #include "formats/quant/Signature.h"
 
+#include "formats/base/Bytes.h"
+
+#include <new>
+
 namespace kimic::quant {
 namespace {
 
@@ -10,52 +14,6 @@ constexpr std::uint8_t kHeadMask = 0x03;
 constexpr std::uint8_t kSparseInputsFlag = 0x08;
 constexpr std::uint8_t kAllFlags = 0x0F;
 constexpr std::uint8_t kClampedFlag = 0x80;
-
-void writeVarint(std::vector<std::uint8_t> &bytes, std::uint32_t value) {
-  for (; value >= 0x80; value >>= 7)
-    bytes.push_back(static_cast<std::uint8_t>(value) | 0x80);
-  bytes.push_back(static_cast<std::uint8_t>(value));
-}
-
-/// Reads the encoding front to back. After a failure `failed` stays set and every read yields 0.
-class Reader {
-public:
-  explicit Reader(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-
-  std::uint8_t byte() {
-    if (failed_ || position_ == bytes_.size()) {
-      failed_ = true;
-      return 0;
-    }
-    return bytes_[position_++];
-  }
-
-  std::uint32_t varint() {
-    std::uint32_t value = 0;
-    for (unsigned shift = 0; shift < 35; shift += 7) {
-      std::uint8_t b = byte();
-      bool overflows = shift == 28 && b > 0x0F;
-      bool padded = shift > 0 && b == 0;
-      if (failed_ || overflows || padded)
-        break;
-      value |= static_cast<std::uint32_t>(b & 0x7F) << shift;
-      if (b < 0x80)
-        return value;
-    }
-    failed_ = true;
-    return 0;
-  }
-
-  void refuse() { failed_ = true; }
-  bool failed() const { return failed_; }
-  std::size_t position() const { return position_; }
-  std::size_t remaining() const { return bytes_.size() - position_; }
-
-private:
-  std::span<const std::uint8_t> bytes_;
-  std::size_t position_ = 0;
-  bool failed_ = false;
-};
 
 } // namespace
 
@@ -115,59 +73,60 @@ Result<void> validate(const Signature &signature) {
 }
 
 std::vector<std::uint8_t> encode(const Signature &signature) {
-  std::vector<std::uint8_t> bytes;
-  bytes.push_back(kEncodingVersion);
-  bytes.push_back((signature.outputAffine ? kOutputAffineFlag : 0) | (signature.sparseInputs ? kSparseInputsFlag : 0) |
-                  static_cast<std::uint8_t>(static_cast<unsigned>(signature.head) << kHeadShift));
-  writeVarint(bytes, signature.inputs);
-  writeVarint(bytes, static_cast<std::uint32_t>(signature.layers.size()));
+  ByteWriter bytes;
+  bytes.u8(kEncodingVersion);
+  bytes.u8((signature.outputAffine ? kOutputAffineFlag : 0) | (signature.sparseInputs ? kSparseInputsFlag : 0) |
+           static_cast<std::uint8_t>(static_cast<unsigned>(signature.head) << kHeadShift));
+  bytes.varint(signature.inputs);
+  bytes.varint(signature.layers.size());
   for (const LayerSignature &layer : signature.layers) {
-    bytes.push_back(static_cast<std::uint8_t>(layer.weights));
-    writeVarint(bytes, layer.readBegin);
-    writeVarint(bytes, static_cast<std::uint32_t>(layer.groups.size()));
+    bytes.u8(static_cast<std::uint8_t>(layer.weights));
+    bytes.varint(layer.readBegin);
+    bytes.varint(layer.groups.size());
     for (const ActivationGroup &group : layer.groups) {
-      bytes.push_back(static_cast<std::uint8_t>(group.function) | (group.clamped ? kClampedFlag : 0));
-      writeVarint(bytes, group.count);
+      bytes.u8(static_cast<std::uint8_t>(group.function) | (group.clamped ? kClampedFlag : 0));
+      bytes.varint(group.count);
     }
   }
-  return bytes;
+  return std::move(bytes).take();
 }
 
 Result<void> decodeSignature(std::span<const std::uint8_t> bytes, Signature &signature) {
   // Least bytes that a layer and a group take: they bound every allocation by the size of the input.
   constexpr std::size_t kLayerBytes = 5, kGroupBytes = 2;
-  Reader reader(bytes);
+  ByteReader reader(bytes);
   auto malformed = [&] { return makeError(ErrorId::SignatureMalformed, reader.position(), bytes.size()); };
-  if (reader.byte() != kEncodingVersion)
+  if (reader.u8() != kEncodingVersion)
     return malformed();
-  std::uint8_t flags = reader.byte();
+  std::uint8_t flags = reader.u8();
   if (flags > kAllFlags)
     return malformed();
   signature.outputAffine = (flags & kOutputAffineFlag) != 0;
   signature.head = static_cast<Head>(flags >> kHeadShift & kHeadMask);
   signature.sparseInputs = (flags & kSparseInputsFlag) != 0;
-  signature.inputs = reader.varint();
-  std::uint32_t layers = reader.varint();
-  if (reader.failed() || layers > reader.remaining() / kLayerBytes)
+  signature.inputs = reader.varint32();
+  std::uint32_t layers = reader.varint32();
+  if (!reader.ok() || layers > reader.remaining() / kLayerBytes)
     return malformed();
   if (layers > kMaxLayers)
     return makeError(ErrorId::SignatureLayers, layers, kMaxLayers);
-  signature.layers = std::vector<LayerSignature>(layers);
+  // Vectors are made in place: code that destroys old ones weighs on the size of the runtime.
+  new (&signature.layers) std::vector<LayerSignature>(layers);
   for (LayerSignature &layer : signature.layers) {
-    layer.weights = static_cast<WeightFormat>(reader.byte());
-    layer.readBegin = reader.varint();
-    std::uint32_t groups = reader.varint();
-    if (reader.failed() || groups > reader.remaining() / kGroupBytes)
+    layer.weights = static_cast<WeightFormat>(reader.u8());
+    layer.readBegin = reader.varint32();
+    std::uint32_t groups = reader.varint32();
+    if (!reader.ok() || groups > reader.remaining() / kGroupBytes)
       return malformed();
-    layer.groups = std::vector<ActivationGroup>(groups);
+    new (&layer.groups) std::vector<ActivationGroup>(groups);
     for (ActivationGroup &group : layer.groups) {
-      std::uint8_t function = reader.byte();
+      std::uint8_t function = reader.u8();
       group.clamped = (function & kClampedFlag) != 0;
       group.function = static_cast<Activation>(function & ~kClampedFlag);
-      group.count = reader.varint();
+      group.count = reader.varint32();
     }
   }
-  if (reader.failed() || reader.remaining() != 0)
+  if (!reader.ok() || reader.remaining() != 0)
     return malformed();
   return validate(signature);
 }

@@ -91,7 +91,7 @@ inline constexpr std::uint32_t kMaxGroups = 65536; ///< activation groups of all
 std::vector<std::uint8_t> encode(const Signature &signature);
 
 /// Reads what encode() wrote and refuses anything else: SignatureMalformed (not canonical, truncated, bytes left over)
-/// or an error of validate(). What it allocates is bounded by the size of `bytes`.
+/// or an error of validate(). What it allocates is bounded by the size of `bytes`. REQUIRES: the signature is new.
 Result<void> decodeSignature(std::span<const std::uint8_t> bytes, Signature &signature);
 inline Result<Signature> decodeSignature(std::span<const std::uint8_t> bytes) {
   Signature signature;

@@ -1,22 +1,15 @@
 // What the runtime checks of a parameter block. Apart from Parameters.cpp, which the runtime does not hold.
+#include "formats/base/Bytes.h"
 #include "formats/quant/Parameters.h"
-
-#include <cstring>
 
 namespace kimic::quant {
 namespace {
-
-std::uint32_t loadU32(const std::uint8_t *at) {
-  std::uint32_t value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
 
 /// Looks for an f32 that is not finite in bytes [begin, end). What else lies there, counts, outputs and padding, is too
 /// small to look like one.
 Result<void> checkFinite(const std::uint8_t *bytes, std::uint32_t begin, std::uint32_t end) {
   for (std::uint32_t at = begin; at < end; at += 4)
-    if ((loadU32(bytes + at) & 0x7F800000u) == 0x7F800000u)
+    if ((load<std::uint32_t>(bytes + at) & 0x7F800000u) == 0x7F800000u)
       return makeError(ErrorId::ParameterNotFinite, at);
   return {};
 }
@@ -30,7 +23,7 @@ Result<void> validateParameters(const Signature &signature, const Layout &layout
   if (hasResiduals && block.size() >= size)
     for (std::size_t l = 0; l < layout.layers.size(); ++l) {
       const LayerLayout &layer = layout.layers[l];
-      std::uint32_t count = loadU32(bytes + layer.residualCountOffset);
+      std::uint32_t count = load<std::uint32_t>(bytes + layer.residualCountOffset);
       if (count > layer.outputs)
         return makeError(ErrorId::ResidualCount, l, count, layer.outputs);
       size += std::uint64_t{count} * residualRowBytes(layer.fanIn);
@@ -49,9 +42,9 @@ Result<void> validateParameters(const Signature &signature, const Layout &layout
       KIMIC_TRY(checkFinite(bytes, begin, layer.blocksOffset));
       begin = layer.boundsOffset == kNone ? layer.multiplierOffset : layer.boundsOffset;
     }
-    std::uint32_t count = hasResiduals ? loadU32(bytes + layer.residualCountOffset) : 0, least = 0;
+    std::uint32_t count = hasResiduals ? load<std::uint32_t>(bytes + layer.residualCountOffset) : 0, least = 0;
     for (std::uint32_t i = 0; i < count; ++i, residual += residualRowBytes(layer.fanIn)) {
-      std::uint32_t output = loadU32(bytes + residual);
+      std::uint32_t output = load<std::uint32_t>(bytes + residual);
       if (output < least || output >= layer.outputs)
         return makeError(ErrorId::ResidualOutput, l, i, output);
       least = output + 1;

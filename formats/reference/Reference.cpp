@@ -1,5 +1,6 @@
 #include "formats/reference/Reference.h"
 
+#include "formats/base/Bytes.h"
 #include "formats/reference/FloatOps.h"
 
 #include <algorithm>
@@ -9,17 +10,9 @@ namespace {
 
 using namespace quant;
 
-float loadF32(const std::uint8_t *array, std::size_t index) {
-  float value;
-  std::memcpy(&value, array + index * 4, sizeof value);
-  return value;
-}
+float loadF32(const std::uint8_t *array, std::size_t index) { return load<float>(array + index * 4); }
 
-std::uint32_t loadU32(const std::uint8_t *array, std::size_t index) {
-  std::uint32_t value;
-  std::memcpy(&value, array + index * 4, sizeof value);
-  return value;
-}
+std::uint32_t loadU32(const std::uint8_t *array, std::size_t index) { return load<std::uint32_t>(array + index * 4); }
 
 std::int16_t saturate(std::uint32_t bits) {
   std::int32_t value = static_cast<std::int32_t>(bits);

@@ -8,9 +8,6 @@
 #include "runtime/core/ExpertCache.h"
 #include "runtime/core/HostRequests.h"
 
-#include <memory>
-#include <new>
-
 namespace kimic::runtime {
 
 /// KIMIC_OK, KIMIC_PENDING, or the number of the error that fail() has noted.
@@ -23,13 +20,8 @@ using Status = std::int32_t;
       return kimicStatus;                                                                                              \
   } while (false)
 
-/// Makes `pointer`, which is null, own `count` new Ts: reset() without the code that destroys old ones.
-template <class T> void fill(std::unique_ptr<T[]> &pointer, std::size_t count) {
-  new (&pointer) std::unique_ptr<T[]>(new T[count]);
-}
-
 struct Core {
-  explicit Core(Arena &arena) : arena(arena), cache(arena) {}
+  explicit Core(Arena &arena) : arena(arena), cache(arena, stats) {}
 
   /// Notes the error and returns its number.
   [[gnu::noinline]] Status fail(const Error &error) {
@@ -58,6 +50,7 @@ struct Core {
   }
 
   Arena &arena;
+  KimicStats stats{};                      ///< but for the arena's numbers
   KimicPriority priority = KIMIC_DEMANDED; ///< for whom the current step works: who asks, and what it may evict
   HostRequests requests;
   ExpertCache cache;

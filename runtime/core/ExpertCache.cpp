@@ -20,8 +20,8 @@ void ExpertCache::unlink(Expert &expert) {
 void ExpertCache::insert(Expert &expert, std::span<std::uint8_t> parameters, KimicPriority priority) {
   expert.parameters = parameters;
   Arena::tag(parameters.data(), KIMIC_MEMORY_EXPERTS);
-  residentBytes_ += parameters.size();
-  ++residentExperts_;
+  stats_.residentBytes += parameters.size();
+  ++stats_.residentExperts;
   append(expert, priority);
 }
 
@@ -32,8 +32,8 @@ void ExpertCache::touch(Expert &expert) {
 
 void ExpertCache::evict(Expert &expert) {
   unlink(expert);
-  residentBytes_ -= expert.parameters.size();
-  --residentExperts_;
+  stats_.residentBytes -= expert.parameters.size();
+  --stats_.residentExperts;
   arena_.free(expert.parameters.data());
   expert.parameters = {};
   arena_.free(expert.outputs);
@@ -44,7 +44,7 @@ bool ExpertCache::evictOldest(const List &list) {
   for (Expert *expert = list.oldest; expert; expert = expert->newer)
     if (expert->pins == 0) {
       evict(*expert);
-      ++evictions_;
+      ++stats_.evictions;
       return true;
     }
   return false;
@@ -59,7 +59,7 @@ std::uint8_t *ExpertCache::allocate(std::size_t bytes, KimicPriority priority) {
 }
 
 void ExpertCache::survey(KimicMemory &memory) const {
-  memory.residentExperts = residentExperts_;
+  memory.residentExperts = stats_.residentExperts;
   for (const List &list : lists_)
     for (const Expert *expert = list.oldest; expert; expert = expert->newer)
       if (expert->pins) {

@@ -38,7 +38,8 @@ struct Expert {
 
 class ExpertCache {
 public:
-  explicit ExpertCache(Arena &arena) : arena_(arena) {}
+  /// Counts in `stats`.
+  ExpertCache(Arena &arena, KimicStats &stats) : arena_(arena), stats_(stats) {}
 
   /// 16-byte-aligned memory, after evicting as many experts as it takes: those that were never used, then, unless the
   /// memory is for KIMIC_PREFETCH, those that were used longest ago. Null if it does not fit even then.
@@ -55,11 +56,6 @@ public:
   /// Frees the expert's parameters. REQUIRES: it is resident.
   void evict(Expert &expert);
 
-  std::uint64_t residentBytes() const { return residentBytes_; }
-  std::uint32_t residentExperts() const { return residentExperts_; }
-  /// Experts that allocate() evicted.
-  std::uint64_t evictions() const { return evictions_; }
-
   /// The fields of `memory` that are about experts, which are 0 before.
   void survey(KimicMemory &memory) const;
 
@@ -72,9 +68,8 @@ private:
   void append(Expert &expert, KimicPriority list);
 
   Arena &arena_;
+  KimicStats &stats_;
   List lists_[2]; ///< by KimicPriority
-  std::uint64_t residentBytes_ = 0, evictions_ = 0;
-  std::uint32_t residentExperts_ = 0;
 };
 
 } // namespace kimic::runtime

@@ -2,7 +2,6 @@
 
 #include "formats/pack/PackReader.h"
 #include "formats/reference/Reference.h"
-#include "runtime/exec/Router.h"
 
 #include <cstring>
 
@@ -166,11 +165,7 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
                   &session_};
   std::span<const float> logits(outputs_, outputs);
   std::span<double> workspace(sums_, workspaceSize(outputs));
-  if (details.explanations)
-    chosen = explain(routing, logits, workspace, choices, {details.explanations, router.routed});
-  else
-    chosen = choose(routing, logits, workspace, choices, details.areChoicesScored,
-                    {details.scores, details.scores ? router.routed : 0});
+  chosen = choose(routing, logits, workspace, choices, details);
   if (chosen == 0 && router.fallback != pack::kNoExpert) {
     choices[0] = {router.fallback, 0, 1};
     chosen = 1;
@@ -192,48 +187,8 @@ static float confidenceOf(const float *y, std::uint32_t outputs) {
   return outputs == 1 && largest < 0.5f ? 1 - largest : largest;
 }
 
-Status Engine::vote(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
-  for (std::uint32_t n = 0; n < outputs; ++n)
-    sums_[n] = 0;
-  for (const KimicChoice &choice : choices) {
-    const float *from = outputsOf(choice.expert, x);
-    if (!from)
-      return core_.failure();
-    if (outputs > 1 || from[0] >= 0.5f)
-      sums_[largestOf(from, outputs)] += 1;
-  }
-  auto voters = static_cast<double>(choices.size());
-  for (std::uint32_t n = 0; n < outputs; ++n)
-    y[n] = static_cast<float>(sums_[n] / voters);
-  double most = outputs == 1 && sums_[0] * 2 < voters ? voters - sums_[0] : sums_[largestOf(y, outputs)];
-  const std::optional<pack::Router> &router = session_.root().router;
-  std::uint32_t needed = router ? router->minVotes : 1;
-  if (most < needed)
-    return core_.fail(ErrorId::VoteUndecided, static_cast<std::uint32_t>(most), choices.size(), needed);
-  return KIMIC_OK;
-}
-
-Status Engine::cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y) {
-  float most = 0; // confidence of the answer so far
-  for (const KimicChoice &choice : choices) {
-    Shape shape;
-    const float *from = shapeOf(choice.expert, shape) ? outputsOf(choice.expert, x) : nullptr;
-    if (!from)
-      return core_.failure();
-    float confidence = confidenceOf(from, outputs);
-    bool isSure = confidence >= shape.threshold;
-    if (isSure || confidence > most || &choice == &choices[0]) {
-      most = confidence;
-      for (std::uint32_t n = 0; n < outputs; ++n)
-        y[n] = from[n];
-    }
-    if (isSure)
-      break;
-  }
-  return KIMIC_OK;
-}
-
-Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y) {
+Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y,
+                         std::uint32_t inputs, std::uint32_t outputs) {
   if (choices.empty())
     return core_.fail(ErrorId::NothingToRun);
   if (merge > KIMIC_MERGE_CASCADE)
@@ -241,7 +196,6 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
   const KimicChoice *best = &choices[0];
   if (steps_.empty())
     ++epoch_;
-  Shape first;
   for (const KimicChoice &choice : choices) {
     Shape shape;
     if (!shapeOf(choice.expert, shape)) {
@@ -249,21 +203,18 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
         continue;
       return core_.failure();
     }
-    if (&choice == &choices[0])
-      first = shape;
-    if (shape.inputs != first.inputs)
-      return core_.fail(ErrorId::InputsDiffer, choice.expert, shape.inputs, first.inputs);
-    if (shape.outputs != first.outputs)
-      return core_.fail(ErrorId::OutputsDiffer, choice.expert, shape.outputs, first.outputs);
+    if (inputs == kAsFirst)
+      inputs = shape.inputs;
+    if (outputs == kAsFirst)
+      outputs = shape.outputs;
+    if (shape.inputs != inputs)
+      return core_.fail(ErrorId::InputsDiffer, choice.expert, shape.inputs, inputs);
+    if (shape.outputs != outputs)
+      return core_.fail(ErrorId::OutputsDiffer, choice.expert, shape.outputs, outputs);
     if (choice.score > best->score)
       best = &choice;
   }
-  const std::uint32_t outputs = first.outputs;
-  if (merge == KIMIC_MERGE_VOTE)
-    return vote(choices, outputs, x, y);
-  if (merge == KIMIC_MERGE_CASCADE)
-    return cascade(choices, outputs, x, y);
-  if (merge == KIMIC_MERGE_BEST || choices.size() == 1) {
+  if (merge == KIMIC_MERGE_BEST || (choices.size() == 1 && merge < KIMIC_MERGE_VOTE)) {
     const float *from = outputsOf(best->expert, x);
     if (!from)
       return core_.failure();
@@ -272,17 +223,44 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
   }
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
+  float most = 0; // cascade: confidence of the answer so far
   for (const KimicChoice &choice : choices) {
     const float *from = outputsOf(choice.expert, x);
     if (!from)
       return core_.failure();
-    double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
-    for (std::uint32_t n = 0; n < outputs; ++n)
-      sums_[n] += weight * static_cast<double>(from[n]);
+    if (merge == KIMIC_MERGE_VOTE) {
+      if (outputs > 1 || from[0] >= 0.5f)
+        sums_[largestOf(from, outputs)] += 1;
+    } else if (merge == KIMIC_MERGE_CASCADE) {
+      float confidence = confidenceOf(from, outputs);
+      Shape shape;
+      bool isSure = shapeOf(choice.expert, shape) && confidence >= shape.threshold;
+      if (isSure || confidence > most || &choice == &choices[0]) {
+        most = confidence;
+        for (std::uint32_t n = 0; n < outputs; ++n)
+          y[n] = from[n];
+      }
+      if (isSure)
+        break;
+    } else {
+      double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
+      for (std::uint32_t n = 0; n < outputs; ++n)
+        sums_[n] += weight * static_cast<double>(from[n]);
+    }
   }
-  double divisor = merge == KIMIC_MERGE_AVERAGE ? static_cast<double>(choices.size()) : 1;
+  if (merge == KIMIC_MERGE_CASCADE)
+    return KIMIC_OK;
+  auto count = static_cast<double>(choices.size());
+  double divisor = merge == KIMIC_MERGE_AVERAGE || merge == KIMIC_MERGE_VOTE ? count : 1;
   for (std::uint32_t n = 0; n < outputs; ++n)
     y[n] = static_cast<float>(sums_[n] / divisor);
+  if (merge != KIMIC_MERGE_VOTE)
+    return KIMIC_OK;
+  double votes = outputs == 1 && sums_[0] * 2 < count ? count - sums_[0] : sums_[largestOf(y, outputs)];
+  const std::optional<pack::Router> &router = session_.root().router;
+  std::uint32_t needed = router ? router->minVotes : 1;
+  if (votes < needed)
+    return core_.fail(ErrorId::VoteUndecided, static_cast<std::uint32_t>(votes), choices.size(), needed);
   return KIMIC_OK;
 }
 

@@ -1,6 +1,7 @@
 // Runs resident experts, the router and what it chooses. Nothing here allocates except reserve(), which loading calls.
 #pragma once
 
+#include "runtime/exec/Router.h"
 #include "runtime/load/KernelLinker.h"
 
 #include <span>
@@ -41,27 +42,22 @@ public:
   /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
   Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
 
-  /// What the router makes of every routed expert, beside the choice. Either may be null.
-  struct Details {
-    float *scores = nullptr;
-    KimicExplanation *explanations = nullptr;
-    bool areChoicesScored = true; ///< without, their scores are 0
-  };
   /// Runs the router's network on one row and chooses at most choices.size() experts; how many goes to `chosen`.
   /// REQUIRES: the pack has a router, at least one choice and at most as many as routed experts.
-  /// RouterOutputs and the errors of resident().
+  /// RouterOutputs, FeatureNotFinite and the errors of resident().
   Status route(const float *x, std::span<KimicChoice> choices, std::uint32_t &chosen, Details details);
 
-  /// Runs the chosen experts on one row and merges their outputs.
-  /// NothingToRun, UnknownMerge, InputsDiffer, OutputsDiffer, VoteUndecided and the errors of resident().
-  Status runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y);
+  /// Runs the chosen experts on one row and merges their outputs. `inputs`, `outputs`: how many numbers all of them
+  /// have to read and give; kAsFirst: as many as the first one. NothingToRun, UnknownMerge, InputsDiffer,
+  /// OutputsDiffer, VoteUndecided and the errors of resident().
+  Status runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y,
+                   std::uint32_t inputs = kAsFirst, std::uint32_t outputs = kAsFirst);
+  static constexpr std::uint32_t kAsFirst = ~0u;
 
 private:
   Expert *runnable(std::uint32_t expert);
   std::uint32_t roomFor(const Expert &expert) const;
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
-  Status vote(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y);
-  Status cascade(std::span<const KimicChoice> choices, std::uint32_t outputs, const float *x, float *y);
 
   Core &core_;
   PackSession &session_;

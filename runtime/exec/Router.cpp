@@ -121,12 +121,17 @@ static float thresholdOf(const Routing &routing, std::uint32_t expert) {
   return routing.columns.thresholds.empty() ? routing.record.threshold : routing.columns.thresholds[expert];
 }
 
+// Whether the expert is resident and residence counts.
+static bool isFavoured(const Routing &routing, const Scores &scores, std::uint32_t expert) {
+  return routing.bonus > 0 && !scores.rows() && routing.isResident(routing.residents, expert);
+}
+
 // What the expert's score counts for when experts are chosen; `mayHelp`: residence may.
 static double selectionKey(const Routing &routing, const Scores &scores, std::uint32_t expert, bool mayHelp) {
   double key = scores.share(expert) / scores.sum();
   if (!routing.columns.bias.empty())
     key += static_cast<double>(routing.columns.bias[expert]);
-  if (mayHelp && routing.bonus > 0 && routing.isResident(routing.residents, expert))
+  if (mayHelp && isFavoured(routing, scores, expert))
     key += static_cast<double>(routing.bonus);
   return key;
 }
@@ -235,37 +240,29 @@ static void weigh(const Routing &routing, const Scores &scores, bool areScored, 
 }
 
 std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
-                     std::span<KimicChoice> choices, bool areScored, std::span<float> scores) {
-  Scores all(routing.record, logitsOf(outputs, workspace));
-  rank(routing, all, workspace, choices);
-  std::uint32_t count = select(routing, all, choices);
-  weigh(routing, all, areScored, choices.first(count));
-  for (std::uint32_t i = 0; i < scores.size(); ++i)
-    scores[i] = all.score(i);
-  return count;
-}
-
-std::uint32_t explain(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
-                      std::span<KimicChoice> choices, std::span<KimicExplanation> explanations) {
+                     std::span<KimicChoice> choices, Details details) {
   Scores scores(routing.record, logitsOf(outputs, workspace));
   rank(routing, scores, workspace, choices);
-  for (std::uint32_t expert = 0; expert < explanations.size(); ++expert) {
-    KimicExplanation &out = explanations[expert];
-    out.logit = static_cast<float>(scores.logit(expert));
-    out.score = scores.score(expert);
-    out.threshold = thresholdOf(routing, expert);
-    out.reason = KIMIC_OUTRANKED;
-    out.isResident = routing.isResident && routing.isResident(routing.residents, expert);
-    out.selection = static_cast<float>(selectionKey(routing, scores, expert, expert != choices[0].expert));
-  }
+  KimicExplanation *explanations = details.explanations;
+  for (std::uint32_t expert = 0; explanations && expert < routing.record.routed; ++expert)
+    explanations[expert] = {static_cast<float>(scores.logit(expert)),
+                            scores.score(expert),
+                            static_cast<float>(selectionKey(routing, scores, expert, expert != choices[0].expert)),
+                            thresholdOf(routing, expert),
+                            KIMIC_OUTRANKED,
+                            isFavoured(routing, scores, expert)};
   // What is ranked and not chosen is below its threshold, or behind a best expert that is.
   for (const KimicChoice &choice : choices)
-    explanations[choice.expert].reason =
-        isSure(routing, scores, choice.expert) ? KIMIC_ROUTER_ABSTAINED : KIMIC_BELOW_THRESHOLD;
+    if (explanations)
+      explanations[choice.expert].reason =
+          isSure(routing, scores, choice.expert) ? KIMIC_ROUTER_ABSTAINED : KIMIC_BELOW_THRESHOLD;
   std::uint32_t count = select(routing, scores, choices);
-  weigh(routing, scores, true, choices.first(count));
+  weigh(routing, scores, details.areChoicesScored, choices.first(count));
   for (const KimicChoice &choice : choices.first(count))
-    explanations[choice.expert].reason = KIMIC_CHOSEN;
+    if (explanations)
+      explanations[choice.expert].reason = KIMIC_CHOSEN;
+  for (std::uint32_t expert = 0; details.scores && expert < routing.record.routed; ++expert)
+    details.scores[expert] = scores.score(expert);
   return count;
 }
 

@@ -29,17 +29,18 @@ struct Routing {
 /// Room that choose() needs: numbers for a network of that many outputs.
 constexpr std::size_t workspaceSize(std::size_t outputs) { return 3 * outputs; }
 
-/// Writes the experts that answer, best first, and returns how many: at most choices.size(), 0 if the router abstains.
-/// Choices that are not scored have scores of 0, which costs less. `scores`, if not empty, gets the score of every
-/// expert. Time is outputs.size() and what the choices cost to keep in order, for product keys choices.size()^2 more.
-/// REQUIRES: 1 <= choices.size() <= record.routed; scores empty or record.routed long; workspace of
-/// workspaceSize(outputs.size()); pack::checkRouter accepts the record with that many outputs.
-std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
-                     std::span<KimicChoice> choices, bool areScored, std::span<float> scores);
+/// What the router makes of every routed expert, beside the choice.
+struct Details {
+  bool areChoicesScored = true;             ///< without, their scores are 0, which costs less
+  float *scores = nullptr;                  ///< null, or gets the score of each expert
+  KimicExplanation *explanations = nullptr; ///< null, or gets what became of each expert, and why
+};
 
-/// Writes for every expert what choose() with as many choices decided about it, and why.
-/// REQUIRES: as choose(); explanations record.routed long.
-std::uint32_t explain(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
-                      std::span<KimicChoice> choices, std::span<KimicExplanation> explanations);
+/// Writes the experts that answer, best first, and returns how many: at most choices.size(), 0 if the router abstains.
+/// Time is outputs.size() and what the choices cost to keep in order, for product keys choices.size()^2 more.
+/// REQUIRES: 1 <= choices.size() <= record.routed; workspace of workspaceSize(outputs.size()); pack::checkRouter
+/// accepts the record with that many outputs.
+std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std::span<double> workspace,
+                     std::span<KimicChoice> choices, Details details);
 
 } // namespace kimic::runtime

@@ -101,8 +101,10 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
   std::size_t end = kHeaderBytes + count * sizeof(HistoryEntry);
   if (bytes.size() != end + kDigestBytes)
     return malformed(8, bytes.size(), end + kDigestBytes);
-  if (Digest digest = sha256(bytes.first(end)); std::memcmp(digest.data(), bytes.data() + end, kDigestBytes) != 0)
-    return malformed(end, bytes[end], digest[0]);
+  Digest digest = sha256(bytes.first(end));
+  for (std::size_t i = 0; i < kDigestBytes; ++i)
+    if (digest[i] != bytes[end + i])
+      return malformed(end + i, bytes[end + i], digest[i]);
   if (std::memcmp(bytes.data() + 16, pack.data(), kDigestBytes) != 0)
     return makeError(ErrorId::HistoryOfOtherPack);
   std::uint32_t least = 0;
@@ -116,12 +118,13 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
       return malformed(at + 4, 0, 1);
     if (entry.lastSeen > now)
       return malformed(at + 8, entry.lastSeen, now);
-    if (!isWithin(entry.success, 1))
-      return malformed(at + 12, 0, 1);
-    if (!isWithin(entry.microseconds, kLongest))
-      return malformed(at + 16, 0, 1);
-    if (!isWithin(entry.confidence, 1))
-      return malformed(at + 20, 0, 1);
+    constexpr float kHighest[] = {1, kLongest, 1};
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::uint8_t *field = bytes.data() + at + 12 + 4 * i;
+      if (!isWithin(load<float>(field), kHighest[i]))
+        return malformed(at + 12 + 4 * i, load<std::uint32_t>(field),
+                         load<std::uint32_t>(reinterpret_cast<const std::uint8_t *>(&kHighest[i])));
+    }
     least = entry.expert + 1;
   }
   std::memcpy(entries_, bytes.data() + kHeaderBytes, count * sizeof(HistoryEntry));

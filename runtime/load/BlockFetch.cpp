@@ -30,7 +30,7 @@ Status BlockFetch::poll(Core &core, const pack::BlockRef &block, const std::span
     stored_ = core.allocate(block.storedLength);
     if (!stored_)
       return core.failure();
-    Arena::tag(stored_, KIMIC_MEMORY_STORED);
+    Arena::tag(stored_, KIMIC_MEMORY_COMPRESSED);
     core.requests.read(ticket_, block.offset, block.storedLength, stored_, core.priority);
     return KIMIC_PENDING;
   }

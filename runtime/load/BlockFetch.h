@@ -12,7 +12,7 @@ public:
   /// Starts the read, or looks whether it is done: KIMIC_OK as soon as bytes() hold the raw block. An error (of the
   /// host, of the hash, of decoding, of memory) frees everything, so that the next poll starts again. A read that the
   /// host cancelled is no error: whoever polls still wants the block, so it is read again. `block` must be the same in
-  /// every poll and not empty.
+  /// every poll; nothing is read for one without stored bytes (of codec Zero).
   /// `base`: raw bytes of the base of a block of codec Delta; null while they are not there, which holds the decoding.
   Status poll(Core &core, const pack::BlockRef &block, const std::span<std::uint8_t> *base = nullptr);
 

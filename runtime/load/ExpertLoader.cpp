@@ -46,7 +46,7 @@ Status ExpertLoader::advance(Arriving &arriving, const std::span<std::uint8_t> *
   if (isRouter)
     KIMIC_STEP(core_.statusOf(pack::checkColumns(pack::columnsOf(*session_.root().router, bytes))));
   record.kernel = &kernel;
-  prefetched_ += !arriving.isDemanded;
+  core_.stats.prefetched += !arriving.isDemanded;
   core_.cache.insert(record, arriving.data.take(), arriving.isDemanded ? KIMIC_DEMANDED : KIMIC_PREFETCH);
   return KIMIC_OK;
 }
@@ -76,7 +76,7 @@ Status ExpertLoader::fetchData(Expert &record, const Expert *base) {
     ++record.pins;
   }
   const bool isDemanded = core_.priority == KIMIC_DEMANDED;
-  misses_ += isDemanded && !arriving->isDemanded;
+  core_.stats.misses += isDemanded && !arriving->isDemanded;
   arriving->isDemanded |= isDemanded;
   Status status = advance(*arriving, base ? &base->parameters : nullptr);
   arriving->isAbandoned = status > 0;
@@ -96,10 +96,12 @@ Status ExpertLoader::fetch(Expert &record) {
   if (base)
     --base->pins;
   --record.pins;
+  if (status > 0)
+    abandon(record.entry.base);
   return status;
 }
 
-void ExpertLoader::cancel(std::uint32_t expert) {
+void ExpertLoader::abandon(std::uint32_t expert) {
   if (std::unique_ptr<Arriving> &arriving = find(expert)) {
     arriving->isAbandoned = true;
     arriving->data.withdraw(core_);
@@ -107,6 +109,22 @@ void ExpertLoader::cancel(std::uint32_t expert) {
       drop(arriving);
   }
   session_.cancel(expert);
+}
+
+void ExpertLoader::cancel(std::uint32_t expert) {
+  const Expert *record = session_.expert(expert);
+  const std::uint32_t base = record ? record->entry.base : pack::kNoExpert;
+  abandon(expert);
+  abandon(base); // whoever else needs it asks again
+}
+
+void ExpertLoader::sweep() {
+  for (std::unique_ptr<Arriving> *at = &arriving_; *at;)
+    if ((*at)->isAbandoned && !(*at)->data.isWaiting())
+      drop(*at);
+    else
+      at = &(*at)->next;
+  session_.trim();
 }
 
 Status ExpertLoader::load(std::uint32_t expert) {
@@ -117,9 +135,9 @@ Status ExpertLoader::load(std::uint32_t expert) {
   if (!record->isResident())
     return fetch(*record);
   if (core_.priority == KIMIC_DEMANDED) {
-    prefetchedUsed_ += record->list == KIMIC_PREFETCH;
+    core_.stats.prefetchedUsed += record->list == KIMIC_PREFETCH;
     core_.cache.touch(*record);
-    ++hits_;
+    ++core_.stats.hits;
   }
   return KIMIC_OK;
 }

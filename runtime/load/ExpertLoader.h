@@ -16,13 +16,10 @@ public:
   /// priority is KIMIC_DEMANDED it is then the most recently used. REQUIRES: the session is open. UnknownExpert.
   Status load(std::uint32_t expert);
 
-  /// Nobody waits for the expert any more: what there is of it goes, at once or when the host has delivered it.
+  /// Nobody waits for the expert any more: what there is of it and of its base goes, at once or when the host has
+  /// delivered it and sweep() is called.
   void cancel(std::uint32_t expert);
-
-  std::uint64_t hits() const { return hits_; }
-  std::uint64_t misses() const { return misses_; }
-  std::uint32_t prefetched() const { return prefetched_; }
-  std::uint32_t prefetchedUsed() const { return prefetchedUsed_; }
+  void sweep();
 
 private:
   /// An expert whose parameters are being read.
@@ -37,6 +34,8 @@ private:
   /// Where what there is of the expert is, or the end of the list. Drops what nobody waits for.
   std::unique_ptr<Arriving> &find(std::uint32_t expert);
   void drop(std::unique_ptr<Arriving> &arriving);
+  /// cancel() but for the base; of pack::kNoExpert nothing.
+  void abandon(std::uint32_t expert);
   /// Starts or goes on loading an expert that is not resident.
   Status fetch(Expert &record);
   /// Makes the base of the expert's parameters resident, if they have one: then `base` is its record.
@@ -48,8 +47,6 @@ private:
   PackSession &session_;
   KernelLinker &linker_;
   std::unique_ptr<Arriving> arriving_; ///< a list
-  std::uint64_t hits_ = 0, misses_ = 0;
-  std::uint32_t prefetched_ = 0, prefetchedUsed_ = 0;
 };
 
 } // namespace kimic::runtime

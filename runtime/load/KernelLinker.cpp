@@ -3,6 +3,8 @@
 #include "formats/abi/KernelVerifier.h"
 #include "formats/pack/PackReader.h"
 
+#include <new>
+
 namespace kimic::runtime {
 
 static_assert(KIMIC_VARIANT_SCALAR == static_cast<int>(abi::Variant::Scalar) &&
@@ -79,7 +81,7 @@ Status KernelLinker::linkModule(std::uint32_t number, Group &group) {
     std::uint32_t count = session_.header().kernelsIn(number);
     for (std::uint32_t i = 0; i < count; ++i)
       group.kernels[i].function = functionOf(link.value, i);
-    linkedKernels_ += count;
+    core_.stats.linkedKernels += count;
   }
   return KIMIC_OK;
 }
@@ -88,7 +90,7 @@ Status KernelLinker::linkModule(std::uint32_t number, Group &group) {
 Status KernelLinker::begin() {
   const pack::Header &header = session_.header();
   KIMIC_STEP(core_.ensureRoom(header.groupCount() * sizeof(Group)));
-  fill(groups_, header.groupCount());
+  new (&groups_) std::unique_ptr<Group[]>(new Group[header.groupCount()]); // without the code that destroys old ones
   for (unsigned index = 0; index < pack::kVariantCount; ++index)
     if ((wanted_ >> index & 1) && header.hasVariant(pack::variantAt(index)))
       variant_ = pack::variantAt(index);
@@ -123,7 +125,7 @@ Status KernelLinker::linkNative(std::uint32_t id, Kernel &kernel) {
   kernel.encoded = {};
   if (link.state == Ticket::State::Done) {
     kernel.function = functionOf(link.value, 0);
-    ++linkedKernels_;
+    ++core_.stats.linkedKernels;
   }
   return KIMIC_OK;
 }

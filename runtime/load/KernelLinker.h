@@ -41,7 +41,6 @@ public:
 
   /// KimicVariant: what runs experts of the kernel.
   std::uint32_t variantOf(const Kernel &kernel) const;
-  std::uint32_t linkedKernels() const { return linkedKernels_; }
 
 private:
   struct Group {
@@ -64,7 +63,6 @@ private:
   std::uint32_t wanted_;
   std::optional<abi::Variant> variant_; ///< what groups are linked from; none: nothing is linked
   std::unique_ptr<Group[]> groups_;
-  std::uint32_t linkedKernels_ = 0;
 };
 
 } // namespace kimic::runtime

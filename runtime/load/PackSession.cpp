@@ -90,9 +90,9 @@ Status PackSession::parse(Page &page) {
     KIMIC_STEP(core_.ensureRoom(2 * raw.size() + 1024));
     KIMIC_STEP(core_.statusOf(pack::parseBranch(header_, root_, page.number ^ kBranch, raw, page.rows)));
   } else {
-    constexpr std::size_t kMost = 2 * sizeof(pack::LeafEntry);
-    KIMIC_STEP(core_.ensureRoom(
-        header_.expertsIn(page.number) * (kMost + header_.transitions * sizeof(pack::Transition)) + 1024));
+    KIMIC_STEP(core_.ensureRoom(header_.expertsIn(page.number) *
+                                    (sizeof(pack::LeafEntry) + header_.transitions * sizeof(pack::Transition)) +
+                                1024));
     KIMIC_STEP(core_.statusOf(pack::parseLeaf(header_, page.number, raw, page.leaf)));
   }
   page.isParsed = true;
@@ -107,7 +107,7 @@ void PackSession::trim() {
         page->leaf.entries.size() * sizeof(pack::LeafEntry) + page->leaf.next.size() * sizeof(pack::Transition);
     branchBytes += page->rows.size() * sizeof(pack::BlockRef);
     const bool isOver = page->number & kBranch ? branchBytes > kBranchBytes : leafBytes > kLeafBytes;
-    if (page == pages_ || page->fetch.isWaiting() || (page->isParsed ? !isOver : page->isWanted)) {
+    if (page->fetch.isWaiting() || (page->isParsed ? page == pages_ || !isOver : page->isWanted)) {
       at = &page->older;
       continue;
     }
@@ -148,10 +148,15 @@ Status PackSession::fetchPage(std::uint32_t number, Page *&page) {
 }
 
 void PackSession::cancel(std::uint32_t expert) {
-  if (Page *page = isOpen_ ? find(header_.leafOf(expert)) : nullptr; page && !page->isParsed) {
-    page->isWanted = false;
-    page->fetch.withdraw(core_);
-  }
+  if (!isOpen_)
+    return;
+  const std::uint32_t leaf = header_.leafOf(expert);
+  for (std::uint32_t number : {kBranch | leaf >> header_.branchLog2, leaf})
+    if (Page *page = find(number); page && !page->isParsed) {
+      page->isWanted = false;
+      page->fetch.withdraw(core_);
+    }
+  trim();
 }
 
 Expert **PackSession::sweep(std::uint32_t expert) {

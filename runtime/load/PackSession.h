@@ -46,11 +46,14 @@ public:
   /// Drops the expert's record if it is neither resident nor pinned, and others by the way; where the list ends.
   Expert **sweep(std::uint32_t expert);
 
-  /// Nobody waits for the leaf of the expert any more.
+  /// Nobody waits for the leaf of the expert any more, or for its branch.
   void cancel(std::uint32_t expert);
 
   /// The experts to which requests most often go on from this one, likeliest first; empty while its leaf is not there.
   std::span<const pack::Transition> nextOf(std::uint32_t expert);
+
+  /// Drops what is over the bounds, and what nobody wants any more and has arrived.
+  void trim();
 
   /// Reads the metadata; then metadata() may be called.
   Status fetchMetadata();
@@ -65,13 +68,13 @@ private:
     bool isWanted = true; ///< not cancelled since it was asked for
     pack::BlockRef block;
     BlockFetch fetch;
-    std::vector<pack::BlockRef> rows;
+    Array<pack::BlockRef> rows;
     pack::Leaf leaf;
     Page *older = nullptr; ///< the one used before this
   };
   static constexpr std::uint32_t kLists = 1024;
   static constexpr std::uint32_t kBranch = 0x80000000u;
-  /// Bytes that parsed leaves may take, and parsed branches, besides the last one of each.
+  /// Bytes that parsed leaves may take, and parsed branches, besides the page that was used last.
   static constexpr std::size_t kLeafBytes = 96 << 10, kBranchBytes = 128 << 10;
 
   Status readRoot();
@@ -81,8 +84,6 @@ private:
   Page *find(std::uint32_t number);
   Status fetchPage(std::uint32_t number, Page *&page);
   Status parse(Page &page);
-  /// Drops what is over the bounds, and what nobody wants.
-  void trim();
 
   Core &core_;
   Ticket firstRead_;

@@ -110,6 +110,8 @@ void NativePack::Host::answerRequests() {
 Result<void> NativePack::Host::open(NativeOptions options) {
   link_ = std::move(options.link);
   KimicOptions runtimeOptions{options.arenaBytes, link_ ? 1u << (KIMIC_VARIANT_NATIVE - 1) : 0, options.residentBonus};
+  if (!(options.residentBonus >= 0 && options.residentBonus <= 1))
+    return makeError(ErrorId::OptionMalformed);
   runtime = kimic_create(&runtimeOptions);
   if (!runtime)
     return makeError(ErrorId::ArenaUnavailable, options.arenaBytes, KIMIC_MINIMUM_ARENA, KIMIC_MAXIMUM_ARENA);

@@ -28,8 +28,7 @@ struct KimicRuntime : Core {
 
   /// Routes with at most `count` choices, or as many as the pack says. PackNotOpen, PackHasNoRouter, TooManyChoices and
   /// the errors of Engine::route().
-  Status route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen,
-               Engine::Details details);
+  Status route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen, Details details);
 
   /// PackNotOpen if it is not.
   Status requireOpen() { return session.isOpen() ? KIMIC_OK : fail(ErrorId::PackNotOpen); }
@@ -159,23 +158,13 @@ Status KimicRuntime::runSteps(std::span<KimicStep> steps, const float *x, float 
 Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge,
                              const float *x, float *y, std::uint32_t outputs) {
   std::uint32_t inputs = session.expert(session.header().listed())->kernel->signature.inputs;
-  for (const KimicChoice &choice : choices) {
-    if (choice.expert == KIMIC_NO_EXPERT)
-      continue;
-    Engine::Shape shape;
-    if (!engine.shapeOf(choice.expert, shape))
-      return failure();
-    if (shape.inputs != inputs)
-      return fail(ErrorId::InputsDiffer, choice.expert, shape.inputs, inputs);
-    if (shape.outputs != outputs)
-      return fail(ErrorId::OutputsDiffer, choice.expert, shape.outputs, outputs);
-  }
   std::size_t count = choices.size() / rows;
   for (std::uint32_t row = 0; row < rows; ++row) {
     std::span<const KimicChoice> chosen = choices.subspan(row * count, count);
     while (chosen.back().expert == KIMIC_NO_EXPERT)
       chosen = chosen.first(chosen.size() - 1);
-    KIMIC_STEP(engine.runChosen(chosen, merge, x + std::size_t{row} * inputs, y + std::size_t{row} * outputs));
+    KIMIC_STEP(engine.runChosen(chosen, merge, x + std::size_t{row} * inputs, y + std::size_t{row} * outputs, inputs,
+                                outputs));
   }
   return KIMIC_OK;
 }
@@ -220,6 +209,7 @@ KIMIC_EXPORT std::int32_t kimic_next_request(KimicRuntime *runtime, std::uint32_
 KIMIC_EXPORT std::int32_t kimic_complete(KimicRuntime *runtime, std::uint32_t request, std::int32_t error,
                                          std::uintptr_t value) {
   bool isKnown = runtime->requests.complete(request, static_cast<ErrorId>(error), value);
+  runtime->loader.sweep();
   return isKnown ? KIMIC_OK : runtime->fail(ErrorId::UnknownRequest, request);
 }
 
@@ -346,19 +336,19 @@ KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert,
 }
 
 Status KimicRuntime::route(const float *x, std::uint32_t count, KimicChoice *choices, std::uint32_t *chosen,
-                           Engine::Details details) {
+                           Details details) {
   KIMIC_STEP(requireRouter(count));
   return engine.route(x, {choices, count}, *chosen, details);
 }
 
 KIMIC_EXPORT std::int32_t kimic_route(KimicRuntime *runtime, const float *x, std::uint32_t count, KimicChoice *choices,
                                       std::uint32_t *chosen, float *scores) {
-  return runtime->route(x, count, choices, chosen, {scores, nullptr});
+  return runtime->route(x, count, choices, chosen, {true, scores, nullptr});
 }
 
 KIMIC_EXPORT std::int32_t kimic_explain(KimicRuntime *runtime, const float *x, std::uint32_t count,
                                         KimicChoice *choices, std::uint32_t *chosen, KimicExplanation *explanations) {
-  return runtime->route(x, count, choices, chosen, {nullptr, explanations});
+  return runtime->route(x, count, choices, chosen, {true, nullptr, explanations});
 }
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
@@ -380,7 +370,7 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   for (std::size_t row = 0; row < rows; ++row) {
     KIMIC_STEP(runtime->engine.route(
         x + row * inputs, all.subspan(row * count, count), chosen,
-        {scores ? scores + row * router.routed : nullptr, nullptr, scores || merge == KIMIC_MERGE_BEST}));
+        {scores || merge == KIMIC_MERGE_BEST, scores ? scores + row * router.routed : nullptr, nullptr}));
     if (chosen == 0)
       return runtime->fail(ErrorId::RouterAbstained);
     for (; chosen < count; ++chosen)
@@ -427,18 +417,10 @@ KIMIC_EXPORT void kimic_memory(KimicRuntime *runtime, KimicMemory *memory) {
 }
 
 KIMIC_EXPORT void kimic_stats(KimicRuntime *runtime, KimicStats *stats) {
-  *stats = KimicStats{};
+  *stats = runtime->stats;
   stats->arenaCap = runtime->arena.cap();
   stats->arenaUsed = runtime->arena.used();
   stats->arenaPeak = runtime->arena.peak();
-  stats->residentBytes = runtime->cache.residentBytes();
-  stats->residentExperts = runtime->cache.residentExperts();
-  stats->linkedKernels = runtime->linker.linkedKernels();
-  stats->hits = runtime->loader.hits();
-  stats->misses = runtime->loader.misses();
-  stats->evictions = runtime->cache.evictions();
-  stats->prefetched = runtime->loader.prefetched();
-  stats->prefetchedUsed = runtime->loader.prefetchedUsed();
 }
 
 KIMIC_EXPORT void kimic_last_error(KimicRuntime *runtime, KimicErrorInfo *error) {

@@ -1,5 +1,5 @@
-// Builds dist/: the compiled TypeScript, small and in one file for each entry and one for what some share, because a cold
-// start waits for every file; the runtime's wasm beside it, and the variant with the wasm inlined.
+// Builds dist/: the compiled TypeScript, small and in one file for each entry and one for what some share, because a
+// cold start waits for every file; the runtime's wasm beside it, and the variant with the wasm inlined.
 // Usage: node build.mjs [WASM]; WASM defaults to KIMIC_RT_WASM or ../../build/wasm/kimic_rt.wasm.
 import {execFileSync} from 'node:child_process';
 import {existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
@@ -22,9 +22,9 @@ execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '
   stdio: 'inherit',
 });
 const {build} = await import('esbuild');
-// trust.js is for tests.
+// channel.js and trust.js are for tests.
 const {outputFiles} = await build({
-  entryPoints: ['index', 'inline', 'cache', 'pool', 'pool-worker', 'trust'].map(name => join(dist, `${name}.js`)),
+  entryPoints: ['index', 'inline', 'cache', 'pool', 'pool-worker', 'channel', 'trust'].map(name => join(dist, `${name}.js`)),
   external: ['./wasm-inline.js'],
   bundle: true,
   splitting: true,

@@ -35,10 +35,10 @@ void readParts(std::span<const std::uint8_t> file) {
       raw.clear();
     return raw;
   };
-  std::vector<BlockRef> leaves = root->leaves;
+  std::vector<BlockRef> leaves(root->leaves.begin(), root->leaves.end());
   for (std::uint32_t number = 0; number < root->branches.size(); ++number) {
     std::vector<std::uint8_t> raw = decode(root->branches[number].block);
-    Result<std::vector<BlockRef>> rows = parseBranch(*header, *root, number, raw);
+    Result<Array<BlockRef>> rows = parseBranch(*header, *root, number, raw);
     if (!rows.ok())
       return;
     leaves.insert(leaves.end(), rows->begin(), rows->end());

@@ -167,8 +167,8 @@ enum KimicMerge {
   KIMIC_MERGE_VOTE = 4,     /* fraction of the experts that vote for each output: each for its largest one, or, if there
                                is only one output, for it from 0.5 on. VoteUndecided if no class has the least number */
   KIMIC_MERGE_CASCADE = 5,  /* the output of the first expert whose confidence (its largest output, or the larger of y
-                               and  1 - y of a single one) reaches its threshold; if none, of the most confident one.
-                               Experts  behind a sure one do not run and need not be resident */
+                               and 1 - y of a single one) reaches its threshold; if none, of the most confident one.
+                               Experts behind a sure one do not run and need not be resident */
 };
 
 /* The most experts that one answer may need. */
@@ -219,9 +219,10 @@ typedef struct KimicStats {
 
 /* What memory is for. */
 enum KimicMemoryUse {
-  KIMIC_MEMORY_OTHER = 0,   /* the runtime's records, and blocks of the directory on their way */
+  KIMIC_MEMORY_OTHER = 0,   /* the runtime's records, and blocks that were decoded and are not parameters in use: of
+                               the directory, signatures, modules, metadata */
   KIMIC_MEMORY_EXPERTS = 1, /* parameters of resident experts */
-  KIMIC_MEMORY_STORED = 2,  /* blocks as they are in the pack, compressed perhaps, on their way */
+  KIMIC_MEMORY_COMPRESSED = 2, /* blocks as they are in the pack, on their way */
   KIMIC_MEMORY_SCRATCH = 3, /* what experts work in */
   KIMIC_MEMORY_HOST = 4,    /* kimic_allocate() */
   KIMIC_MEMORY_USES = 5,
@@ -298,7 +299,7 @@ int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
 int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
 
 /* The experts to which requests most often went on from this one, according to the pack: likeliest first, at most
- * `room`. Returns how many there are; none before its leaf was read, as by kimic_load(). */
+ * `room`. Returns how many it wrote; none before its leaf was read, as by kimic_load(). */
 uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
 
 /* Whoever loaded or prefetched the expert, with what it reads, does not wait any more. What is not resident yet is
@@ -332,7 +333,7 @@ int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32
  * thresholds let them answer. count = 0 means the pack's top-k. `scores`, if not NULL, gets the scores of all routed
  * experts. The number of choices goes to `chosen`: at most `count`; 0 if the router abstains and the pack has no
  * fallback for that; if it has, the choice is the fallback with score 0 and weight 1. Does not allocate.
- * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices, FeatureNotFinite. */
+ * PackHasNoRouter, ExpertNotResident (the router), TooManyChoices, RouterOutputs, FeatureNotFinite. */
 int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                     float *scores);
 
@@ -352,7 +353,8 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
  * filled as by kimic_route(); but without `scores` the choices' scores, which would cost as much as an expert, are 0
  * unless `merge` is KIMIC_MERGE_BEST. If the router or a chosen expert is not resident its load is started, as by
  * kimic_load(), and the answer is KIMIC_PENDING; if all are, nothing is allocated. Where fewer than `count` experts
- * answer a row, the ids of its other choices are KIMIC_NO_EXPERT. PackHasNoRouter, RouterAbstained, TooManyChoices,
+ * answer a row, the ids of its other choices are KIMIC_NO_EXPERT. All chosen experts are loaded before the first one
+ * runs, with KIMIC_MERGE_CASCADE too. PackHasNoRouter, RouterAbstained, TooManyChoices, RouterOutputs,
  * FeatureNotFinite, NothingToRun, UnknownMerge, VoteUndecided; InputsDiffer (from the router's), OutputsDiffer (from
  * `outputs`); the errors of loading. */
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,

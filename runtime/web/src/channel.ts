@@ -30,6 +30,8 @@ function whole(value: unknown): unknown {
 
 export class Channel {
   private last = 0;
+  /** Why the other side is gone. */
+  private failure: {error: unknown} | undefined;
   private readonly waiting = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
   private readonly running = new Map<number, AbortController>();
 
@@ -43,9 +45,11 @@ export class Channel {
 
   /** Calls the other side's handler with copies of `args`. */
   call<T>(name: string, args: unknown[], signal?: AbortSignal): Promise<T> {
+    if (this.failure) return Promise.reject(this.failure.error);
     if (signal?.aborted) return Promise.reject(cancelled(signal));
     const id = ++this.last;
     return new Promise<T>((resolve, reject) => {
+      this.port.post({call: id, name, args: args.map(whole)}); // throws if an argument cannot be sent
       const abort = () => {
         this.waiting.delete(id);
         this.port.post({cancel: id});
@@ -57,7 +61,6 @@ export class Channel {
         resolve: value => (settle(), resolve(value as T)),
         reject: error => (settle(), reject(error)),
       });
-      this.port.post({call: id, name, args: args.map(whole)});
     });
   }
 
@@ -66,8 +69,9 @@ export class Channel {
     return this.waiting.size;
   }
 
-  /** The other side is gone: all calls fail with `error`. */
+  /** The other side is gone: all calls fail with `error`, later ones too. */
   fail(error: unknown): void {
+    this.failure ??= {error};
     for (const {reject} of this.waiting.values()) reject(error);
     this.waiting.clear();
     for (const controller of this.running.values()) controller.abort();

@@ -32,6 +32,11 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   /** Hard cap of the memory that the pack may use; default 256 MiB. */
   memory?: {maxBytes?: number};
   /**
+   * 0..1, default 0: added to the scores of experts in memory when the second and further ones are chosen, so that fewer
+   * have to be loaded. The best expert is always the router's; answers depend on what was asked before.
+   */
+  residentBonus?: number;
+  /**
    * Fetches ahead, while nothing else is being read, the experts to which requests often go on from one that was just
    * loaded, if the pack knows them; default true.
    */
@@ -79,7 +84,7 @@ export interface RouteResult {
   /** With the option `explain`: of each routed expert what the router made of it, and why it was chosen or not. */
   explanations?: Explanation[];
 }
-export interface AskOptions extends RouteOptions, RunOptions {
+export interface AskOptions extends Omit<RouteOptions, 'explain'>, RunOptions {
   /** How the chosen experts' outputs become one; default: as the pack says. */
   merge?: Merge;
 }
@@ -113,8 +118,17 @@ interface Shape {
 }
 
 const floatBytes = 4;
+/** OpenOptions.memory.maxBytes. */
+export const defaultMaxBytes = 256 << 20;
+/** NetworkOptions.concurrency. */
+export const defaultConcurrency = 6;
 /** Experts that are fetched ahead at a time. */
 const prefetchedAtOnce = 16;
+
+/** What route() needs of the options of ask(). */
+function routeOptions({k, signal}: AskOptions): RouteOptions {
+  return {...(k !== undefined && {k}), ...(signal && {signal})};
+}
 
 /** An open pack. Numbers of experts are those of the pack, 0 .. info.experts - 1. */
 export class Pack {
@@ -156,9 +170,9 @@ export class Pack {
       const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
-      const runtime = await Runtime.create(module, options.memory?.maxBytes ?? 256 << 20, variants);
+      const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
       if (trust.digest) runtime.requireDigest(trust.digest);
-      const concurrency = options.network?.concurrency ?? 6;
+      const concurrency = options.network?.concurrency ?? defaultConcurrency;
       const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
       const pump = new Pump(runtime, bytes, reads, engine, compile);
       await pump.until(() => runtime.open(), signal).catch(error => {
@@ -315,12 +329,13 @@ export class Pack {
     const answer = this.pump.guard(() => this.askResident(input, options));
     if (answer) return answer;
     // Load what the rows need, keep it, and ask again.
+    const how = routeOptions(options);
     const needed = new Set([router.expert]);
     for (let at = 0; at < input.length; at += inputs)
-      for (const {expert} of (await this.route(input.subarray(at, at + inputs), options)).choices) needed.add(expert);
+      for (const {expert} of (await this.route(input.subarray(at, at + inputs), how)).choices) needed.add(expert);
     return this.togetherOrInGroups(
       async () => (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!,
-      () => this.runInGroups(input, inputs, async row => (await this.route(row, options)).choices, options.merge ?? router.merge, options)
+      () => this.runInGroups(input, inputs, async row => (await this.route(row, how)).choices, options.merge ?? router.merge, options)
     );
   }
 
@@ -383,7 +398,7 @@ export class Pack {
     });
   }
 
-  /** The router's best expert for every row, noExpert where it has none to offer: for spreading rows over threads. */
+  /** @internal The router's best expert for every row, noExpert where it has none to offer: for spreading rows. */
   async bestExperts(input: Float32Array, options: {signal?: AbortSignal} = {}): Promise<Uint32Array> {
     const router = this.requireRouter(undefined);
     return this.whileLoaded([router.expert], options, () => {
@@ -529,7 +544,7 @@ export class Pack {
     if (this.answerLength) return;
     const {inputs} = await this.whileLoaded([router.expert], options, () => this.shapeOf(router.expert));
     this.rowsOf(input, inputs);
-    const {choices} = await this.route(input.subarray(0, inputs), options);
+    const {choices} = await this.route(input.subarray(0, inputs), routeOptions(options));
     if (choices.length === 0) throw kimicError('RouterAbstained');
     const first = choices[0]!.expert;
     this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);

@@ -5,7 +5,10 @@ import {Pack, type AskOptions, type OpenOptions} from './pack.js';
 import {parentThread} from './threads.js';
 
 /** What an opened pool tells its threads. */
-export interface ThreadOptions extends Pick<OpenOptions, 'engine' | 'variant' | 'memory' | 'integrity'> {
+export interface ThreadOptions extends Pick<
+  OpenOptions,
+  'engine' | 'variant' | 'memory' | 'integrity' | 'network' | 'followsTransitions' | 'residentBonus'
+> {
   isCached: boolean;
 }
 

@@ -2,13 +2,13 @@
 // tens of them, so that threads pay for batches and for many callers, not within one row.
 //
 // Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin isolation
-// is needed. Bytes are read and modules compiled by the thread that opened the pool.
+// is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules once.
 import {Channel} from './channel.js';
 import {KimicError, kimicError} from './errors.js';
-import {Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata, type Plan, type PlanOptions} from './pack.js';
+import {defaultConcurrency, defaultMaxBytes, Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata, type Plan, type PlanOptions} from './pack.js';
 import type {ThreadOptions} from './pool-worker.js';
 import {compileRuntime, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
-import {sourceOf, type ByteSource, type Source} from './source.js';
+import {sourceOf, untilAborted, type ByteSource, type Source} from './source.js';
 import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
 import type {WarmUpReport} from './warmup.js';
@@ -24,7 +24,7 @@ export interface PoolOptions extends OpenOptions {
   spread?: 'rows' | 'experts';
 }
 
-/** When all threads that have an expert have so many jobs, an idle one gets it too. */
+/** When the least busy thread of those that have an expert has so many jobs, an idle one gets it too. */
 const backlog = 2;
 /** Fewer rows than so many are left together. */
 const rowsToSpread = 32;
@@ -48,7 +48,7 @@ export class PackPool {
   /** Threads that have an expert. */
   private readonly holders = new Map<number, number[]>();
   private readonly modules = new Map<number, Promise<WebAssembly.Module>>();
-  /** Ends a thread and whatever waits for it. */
+  /** Of every thread what ends it and whatever waits for it. */
   private readonly lose = new Set<(error: KimicError) => void>();
   private isClosed = false;
 
@@ -70,13 +70,14 @@ export class PackPool {
     const processors = globalThis.navigator?.hardwareConcurrency ?? 2;
     const threads = options.threads ?? Math.min(8, Math.max(1, processors - 1));
     if (!(Number.isInteger(threads) && threads >= 1)) throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
+    const {signal} = options;
+    const module = await untilAborted(options.wasm ? compileRuntime(options.wasm, signal) : defaultModule(), signal);
     const bytes = sourceOf(source, options, new Trust(options));
-    const module = await (options.wasm ? compileRuntime(options.wasm, options.signal) : defaultModule());
-    const maxBytes = Math.floor((options.memory?.maxBytes ?? 256 << 20) / (threads + 1));
-    const lead = await Pack.open(bytes, {...options, memory: {maxBytes}}, () => Promise.resolve(module));
+    const maxBytes = Math.floor((options.memory?.maxBytes ?? defaultMaxBytes) / (threads + 1));
+    const lead = await Pack.open(bytes, {...options, wasm: module, memory: {maxBytes}}, defaultModule);
     const pool = new PackPool(lead, bytes, module, options, maxBytes, threads);
     try {
-      for (let i = 0; i < threads; ++i) pool.members.push(pool.start());
+      for (let i = 0; i < threads; ++i) pool.members.push(pool.start(signal));
       await Promise.all(pool.members);
     } catch (error) {
       await pool.dispose();
@@ -228,11 +229,17 @@ export class PackPool {
   private async member(index: number): Promise<Member> {
     const known = this.members[index]!;
     const isLost = await known.then(member => member.isLost, () => true);
-    if (isLost && this.members[index] === known) this.members[index] = this.start();
+    if (isLost && this.members[index] === known) {
+      // Its successor has no experts yet.
+      for (const [expert, threads] of this.holders) this.holders.set(expert, threads.filter(thread => thread !== index));
+      this.held[index] = 0;
+      this.members[index] = this.start();
+    }
     return this.members[index]!;
   }
 
-  private async start(): Promise<Member> {
+  /** `signal` stops opening the pack on the thread. */
+  private async start(signal?: AbortSignal): Promise<Member> {
     const thread = await startThread();
     return new Promise<Member>((resolve, reject) => {
       const member = {thread, isLost: false} as Member;
@@ -247,8 +254,11 @@ export class PackPool {
       member.channel = new Channel(thread, {
         ready: () =>
           void member.channel
-            .call('open', [this.module, this.threadOptions], this.options.signal)
-            .then(() => resolve(member), lose),
+            .call('open', [this.module, this.threadOptions], signal)
+            .then(() => {
+              thread.hold(false); // until it has a job
+              resolve(member);
+            }, lose),
         read: (signal, offset: number, length: number) => this.source.read(offset, length, signal),
         compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
         cacheGet: (_, key: string) => cache!.get(key),
@@ -262,13 +272,17 @@ export class PackPool {
   }
 
   private get threadOptions(): ThreadOptions {
-    const {engine, variant, cache} = this.options;
+    const {engine, variant, cache, followsTransitions, residentBonus, network} = this.options;
     return {
       memory: {maxBytes: this.bytesPerThread},
       integrity: `sha256-${this.info.digest}`,
       isCached: cache !== undefined,
+      // So many reads at a time are for all threads together.
+      network: {concurrency: Math.ceil((network?.concurrency ?? defaultConcurrency) / (this.size + 1))},
       ...(engine && {engine}),
       ...(variant && {variant}),
+      ...(followsTransitions !== undefined && {followsTransitions}),
+      ...(residentBonus !== undefined && {residentBonus}),
     };
   }
 

@@ -46,7 +46,6 @@ export type HostRequest = ReadRequest | LinkRequest;
 interface Exports {
   memory: WebAssembly.Memory;
   __indirect_function_table: WebAssembly.Table;
-  _initialize?(): void;
   kimic_abi_version(): number;
   kimic_exchange(): number;
   kimic_create(options: number): number;
@@ -230,6 +229,8 @@ const choiceBytes = 12;
 const explanationBytes = 24;
 const stepBytes = 48;
 const mostSteps = 256;
+/** kMaxTransitions: an expert has no more next ones. */
+const mostTransitions = 16;
 
 /** One instance of the runtime's module, with one runtime in it. Addresses and sizes are plain numbers. */
 export class Runtime {
@@ -240,23 +241,30 @@ export class Runtime {
   private constructor(
     private readonly exports: Exports,
     arenaBytes: number,
-    variants: number
+    variants: number,
+    residentBonus: number
   ) {
-    exports._initialize?.();
     const version = exports.kimic_abi_version();
     if (version !== abiVersion) throw kimicError('RuntimeMismatch', {args: [version, abiVersion]});
     this.exchange = exports.kimic_exchange();
     this.view = new DataView(exports.memory.buffer);
     this.view.setBigUint64(this.exchange, BigInt(arenaBytes), true);
     this.view.setUint32(this.exchange + 8, variants, true);
-    this.view.setUint32(this.exchange + 12, 0, true);
+    if (!(residentBonus >= 0 && residentBonus <= 1))
+      throw kimicError('OptionMalformed', {subject: `residentBonus: ${residentBonus}`});
+    this.view.setFloat32(this.exchange + 12, residentBonus, true);
     this.handle = exports.kimic_create(this.exchange) >>> 0;
     if (!this.handle) throw kimicError('ArenaUnavailable', {args: [arenaBytes, 131072, 0xffff0000]});
   }
 
-  static async create(module: WebAssembly.Module, arenaBytes: number, variants: number): Promise<Runtime> {
+  static async create(
+    module: WebAssembly.Module,
+    arenaBytes: number,
+    variants: number,
+    residentBonus: number
+  ): Promise<Runtime> {
     const instance = await WebAssembly.instantiate(module, {});
-    return new Runtime(instance.exports as unknown as Exports, arenaBytes, variants);
+    return new Runtime(instance.exports as unknown as Exports, arenaBytes, variants, residentBonus);
   }
 
   get memory(): WebAssembly.Memory {
@@ -365,7 +373,7 @@ export class Runtime {
     return this.exports.kimic_prefetch(this.handle, expert);
   }
   nextExperts(expert: number): number[] {
-    const count = this.exports.kimic_next_experts(this.handle, expert, this.exchange, 16);
+    const count = this.exports.kimic_next_experts(this.handle, expert, this.exchange, mostTransitions);
     return Array.from({length: count}, (_, i) => this.u32(4 * i));
   }
   cancel(expert: number): void {

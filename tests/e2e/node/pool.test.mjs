@@ -1,11 +1,17 @@
 // A pack on several threads: the same bits, threads that are lost, sources that the pool reads for them.
 import assert from 'node:assert/strict';
-import {readFile} from 'node:fs/promises';
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import test from 'node:test';
-import {importKimic, packPath} from '../setup.mjs';
+import {pathToFileURL} from 'node:url';
+import {dist, importKimic, packPath} from '../setup.mjs';
 
 const {open} = await importKimic();
 const {PackPool} = await importKimic('pool.js');
+const {Channel} = await importKimic('channel.js');
 const path = packPath('demo');
 const bytes = new Uint8Array(await readFile(path));
 
@@ -159,3 +165,86 @@ test('memory.maxBytes is the cap of all threads together', () =>
     assert.equal(stats.length, 4);
     for (const {arenaCap} of stats) assert.equal(arenaCap, 1 << 20);
   }));
+
+test('a thread that ends is replaced although the signal of open() was aborted since', async () => {
+  const controller = new AbortController();
+  await withPool({threads: 1, signal: controller.signal}, async pool => {
+    controller.abort();
+    endThreadOnRead(pool, 1);
+    assert.equal((await pool.run(4, rowsOf(2))).length % 2, 0);
+  });
+});
+
+test("a thread's successor is given experts as one that has none", () =>
+  withPool({threads: 2}, async pool => {
+    await pool.load([0, 1, 2, 3]);
+    (await pool.members[0]).thread.terminate();
+    await pool.run(0, rowsOf(1)).catch(() => undefined);
+    await pool.run(0, rowsOf(1));
+    await pool.load([4, 5, 6]);
+    const [, ...threads] = await pool.stats();
+    assert.ok(Math.abs(threads[0].residentExperts - threads[1].residentExperts) <= 1, JSON.stringify(threads));
+  }));
+
+test('options of packs hold on threads', () =>
+  withPool({threads: 1, followsTransitions: false, residentBonus: 0.25, network: {concurrency: 4}}, async pool => {
+    const {followsTransitions, residentBonus, network} = pool.threadOptions;
+    assert.deepEqual({followsTransitions, residentBonus, network}, {
+      followsTransitions: false,
+      residentBonus: 0.25,
+      network: {concurrency: 2},
+    });
+  }));
+
+test('an open pool does not keep the process, whichever threads had jobs', async t => {
+  const script = `
+    const {PackPool} = await import(${JSON.stringify(pathToFileURL(join(dist, 'pool.js')).href)});
+    const pool = await PackPool.open(${JSON.stringify(path)}, {threads: 2});
+    await pool.run(0, new Float32Array(64));
+    console.log('answered');`;
+  const folder = await mkdtemp(join(tmpdir(), 'kimic-'));
+  t.after(() => rm(folder, {recursive: true}));
+  await writeFile(join(folder, 'pool.mjs'), script);
+  const child = spawn(process.execPath, [join(folder, 'pool.mjs')], {stdio: ['ignore', 'pipe', 'inherit']});
+  const timer = setTimeout(() => child.kill(), 20_000);
+  let output = '';
+  child.stdout.on('data', data => (output += data));
+  const [code] = await once(child, 'exit');
+  clearTimeout(timer);
+  assert.deepEqual([code, output.trim()], [0, 'answered']);
+});
+
+/** A port whose other side never answers. */
+const deafPort = {post: message => void structuredClone(message), receive: () => undefined};
+
+test('a call to a side that is gone fails at once', async () => {
+  const channel = new Channel(deafPort, {});
+  const before = channel.call('x', []);
+  channel.fail(new Error('gone'));
+  await assert.rejects(before, /gone/);
+  await assert.rejects(channel.call('x', []), /gone/);
+});
+
+test('a call whose arguments cannot be sent fails and is forgotten', async () => {
+  const channel = new Channel(deafPort, {});
+  await assert.rejects(channel.call('x', [() => 1]), {name: 'DataCloneError'});
+  assert.equal(channel.pending, 0);
+});
+
+test('a pool that is disposed of at any moment ends what is under way', async () => {
+  for (let turns = 1; turns <= 4; ++turns) {
+    const pool = await PackPool.open(path, {threads: 1});
+    const answer = pool.run(0, rowsOf(1));
+    answer.catch(() => undefined);
+    for (let i = 0; i < turns; ++i) await undefined;
+    await pool.dispose();
+    await assert.rejects(answer, {code: 'PackDisposed'});
+  }
+});
+
+test("a pool's runtime may be a Response", async () => {
+  const wasm = new Response(await readFile(join(dist, 'kimic_rt.wasm')));
+  const pool = await PackPool.open(path, {threads: 1, wasm});
+  assert.equal((await pool.run(0, rowsOf(1))).length, 10);
+  await pool.dispose();
+});

@@ -66,15 +66,15 @@ TEST_F(PackReader, ReadsTheRoutersEntryFromTheRoot) {
 
 TEST_F(PackReader, PlacesKernelsRouterAndLeafDirectlyBehindTheRoot) {
   EXPECT_EQ(header_.root.offset, 640u);
-  const KernelGroup &group = root_.groups.at(0);
+  const KernelGroup &group = root_.groups[0];
   EXPECT_EQ(group.signatures.offset, alignUp(header_.root.end()));
   EXPECT_EQ(group.module(abi::Variant::Simd128).offset, alignUp(group.signatures.end()));
   EXPECT_EQ(root_.routerEntry.data.offset, alignUp(group.module(abi::Variant::Simd128).end()));
-  EXPECT_EQ(root_.leaves.at(0).offset, alignUp(root_.routerEntry.data.end()));
+  EXPECT_EQ(root_.leaves[0].offset, alignUp(root_.routerEntry.data.end()));
 }
 
 TEST_F(PackReader, PlacesScalarModulesAndMetadataLast) {
-  const BlockRef &scalar = root_.groups.at(0).module(abi::Variant::Scalar);
+  const BlockRef &scalar = root_.groups[0].module(abi::Variant::Scalar);
   EXPECT_EQ(scalar.offset, alignUp(header_.data.end()));
   EXPECT_EQ(root_.meta.offset, alignUp(scalar.end()));
   EXPECT_EQ(root_.meta.end(), file_.size());
@@ -82,25 +82,25 @@ TEST_F(PackReader, PlacesScalarModulesAndMetadataLast) {
 
 TEST_F(PackReader, TheHotRangeRunsFromTheFirstKernelsToTheLeafOfTheRoutedExperts) {
   const Section hot = hotRange(header_, root_);
-  EXPECT_EQ(hot.offset, root_.groups.at(0).signatures.offset);
-  EXPECT_EQ(hot.end(), root_.leaves.at(0).end());
+  EXPECT_EQ(hot.offset, root_.groups[0].signatures.offset);
+  EXPECT_EQ(hot.end(), root_.leaves[0].end());
 }
 
 TEST_F(PackReader, ReadsTheEntriesOfALeaf) {
-  Result<Leaf> leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0)));
+  Result<Leaf> leaf = parseLeaf(header_, 0, raw(root_.leaves[0]));
   ASSERT_TRUE(leaf.ok());
-  const std::vector<LeafEntry> &entries = leaf->entries;
+  const Array<LeafEntry> &entries = leaf->entries;
   ASSERT_EQ(entries.size(), 3u);
-  EXPECT_EQ(entries.at(2).kernel, 0u);
-  EXPECT_EQ(entries.at(1).domain, Domain::Coding);
-  EXPECT_EQ(entries.at(2).confidenceThreshold, 0.9f);
-  EXPECT_EQ(entries.at(0).data, entries.at(1).data);
-  EXPECT_EQ(entries.at(0).data.codec, Codec::Sparse);
-  EXPECT_EQ(entries.at(2).data.codec, Codec::Stored);
+  EXPECT_EQ(entries[2].kernel, 0u);
+  EXPECT_EQ(entries[1].domain, Domain::Coding);
+  EXPECT_EQ(entries[2].confidenceThreshold, 0.9f);
+  EXPECT_EQ(entries[0].data, entries[1].data);
+  EXPECT_EQ(entries[0].data.codec, Codec::Sparse);
+  EXPECT_EQ(entries[2].data.codec, Codec::Stored);
 }
 
 TEST_F(PackReader, AlignsDataBlocks) {
-  const Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
+  const Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves[0])).value();
   for (const LeafEntry &entry : leaf.entries)
     EXPECT_EQ(entry.data.offset % 64, 0u);
 }
@@ -114,15 +114,15 @@ TEST_F(PackReader, DecodesParameters) {
 }
 
 TEST_F(PackReader, ReadsSignatures) {
-  Result<std::vector<quant::Signature>> signatures = parseSignatures(header_, 0, raw(root_.groups.at(0).signatures));
+  Result<std::vector<quant::Signature>> signatures = parseSignatures(header_, 0, raw(root_.groups[0].signatures));
   ASSERT_TRUE(signatures.ok());
   ASSERT_EQ(signatures->size(), 2u);
   EXPECT_EQ(signatures->at(1).outputs(), 3u);
 }
 
 TEST_F(PackReader, FindsParametersOfTheWrongSize) {
-  Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves.at(0))).value();
-  std::vector<quant::Signature> signatures = parseSignatures(header_, 0, raw(root_.groups.at(0).signatures)).value();
+  Leaf leaf = parseLeaf(header_, 0, raw(root_.leaves[0])).value();
+  std::vector<quant::Signature> signatures = parseSignatures(header_, 0, raw(root_.groups[0].signatures)).value();
   auto check = [&](const quant::Signature &signature) {
     return checkParameters(0, leaf.entries[0], signature, *quant::layoutOf(signature));
   };

@@ -135,7 +135,7 @@ struct Branched {
   Root root = parseRoot(header, std::span(file).subspan(header.root.offset, header.root.length)).value();
 
   std::span<std::uint8_t> rows(std::uint32_t branch) {
-    const BlockRef &block = root.branches.at(branch).block;
+    const BlockRef &block = root.branches[branch].block;
     return std::span(file).subspan(block.offset, block.storedLength);
   }
 };
@@ -213,7 +213,8 @@ std::vector<LeafEntry> entriesOf(const Bytes &file) {
   const BlockRef row = leafRows(header, root, file)->at(0);
   Bytes raw(row.rawLength);
   EXPECT_TRUE(decodeBlock(row, std::span(file).subspan(row.offset, row.storedLength), raw).ok());
-  return parseLeaf(header, 0, raw).value().entries;
+  const Leaf leaf = parseLeaf(header, 0, raw).value();
+  return {leaf.entries.begin(), leaf.entries.end()};
 }
 
 TEST(PackWriter, ChoosesTheSmallestCodec) {

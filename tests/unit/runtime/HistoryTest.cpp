@@ -175,7 +175,8 @@ TEST(History, RefusesAnObservationOfTheFuture) {
 TEST(History, RefusesNumbersOutOfTheirRange) {
   for (std::size_t at : {60, 64, 68})
     for (float value : {-1.0f, 2e9f, std::numeric_limits<float>::quiet_NaN()})
-      expectRefused(changed(at, bitsOf(value)), makeError(ErrorId::HistoryMalformed, at, 0, 1));
+      expectRefused(changed(at, bitsOf(value)),
+                    makeError(ErrorId::HistoryMalformed, at, bitsOf(value), bitsOf(at == 64 ? 1e9f : 1.0f)));
 }
 
 } // namespace

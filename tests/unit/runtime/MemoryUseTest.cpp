@@ -72,7 +72,7 @@ TEST(MemoryUsage, IsTheSumOfItsUses) {
   EXPECT_GE(memory.byUse[KIMIC_MEMORY_EXPERTS], host.stats().residentBytes);
   EXPECT_LT(memory.byUse[KIMIC_MEMORY_EXPERTS], host.stats().residentBytes + 2 * 64);
   EXPECT_EQ(memory.byUse[KIMIC_MEMORY_HOST], 1024u); // 1000, a header of 16, rounded up
-  EXPECT_GT(memory.byUse[KIMIC_MEMORY_STORED], 0u);  // of expert 3
+  EXPECT_GT(memory.byUse[KIMIC_MEMORY_COMPRESSED], 0u);  // of expert 3
   EXPECT_GT(memory.byUse[KIMIC_MEMORY_SCRATCH], 0u);
   EXPECT_EQ(memory.residentExperts, 2u);
   EXPECT_EQ(memory.pinnedExperts, 1u);

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 namespace kimic::runtime {
 namespace {
@@ -17,6 +18,16 @@ using kimic::testing::constantExpert;
 using kimic::testing::ExpertGenerator;
 using kimic::testing::referenceOutputs;
 using kimic::testing::TestPack;
+
+TEST(NativePack, RefusesABonusThatIsNoShare) {
+  TestPack pack;
+  pack.add(constantExpert(2, {1}));
+  for (float bonus : {-0.5f, 1.5f, std::numeric_limits<float>::quiet_NaN()}) {
+    NativeOptions options;
+    options.residentBonus = bonus;
+    EXPECT_EQ(NativePack::open(pack.bytes(), options).error().id, ErrorId::OptionMalformed);
+  }
+}
 
 TEST(NativePack, RunsEveryExpertAsTheReferenceDoes) {
   TestPack pack;

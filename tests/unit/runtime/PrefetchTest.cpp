@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace kimic::runtime {
 namespace {
 
@@ -12,6 +14,7 @@ using kimic::testing::constantExpert;
 using kimic::testing::FakeHost;
 using kimic::testing::kCapForFour;
 using kimic::testing::packOfSixteen;
+using kimic::testing::RandomExpert;
 using kimic::testing::TestPack;
 
 struct PrefetchHost : FakeHost {
@@ -178,6 +181,65 @@ TEST(Cancel, DoesNotHarmWhoeverAsksAgain) {
   kimic_cancel(host.runtime, 1);
   EXPECT_EQ(host.load(1), KIMIC_OK);
   EXPECT_EQ(host.seen.size(), 1u);
+}
+
+/// Expert 1 is stored as its difference from expert 0.
+TestPack packWithBase() {
+  RandomExpert base = constantExpert(64, std::vector<std::int32_t>(64, 1));
+  std::minstd_rand random(1);
+  for (std::int8_t &weight : base.parameters.layers[0].weights)
+    weight = static_cast<std::int8_t>(random() % 255 - 127);
+  RandomExpert other = base;
+  for (std::size_t i = 0; i < other.parameters.layers[0].weights.size(); i += 7)
+    other.parameters.layers[0].weights[i] /= 2;
+  TestPack pack;
+  pack.add(base);
+  pack.add(other);
+  pack.add(constantExpert(64, std::vector<std::int32_t>(64, 1)));
+  return pack;
+}
+
+/// A host that was asked for expert 1 and has seen the reads of its base, first, and of itself; all else is there.
+struct BaseHost : FakeHost {
+  BaseHost() : FakeHost(packWithBase().bytes()) {
+    EXPECT_EQ(open(), KIMIC_OK);
+    EXPECT_EQ(load(2), KIMIC_OK);
+    EXPECT_EQ(kimic_load(runtime, 1), KIMIC_PENDING);
+    take();
+    EXPECT_EQ(waiting.size(), 2u);
+  }
+};
+
+std::uint64_t storedBytes(const FakeHost &host) {
+  KimicMemory memory;
+  kimic_memory(host.runtime, &memory);
+  return memory.byUse[KIMIC_MEMORY_COMPRESSED];
+}
+
+TEST(Cancel, DropsTheBaseThatArrivesLater) {
+  BaseHost host;
+  ASSERT_GT(storedBytes(host), 0u);
+  kimic_cancel(host.runtime, 1);
+  host.answerAll();
+  EXPECT_EQ(storedBytes(host), 0u);
+}
+
+TEST(Load, DropsTheBaseOfAnExpertThatFailed) {
+  BaseHost host;
+  kimic_complete(host.runtime, host.waiting[1].id, static_cast<std::int32_t>(ErrorId::SourceReadFailed), 0);
+  EXPECT_EQ(kimic_load(host.runtime, 1), static_cast<std::int32_t>(ErrorId::SourceReadFailed));
+  host.answer(host.waiting[0]);
+  EXPECT_EQ(storedBytes(host), 0u);
+}
+
+TEST(Cancel, DropsTheLeafThatArrivesLater) {
+  PrefetchHost host;
+  ASSERT_EQ(kimic_load(host.runtime, 0), KIMIC_PENDING);
+  host.take();
+  ASSERT_GT(storedBytes(host), 0u);
+  kimic_cancel(host.runtime, 0);
+  host.answerAll();
+  EXPECT_EQ(storedBytes(host), 0u);
 }
 
 TEST(Cancel, OfAnythingElseIsNothing) {

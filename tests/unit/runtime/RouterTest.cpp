@@ -73,8 +73,9 @@ Chosen chooseFrom(TestRouter router, Floats outputs, std::size_t count) {
   result.explanations.resize(router.record.routed);
   std::vector<double> workspace(workspaceSize(outputs.size()));
   std::vector<KimicChoice> explained(count);
-  std::uint32_t chosen = choose(router.routing(), outputs, workspace, result.choices, true, result.scores);
-  EXPECT_EQ(explain(router.routing(), outputs, workspace, explained, result.explanations), chosen);
+  std::uint32_t chosen = choose(router.routing(), outputs, workspace, result.choices, {true, result.scores.data()});
+  EXPECT_EQ(choose(router.routing(), outputs, workspace, explained, {true, nullptr, result.explanations.data()}),
+            chosen);
   result.choices.resize(chosen);
   explained.resize(chosen);
   for (std::size_t c = 0; c < chosen; ++c) {
@@ -316,6 +317,16 @@ TestRouter gridRouter(std::uint32_t rows, std::uint32_t columns) {
   TestRouter router(pack::Strategy::TopK, pack::Head::ProductKeys);
   router.record.routed = rows * columns;
   return router;
+}
+
+TEST(ProductKeys, AreChosenAndExplainedWithoutTheBonus) {
+  TestRouter router = gridRouter(2, 2);
+  router.bonus = 0.5f;
+  router.residents = {0, 3};
+  Chosen chosen = chooseFrom(router, {1, 2, 1, 2}, 2);
+  EXPECT_EQ(chosen.ids(), (Ids{3, 1}));
+  for (std::size_t expert = 0; expert < 4; ++expert)
+    EXPECT_EQ(chosen.explanations[expert].selection, chosen.scores[expert]) << expert;
 }
 
 TEST(ProductKeys, FindTheirGrid) {

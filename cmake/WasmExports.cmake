@@ -1,0 +1,17 @@
+# Writes OUTPUT, the graph from which wasm-metadce knows what of a module is wanted: memory, table, and every function
+# that HEADER declares.
+function(kimic_wasm_exports output header)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+  file(STRINGS ${header} lines REGEX "^[a-zA-Z][a-zA-Z0-9_ ]*[ *]kimic_[a-z_]+\\(")
+  set(names memory __indirect_function_table)
+  foreach(line ${lines})
+    string(REGEX REPLACE "^.*[ *](kimic_[a-z_]+)\\(.*$" "\\1" name "${line}")
+    list(APPEND names ${name})
+  endforeach()
+  list(JOIN names "\", \"" all)
+  set(graph "[{\"name\": \"module\", \"root\": true, \"reaches\": [\"${all}\"]}")
+  foreach(name ${names})
+    string(APPEND graph ",\n {\"name\": \"${name}\", \"export\": \"${name}\"}")
+  endforeach()
+  file(GENERATE OUTPUT ${output} CONTENT "${graph}]\n")
+endfunction()
