@@ -44,9 +44,9 @@ inline constexpr std::uint8_t kMinLeafLog2 = 6, kMaxLeafLog2 = 9;
 inline constexpr std::uint8_t kMinGroupLog2 = 6, kMaxGroupLog2 = 8;
 inline constexpr std::uint8_t kMaxBranchLog2 = 8; ///< 0: no branches
 inline constexpr std::uint8_t kMaxTransitions = 16;
-inline constexpr std::uint32_t kMaxPlanBytes = 1u << 20; ///< raw
+inline constexpr std::uint32_t kMaxPlanBytes = 4u << 20; ///< raw
 inline constexpr std::uint32_t kMaxPlanLevel = 16;
-inline constexpr std::uint32_t kMaxSources = 255; ///< of an expert
+inline constexpr std::uint32_t kMaxNeeds = 255, kMaxSources = 255; ///< of an expert
 
 /// Bits of Header::requiredFeatures.
 inline constexpr std::uint32_t kFeaturePlan = 1;
@@ -283,41 +283,28 @@ struct Source {
   friend bool operator==(const Source &, const Source &) = default;
 };
 
-/// What experts read other than the whole request.
+/// What experts read other than the whole request: a view of the raw bytes of the plan's block.
 struct Plan {
   struct Entry {
-    std::uint32_t expert = 0;
-    std::uint32_t level = 0; ///< 1 .. kMaxPlanLevel: above all that it reads
-    std::uint32_t firstSource = 0, sourceCount = 0;
+    std::uint32_t expert, level;
+    std::uint32_t needsEnd, sourcesEnd; ///< of its lists, which begin where those of the entry before it end
   };
 
-  std::uint32_t features = 0;  ///< numbers in a request
-  Array<Entry> entries;       ///< by rising expert; empty without a plan
-  Array<Source> sources;      ///< of all entries, one after another
+  std::uint32_t features = 0;     ///< numbers in a request
+  std::span<const Entry> entries; ///< by rising expert, behind the plan's first four numbers; empty without a plan
+  const std::uint32_t *needs = nullptr;
+  const Source *sources = nullptr;
 
   /// Null if the expert reads the whole request.
   const Entry *find(std::uint32_t expert) const;
-  std::uint32_t levelOf(std::uint32_t expert) const {
-    const Entry *entry = find(expert);
-    return entry ? entry->level : 0;
-  }
-  /// The end of what is read of the expert's outputs, 0 if nothing is. Looks at every source.
-  std::uint32_t outputsRead(std::uint32_t expert) const {
-    std::uint32_t end = 0;
-    for (const Source &source : sources)
-      if (source.expert == expert && source.first + source.count > end)
-        end = source.first + source.count;
-    return end;
+  /// The experts that are needed before this one, each behind all that it reads.
+  std::span<const std::uint32_t> needsOf(const Entry &entry) const {
+    const std::uint32_t begin = (&entry)[-1].needsEnd;
+    return {needs + begin, entry.needsEnd - begin};
   }
   std::span<const Source> sourcesOf(const Entry &entry) const {
-    return {sources.begin() + entry.firstSource, entry.sourceCount};
-  }
-  /// How many numbers the expert reads.
-  std::uint32_t inputsOf(const Entry &entry) const {
-    std::uint32_t inputs = 0;
-    for (const Source &source : sourcesOf(entry))
-      inputs += source.count;
-    return inputs;
+    const std::uint32_t begin = (&entry)[-1].sourcesEnd;
+    return {sources + begin, entry.sourcesEnd - begin};
   }
 };
 

@@ -553,85 +553,57 @@ Result<void> checkBase(std::uint32_t expert, std::uint32_t base, std::uint32_t r
 }
 
 const Plan::Entry *Plan::find(std::uint32_t expert) const {
-  std::size_t first = 0, count = entries.size();
+  const Entry *first = entries.data();
+  std::size_t count = entries.size();
   while (count) {
-    const std::size_t half = count / 2;
-    const Entry &entry = entries[first + half];
-    if (entry.expert == expert)
-      return &entry;
-    if (entry.expert < expert)
-      first += count - half;
-    count = half;
+    const Entry *middle = first + count / 2;
+    if (middle->expert == expert)
+      return middle;
+    if (middle->expert < expert)
+      first += count - count / 2;
+    count /= 2;
   }
   return nullptr;
 }
 
 Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, Plan &plan) {
-  ByteReader in(raw);
-  Error wrong;
-  // The next varint and `base`, from `least` to `limit`; what comes after the first one that is not means nothing.
-  auto read = [&](std::uint64_t base, std::uint64_t least, std::uint64_t limit) {
-    const std::size_t at = in.position();
-    const std::uint64_t value = base + in.varint();
-    if (in.ok() && wrong.id == ErrorId::None && (value < least || value > limit))
-      wrong = makeError(ErrorId::PackPlanField, at, value, limit);
-    return static_cast<std::uint32_t>(value);
+  auto *numbers = reinterpret_cast<const std::uint32_t *>(raw.data());
+  constexpr std::size_t kEntryNumbers = sizeof(Plan::Entry) / 4;
+  const std::size_t size = raw.size() / 4;
+  std::size_t at = 0;
+  // The next number is one from `least` to `limit`.
+  auto check = [&](std::uint32_t least, std::uint32_t limit) -> Result<void> {
+    const std::uint32_t value = numbers[at++];
+    if (value < least || value > limit)
+      return makeError(ErrorId::PackPlanField, 4 * (at - 1), value, limit);
+    return {};
   };
-  constexpr std::size_t kSourceBytes = 3, kEntryBytes = 3 + kSourceBytes; // at least
-  plan.features = read(0, 1, quant::kMaxWidth);
-  const std::uint32_t entries = read(0, 1, header.listed()), sources = read(0, 1, raw.size() / kSourceBytes);
-  if (wrong.id != ErrorId::None)
-    return wrong;
-  if (!in.ok() || raw.size() / kEntryBytes < entries)
-    return makeError(ErrorId::PackPlanMalformed, in.position());
-  plan.entries.renew(entries);
-  plan.sources.renew(sources);
-  std::uint32_t least = 0, used = 0;
-  for (Plan::Entry &entry : plan.entries) {
-    entry.expert = read(least, least, header.listed() - 1);
-    least = entry.expert + 1;
-    entry.level = read(0, 1, kMaxPlanLevel);
-    entry.firstSource = used;
-    const std::size_t at = in.position();
-    entry.sourceCount = read(0, 1, kMaxSources);
-    used += entry.sourceCount;
-    if (in.ok() && used > sources && wrong.id == ErrorId::None)
-      wrong = makeError(ErrorId::PackPlanField, at, used, sources);
-    std::uint32_t inputs = 0;
-    for (std::uint32_t i = 0; i < entry.sourceCount && in.ok() && wrong.id == ErrorId::None; ++i) {
-      Source &source = plan.sources[entry.firstSource + i];
-      source.expert = read(0, 0, header.listed()) - 1; // 0: kNoExpert
-      const std::uint32_t limit = source.expert == kNoExpert ? plan.features : quant::kMaxWidth;
-      source.first = read(0, 0, limit - 1);
-      source.count = read(source.first, source.first + 1, limit) - source.first;
-      inputs += source.count;
-      if (inputs > quant::kMaxWidth && wrong.id == ErrorId::None)
-        wrong = makeError(ErrorId::PackPlanField, in.position(), inputs, quant::kMaxWidth);
-    }
-    if (wrong.id != ErrorId::None)
-      return wrong;
-  }
-  if (!in.ok() || in.remaining() || used != sources)
-    return makeError(ErrorId::PackPlanMalformed, in.position());
+  if (size < 2 * kEntryNumbers)
+    return makeError(ErrorId::PackPlanLength, raw.size(), 8 * kEntryNumbers);
+  KIMIC_TRY(check(1, quant::kMaxWidth));
+  KIMIC_TRY(check(1, header.listed()));
+  KIMIC_TRY(check(0, 0));
+  KIMIC_TRY(check(0, 0));
+  plan.features = numbers[0];
+  std::uint64_t expected = kEntryNumbers * (std::uint64_t{1} + numbers[1]);
+  if (size < expected)
+    return makeError(ErrorId::PackPlanLength, raw.size(), 4 * expected);
+  plan.entries = {reinterpret_cast<const Plan::Entry *>(numbers) + 1, numbers[1]};
+  std::uint32_t least = 0, needs = 0, sources = 0; // no sum comes near 2^32: a plan has at most 4 MiB
   for (const Plan::Entry &entry : plan.entries) {
-    std::uint32_t below = 0;
-    for (const Source &source : plan.sourcesOf(entry))
-      below = std::max(below, plan.levelOf(source.expert));
-    if (entry.level != below + 1)
-      return makeError(ErrorId::PackPlanLevel, entry.expert, entry.level, below + 1);
+    KIMIC_TRY(check(least, header.listed() - 1));
+    KIMIC_TRY(check(1, kMaxPlanLevel));
+    KIMIC_TRY(check(needs, needs + kMaxNeeds));
+    KIMIC_TRY(check(sources + 1, sources + kMaxSources));
+    least = entry.expert + 1;
+    needs = entry.needsEnd;
+    sources = entry.sourcesEnd;
   }
-  return {};
-}
-
-Result<void> checkPlanned(const Header &header, const Plan &plan, std::uint32_t expert, std::uint32_t read,
-                          std::uint32_t inputs, std::uint32_t outputs) {
-  if (read > outputs)
-    return makeError(ErrorId::PackPlanOutputs, expert, outputs, read);
-  const Plan::Entry *entry = plan.find(expert);
-  const bool readsRequest = read || expert >= header.listed();
-  const std::uint32_t fed = entry ? plan.inputsOf(*entry) : readsRequest ? plan.features : inputs;
-  if (fed != inputs)
-    return makeError(ErrorId::PackPlanInputs, expert, inputs, fed);
+  plan.needs = numbers + expected;
+  expected += needs + std::uint64_t{3} * sources;
+  if (raw.size() != 4 * expected)
+    return makeError(ErrorId::PackPlanLength, raw.size(), 4 * expected);
+  plan.sources = reinterpret_cast<const Source *>(plan.needs + needs);
   return {};
 }
 

@@ -56,7 +56,7 @@ Section hotRange(const Header &header, const Root &root);
 Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
                          std::span<const std::uint8_t> raw, Array<BlockRef> &leaves);
 inline Result<Array<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
-                                                 std::span<const std::uint8_t> raw) {
+                                           std::span<const std::uint8_t> raw) {
   Array<BlockRef> leaves;
   KIMIC_TRY(parseBranch(header, root, branch, raw, leaves));
   return leaves;
@@ -118,19 +118,15 @@ inline Result<std::vector<quant::Signature>> parseSignatures(const Header &heade
   return signatures;
 }
 
-/// Reads the plan from the raw bytes of its block: what it says is in range and free of cycles. REQUIRES:
-/// header.hasPlan().
+/// Looks at the plan in the raw bytes of its block, which the result refers to: the lists of every expert are where it
+/// says, but nothing is known of what is in them. verifyPack() judges that; who runs experts does as it meets them.
+/// REQUIRES: header.hasPlan(), the bytes are 4-byte aligned.
 Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, Plan &plan);
 inline Result<Plan> parsePlan(const Header &header, std::span<const std::uint8_t> raw) {
   Plan plan;
   KIMIC_TRY(parsePlan(header, raw, plan));
   return plan;
 }
-
-/// Whether an expert with so many inputs and outputs is one that the plan can feed and read. `read`:
-/// plan.outputsRead(expert). PackPlanInputs, PackPlanOutputs.
-Result<void> checkPlanned(const Header &header, const Plan &plan, std::uint32_t expert, std::uint32_t read,
-                          std::uint32_t inputs, std::uint32_t outputs);
 
 /// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or some multiples of 16
 /// more if residual rows may follow, and `columnBytes` behind them: Router::columnBytes() of the router's own network,

@@ -220,7 +220,7 @@ private:
     });
     const auto zeros = std::find_if(order.begin(), order.end(),
                                     [&](std::uint32_t expert) { return uses_[expert].data.codec == Codec::Zero; });
-    KIMIC_TRY(checkZeros({zeros, order.end()}));
+    KIMIC_TRY(checkZeros(std::span(order).subspan(static_cast<std::size_t>(zeros - order.begin()))));
     order.erase(zeros, order.end());
     rawHashes_.reserve(header_.dataBlocks);
     std::uint64_t end = header_.data.offset, rawLength = 0, blocks = 0;
@@ -290,6 +290,70 @@ private:
 };
 
 } // namespace
+
+Result<void> checkPlan(const Header &header, const Plan &plan,
+                       const std::function<const quant::Signature &(std::uint32_t)> &signatureOf) {
+  auto *numbers = reinterpret_cast<const std::uint8_t *>(plan.entries.data() - 1);
+  auto fieldError = [&](const std::uint32_t &field, std::uint64_t limit) {
+    return makeError(ErrorId::PackPlanField,
+                     static_cast<std::uint64_t>(reinterpret_cast<const std::uint8_t *>(&field) - numbers), field,
+                     limit);
+  };
+  std::vector<std::uint8_t> levels(header.listed()); // by expert
+  for (const Plan::Entry &entry : plan.entries)
+    levels[entry.expert] = static_cast<std::uint8_t>(entry.level);
+  std::vector<std::uint32_t> neededBy(header.listed(), kNoExpert); // the last entry that needs the expert
+  std::vector<std::uint32_t> needs;                                // of the entry
+  for (const Plan::Entry &entry : plan.entries) {
+    needs.clear();
+    auto need = [&](std::uint32_t expert) {
+      if (neededBy[expert] != entry.expert)
+        needs.push_back(expert);
+      neededBy[expert] = entry.expert;
+    };
+    std::uint64_t inputs = 0;
+    std::uint32_t below = 0;
+    for (const Source &source : plan.sourcesOf(entry)) {
+      const bool isRequest = source.expert == kNoExpert;
+      if (!isRequest && source.expert >= header.listed())
+        return fieldError(source.expert, header.listed() - 1);
+      const std::uint32_t limit = isRequest ? plan.features : signatureOf(source.expert).outputs();
+      const std::uint64_t end = std::uint64_t{source.first} + source.count;
+      if (isRequest && source.first >= limit)
+        return fieldError(source.first, limit - 1);
+      if (source.count == 0 || (isRequest && end > limit))
+        return fieldError(source.count, limit - std::min(limit, source.first));
+      if (end > limit)
+        return makeError(ErrorId::PackPlanOutputs, source.expert, limit, end);
+      inputs += source.count;
+      if (isRequest)
+        continue;
+      const Plan::Entry *read = plan.find(source.expert);
+      if (const std::uint32_t wanted = signatureOf(source.expert).inputs; !read && wanted != plan.features)
+        return makeError(ErrorId::PackPlanInputs, source.expert, wanted, plan.features);
+      below = std::max<std::uint32_t>(below, levels[source.expert]);
+      need(source.expert);
+      if (read)
+        for (std::uint32_t expert : plan.needsOf(*read))
+          need(expert < header.listed() ? expert : source.expert); // an error of `read`
+    }
+    if (entry.level != below + 1)
+      return makeError(ErrorId::PackPlanLevel, entry.expert, entry.level, below + 1);
+    if (const std::uint32_t wanted = signatureOf(entry.expert).inputs; wanted != inputs)
+      return makeError(ErrorId::PackPlanInputs, entry.expert, wanted, inputs);
+    std::sort(needs.begin(), needs.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return std::make_pair(levels[a], a) < std::make_pair(levels[b], b);
+    });
+    const std::span<const std::uint32_t> listed = plan.needsOf(entry);
+    for (std::size_t i = 0; i < std::max(needs.size(), listed.size()); ++i)
+      if (i >= needs.size() || i >= listed.size() || needs[i] != listed[i])
+        return makeError(ErrorId::PackPlanNeeds, entry.expert, i, i < listed.size() ? listed[i] : kNoExpert);
+  }
+  if (header.routers)
+    if (const std::uint32_t wanted = signatureOf(header.listed()).inputs; wanted != plan.features)
+      return makeError(ErrorId::PackPlanInputs, header.listed(), wanted, plan.features);
+  return {};
+}
 
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes) {
   if (bytes.size() < kRootOffset)

@@ -5,6 +5,7 @@
 #include "formats/pack/PackReader.h"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -14,18 +15,9 @@ namespace kimic::pack {
 /// PackTruncated, PackSignatureSlot. `bytes`: at least the first kRootOffset of a file.
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes);
 
-/// Whether the kernels fit a plan: checkPlanned() of every expert. `signatureOf(expert)` is that of its kernel.
-template <class SignatureOf> Result<void> checkPlan(const Header &header, const Plan &plan, SignatureOf signatureOf) {
-  std::vector<std::uint32_t> read(header.experts); // outputs, by expert
-  for (const Source &source : plan.sources)
-    if (source.expert != kNoExpert && source.first + source.count > read[source.expert])
-      read[source.expert] = source.first + source.count;
-  for (std::uint32_t expert = 0; expert < header.experts; ++expert) {
-    const quant::Signature &signature = signatureOf(expert);
-    KIMIC_TRY(checkPlanned(header, plan, expert, read[expert], signature.inputs, signature.outputs()));
-  }
-  return {};
-}
+/// Everything that pack-v1 §15 demands of a plan. `signatureOf(expert)` is that of its kernel.
+Result<void> checkPlan(const Header &header, const Plan &plan,
+                       const std::function<const quant::Signature &(std::uint32_t)> &signatureOf);
 
 /// Success exactly if `file` is a valid pack: every rule of pack-v1 §11, kernel modules included (their structure, by
 /// abi::verifyKernelModule). No bit of a valid pack without optional features can be changed without an error here, but

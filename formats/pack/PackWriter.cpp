@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace kimic::pack {
 namespace {
@@ -315,35 +316,41 @@ private:
     return std::uint32_t{levels[expert]};
   }
 
-  /// The varints of pack-v1 §15.
+  /// The numbers of pack-v1 §15.
   Result<Bytes> planBytes() const {
-    std::uint32_t readers = 0;
-    std::size_t sources = 0;
-    for (const PackDirectory::Expert &expert : directory_.experts) {
-      readers += expert.sourceCount != 0;
-      sources += expert.sourceCount;
+    const std::vector<PackDirectory::Expert> &experts = directory_.experts;
+    std::vector<std::uint8_t> levels(experts.size()); // 0: not known yet
+    ByteWriter entries, needs, sources;
+    std::uint32_t entryCount = 0, needCount = 0, sourceCount = 0;
+    for (std::uint32_t expert = 0; expert < experts.size(); ++expert) {
+      if (experts[expert].sourceCount == 0)
+        continue;
+      KIMIC_ASSIGN(std::uint32_t level, levelOf(expert, levels, 0));
+      std::set<std::pair<std::uint32_t, std::uint32_t>> needed; // level and number
+      std::vector<std::uint32_t> open{expert};
+      while (!open.empty() && needed.size() <= kMaxNeeds) {
+        const std::span<const Source> reads = readsOf(experts[open.back()]);
+        open.pop_back();
+        for (const Source &source : reads)
+          if (source.expert < experts.size() && needed.emplace(levels[source.expert], source.expert).second)
+            open.push_back(source.expert);
+      }
+      ++entryCount;
+      needCount += static_cast<std::uint32_t>(needed.size());
+      sourceCount += experts[expert].sourceCount;
+      for (std::uint32_t number : {expert, level, needCount, sourceCount})
+        entries.u32(number);
+      for (const auto &[below, need] : needed)
+        needs.u32(need);
+      for (const Source &source : readsOf(experts[expert]))
+        for (std::uint32_t number : {source.expert, source.first, source.count})
+          sources.u32(number);
     }
     ByteWriter out;
-    out.varint(directory_.features);
-    out.varint(readers);
-    out.varint(sources);
-    std::vector<std::uint8_t> levels(directory_.experts.size()); // 0: not known yet
-    std::uint32_t least = 0;
-    for (std::uint32_t i = 0; i < directory_.experts.size(); ++i) {
-      const std::span<const Source> reads = readsOf(directory_.experts[i]);
-      if (reads.empty())
-        continue;
-      KIMIC_ASSIGN(std::uint32_t level, levelOf(i, levels, 0));
-      out.varint(i - least);
-      least = i + 1;
-      out.varint(level);
-      out.varint(reads.size());
-      for (const Source &source : reads) {
-        out.varint(source.expert + 1); // kNoExpert: 0
-        out.varint(source.first);
-        out.varint(source.count);
-      }
-    }
+    for (std::uint32_t number : {directory_.features, entryCount, 0u, 0u})
+      out.u32(number);
+    for (ByteWriter *part : {&entries, &needs, &sources})
+      out.append(std::move(*part).take());
     return std::move(out).take();
   }
 

@@ -22,14 +22,13 @@ struct Expert {
   std::uint32_t id = 0;
   pack::LeafEntry entry;
   std::uint32_t pins = 0;
-  const Kernel *kernel = nullptr;           ///< what runs it, set when it becomes resident
-  std::span<std::uint8_t> parameters;       ///< 16-byte aligned; empty unless resident
-  KimicPriority list = KIMIC_DEMANDED;      ///< KIMIC_PREFETCH: resident and never used
-  bool isAsked = false;                     ///< pinned by the call that is running
-  Expert *nextAsked = nullptr;              ///< another such expert
-  const pack::Plan::Entry *reads = nullptr; ///< what it reads; null: the whole request
-  float *outputs = nullptr;                 ///< where its outputs stay for whoever reads them, in packs with a plan
-  std::uint64_t epoch = 0;                  ///< of the request to which they belong, 0: none
+  const Kernel *kernel = nullptr;      ///< what runs it, set when it becomes resident
+  std::span<std::uint8_t> parameters;  ///< 16-byte aligned; empty unless resident
+  KimicPriority list = KIMIC_DEMANDED; ///< KIMIC_PREFETCH: resident and never used
+  bool isAsked = false;                ///< pinned by the call that is running
+  Expert *nextAsked = nullptr;         ///< another such expert
+  float *outputs = nullptr;            ///< where its outputs stay for whoever reads them, in packs with a plan
+  std::uint64_t epoch = 0;             ///< of the request to which they belong, 0: none
   Expert *newer = nullptr, *older = nullptr;
   Expert *sibling = nullptr; ///< the next record of a list of PackSession
 

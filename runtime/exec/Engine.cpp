@@ -22,7 +22,8 @@ Expert *Engine::resident(std::uint32_t expert) {
 
 // Numbers in the rows that the expert takes.
 std::uint32_t Engine::roomFor(const Expert &expert) const {
-  const std::uint32_t inputs = expert.reads ? expert.kernel->signature.inputs : 0, outputs = expert.kernel->outputs;
+  const std::uint32_t inputs = session_.hasPlan() ? expert.kernel->signature.inputs : 0;
+  const std::uint32_t outputs = expert.kernel->outputs;
   return inputs > outputs ? inputs : outputs;
 }
 
@@ -36,19 +37,18 @@ Status Engine::reserve(Expert &expert) {
     Arena::tag(scratch_, KIMIC_MEMORY_SCRATCH);
     scratchBytes_ = bytes;
   }
-  const bool hasPlan = !session_.plan().entries.empty();
   if (std::uint32_t room = roomFor(expert); room > room_) {
     core_.cache.free(sums_);
     room_ = 0;
     sums_ = reinterpret_cast<double *>(
-        core_.allocate(workspaceSize(room) * sizeof(double) + (hasPlan ? 2 : 1) * room * sizeof(float)));
+        core_.allocate(workspaceSize(room) * sizeof(double) + (session_.hasPlan() ? 2 : 1) * room * sizeof(float)));
     if (!sums_)
       return core_.failure();
     Arena::tag(sums_, KIMIC_MEMORY_SCRATCH);
     outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(room));
     room_ = room;
   }
-  if (hasPlan && !expert.outputs) {
+  if (session_.hasPlan() && !expert.outputs) {
     expert.outputs = reinterpret_cast<float *>(core_.allocate(expert.kernel->outputs * sizeof(float)));
     if (!expert.outputs)
       return core_.failure();
@@ -61,7 +61,7 @@ Status Engine::reserve(Expert &expert) {
 Expert *Engine::runnable(std::uint32_t expert) {
   Expert *record = resident(expert);
   if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || roomFor(*record) > room_ ||
-                 (!session_.plan().entries.empty() && !record->outputs))) {
+                 (session_.hasPlan() && !record->outputs))) {
     core_.fail(ErrorId::ExpertNotResident, expert);
     record = nullptr;
   }
@@ -76,15 +76,16 @@ void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, floa
     reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_, rows);
 }
 
-static const KimicStep *find(std::span<const KimicStep> steps, std::uint32_t expert) {
-  for (const KimicStep &step : steps)
+// What has been done of the expert.
+const KimicStep *Engine::stepOf(std::uint32_t expert) const {
+  for (const KimicStep &step : steps_)
     if (step.expert == expert && step.isDone)
       return &step;
   return nullptr;
 }
 
 bool Engine::shapeOf(std::uint32_t expert, Shape &shape) {
-  if (const KimicStep *step = find(steps_, expert)) {
+  if (const KimicStep *step = stepOf(expert)) {
     shape = {step->inputs, step->outputs, step->threshold};
     return true;
   }
@@ -95,35 +96,62 @@ bool Engine::shapeOf(std::uint32_t expert, Shape &shape) {
   return record;
 }
 
-const float *Engine::outputsOf(std::uint32_t expert, const float *x) {
-  if (const KimicStep *step = find(steps_, expert))
+// The outputs that the expert has for this request, and how many; null if it was not run for it.
+const float *Engine::knownOutputsOf(std::uint32_t expert, std::uint32_t &count) const {
+  if (const KimicStep *step = stepOf(expert)) {
+    count = step->outputs;
     return values_ + step->first;
+  }
+  const Expert *record = session_.expert(expert);
+  if (!record || record->epoch != epoch_)
+    return nullptr;
+  count = record->kernel->outputs;
+  return record->outputs;
+}
+
+// Runs the expert alone, unless it has been run for this request; what it reads must have been. `isRead`: by an expert
+// that was asked with the request, so that it has to read all of that if it has no sources.
+const float *Engine::runOnce(std::uint32_t expert, const float *x, bool isRead) {
+  std::uint32_t count;
+  if (const float *known = knownOutputsOf(expert, count))
+    return known;
   Expert *record = runnable(expert);
   if (!record)
     return nullptr;
-  if (record->epoch == epoch_)
-    return record->outputs;
-  if (record->reads) {
-    const std::span<const pack::Source> sources = session_.plan().sourcesOf(*record->reads);
-    // All of them first: they need the room for inputs, too.
-    for (const pack::Source &source : sources)
-      if (source.expert != pack::kNoExpert && !outputsOf(source.expert, x))
-        return nullptr;
-    float *inputs = outputs_ + room_, *to = inputs;
-    for (const pack::Source &source : sources) {
-      const float *from = source.expert == pack::kNoExpert ? x : outputsOf(source.expert, x);
-      std::memcpy(to, from + source.first, source.count * sizeof(float));
-      to += source.count;
+  const pack::Plan &plan = session_.plan();
+  const std::uint32_t inputs = record->kernel->signature.inputs;
+  std::uint32_t fed = isRead ? plan.features : inputs;
+  if (const pack::Plan::Entry *entry = plan.find(expert)) {
+    float *to = outputs_ + room_;
+    fed = 0;
+    for (const pack::Source &source : plan.sourcesOf(*entry)) {
+      count = plan.features;
+      const float *from = source.expert == pack::kNoExpert ? x : knownOutputsOf(source.expert, count);
+      if (!from || source.first > count || source.count > count - source.first || source.count > inputs - fed) {
+        fed = ~0u; // the plan's fault
+        break;
+      }
+      std::memcpy(to + fed, from + source.first, source.count * sizeof(float));
+      fed += source.count;
     }
-    x = inputs;
+    x = to;
   }
-  if (!record->outputs) {
-    call(*record, x, 1, outputs_);
-    return outputs_;
+  if (fed != inputs) {
+    core_.fail(ErrorId::PackPlanInputs, expert, inputs, fed);
+    return nullptr;
   }
-  call(*record, x, 1, record->outputs);
-  record->epoch = epoch_;
-  return record->outputs;
+  float *y = record->outputs ? record->outputs : outputs_;
+  call(*record, x, 1, y);
+  record->epoch = record->outputs ? epoch_ : 0;
+  return y;
+}
+
+const float *Engine::outputsOf(std::uint32_t expert, const float *x) {
+  const float *outputs = nullptr;
+  for (std::uint32_t needed, i = 0; session_.needed(expert, i, needed); ++i)
+    if (outputs = runOnce(needed, x, needed != expert); !outputs)
+      break;
+  return outputs;
 }
 
 Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
@@ -132,7 +160,7 @@ Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, flo
     return core_.failure();
   if (rows == 0)
     return core_.fail(ErrorId::NothingToRun);
-  if (!record->reads) {
+  if (!session_.plan().find(expert)) {
     call(*record, x, rows, y);
     return KIMIC_OK;
   }

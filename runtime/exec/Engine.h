@@ -36,7 +36,7 @@ public:
     ++epoch_;
   }
   /// The outputs of the expert for the request `x`, run with all that it needs and has not been run for it; until the
-  /// next call. Null, and the errors of resident() noted, if something is missing.
+  /// next call. Null if something is missing, with the errors of resident(), or PackPlanInputs: the plan is wrong.
   const float *outputsOf(std::uint32_t expert, const float *x);
 
   /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
@@ -57,6 +57,9 @@ public:
 private:
   Expert *runnable(std::uint32_t expert);
   std::uint32_t roomFor(const Expert &expert) const;
+  const KimicStep *stepOf(std::uint32_t expert) const;
+  const float *knownOutputsOf(std::uint32_t expert, std::uint32_t &count) const;
+  const float *runOnce(std::uint32_t expert, const float *x, bool isRead);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
 
   Core &core_;

@@ -38,9 +38,6 @@ Status ExpertLoader::advance(Arriving &arriving, const std::span<std::uint8_t> *
   bool isRouter = record.id == session_.header().listed();
   std::uint64_t columnBytes = isRouter ? session_.root().router->columnBytes() : 0;
   KIMIC_STEP(core_.statusOf(pack::checkParameters(record.id, entry, kernel.signature, kernel.layout, columnBytes)));
-  if (const pack::Plan &plan = session_.plan(); !plan.entries.empty())
-    KIMIC_STEP(core_.statusOf(pack::checkPlanned(session_.header(), plan, record.id, plan.outputsRead(record.id),
-                                                 kernel.signature.inputs, kernel.outputs)));
   KIMIC_STEP(core_.statusOf(quant::validateParameters(
       kernel.signature, kernel.layout, bytes.first(bytes.size() - static_cast<std::size_t>(columnBytes)))));
   if (isRouter)

@@ -39,12 +39,11 @@ Status PackSession::readRoot() {
 Status PackSession::readPlan() {
   if (header_.hasPlan()) {
     KIMIC_STEP(planFetch_.poll(core_, root_.plan));
-    // The most that bytes become: three are a source, three more the entry of an expert.
-    Status outcome = core_.ensureRoom(8 * std::size_t{root_.plan.rawLength} + 1024);
-    if (outcome == KIMIC_OK)
-      outcome = core_.statusOf(pack::parsePlan(header_, planFetch_.bytes(), plan_));
-    planFetch_.release(core_);
-    KIMIC_STEP(outcome);
+    Status outcome = core_.statusOf(pack::parsePlan(header_, planFetch_.bytes(), plan_));
+    if (outcome != KIMIC_OK) {
+      planFetch_.release(core_);
+      return outcome;
+    }
   }
   isOpen_ = true;
   return KIMIC_OK;
@@ -189,7 +188,6 @@ Status PackSession::fetch(std::uint32_t expert, Expert *&record) {
   record = *sweep(expert) = new Expert;
   record->id = expert;
   record->entry = entry;
-  record->reads = plan_.find(expert);
   return KIMIC_OK;
 }
 
@@ -208,6 +206,13 @@ std::span<const pack::Transition> PackSession::nextOf(std::uint32_t expert) {
   if (!page || !page->isParsed)
     return {};
   return page->leaf.nextOf(page->leaf.entries[expert - header_.firstExpert(number)]);
+}
+
+bool PackSession::needed(std::uint32_t expert, std::uint32_t i, std::uint32_t &number) const {
+  const pack::Plan::Entry *entry = plan_.find(expert);
+  const std::size_t count = entry ? plan_.needsOf(*entry).size() : 0;
+  number = i < count ? plan_.needsOf(*entry)[i] : expert;
+  return i <= count;
 }
 
 Status PackSession::fetchMetadata() { return root_.meta.rawLength ? metadata_.poll(core_, root_.meta) : KIMIC_OK; }

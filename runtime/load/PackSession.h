@@ -28,8 +28,12 @@ public:
   const pack::Header &header() const { return header_; }
   const pack::Root &root() const { return root_; }
   const Digest &digest() const { return digest_; }
-  /// Without entries if the pack has none.
+  /// Without entries if the pack has none. What its lists say is checked as it is used.
   const pack::Plan &plan() const { return plan_; }
+  bool hasPlan() const { return !plan_.entries.empty(); }
+  /// Which is number i of the experts that this one needs, each behind all that it reads, itself the last; false if
+  /// there are fewer.
+  bool needed(std::uint32_t expert, std::uint32_t i, std::uint32_t &number) const;
   /// Numbers in a row for the expert, whose network has so many inputs.
   std::uint32_t rowOf(std::uint32_t expert, std::uint32_t inputs) const {
     return plan_.find(expert) ? plan_.features : inputs;
@@ -94,7 +98,7 @@ private:
   pack::Header header_;
   pack::Root root_;
   pack::Plan plan_;
-  BlockFetch planFetch_;
+  BlockFetch planFetch_;         ///< holds the bytes of the plan
   Page *pages_ = nullptr;        ///< the most recently used first
   Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
   BlockFetch metadata_;

@@ -41,9 +41,6 @@ struct KimicRuntime : Core {
   /// The pack has a router that can choose `count` experts; 0 becomes its top-k.
   Status requireRouter(std::uint32_t &count);
 
-  /// The expert and what it needs. PlanTooLarge.
-  Status needsOf(std::uint32_t expert, Needs &needs);
-
   /// Loads what the expert needs and keeps what is resident of it until release(). KIMIC_OK if all is.
   Status keep(std::uint32_t expert);
   void release();
@@ -84,15 +81,9 @@ Status KimicRuntime::requireRouter(std::uint32_t &count) {
   return count <= router->routed ? KIMIC_OK : fail(ErrorId::TooManyChoices, count, router->routed);
 }
 
-Status KimicRuntime::needsOf(std::uint32_t expert, Needs &needs) {
-  return needs.add(session.plan(), expert) ? KIMIC_OK : fail(ErrorId::PlanTooLarge, KIMIC_MOST_STEPS);
-}
-
 Status KimicRuntime::keep(std::uint32_t expert) {
-  Needs needs;
-  KIMIC_STEP(needsOf(expert, needs));
   Status outcome = KIMIC_OK;
-  for (std::uint32_t needed : needs) {
+  for (std::uint32_t needed, i = 0; session.needed(expert, i, needed); ++i) {
     Status status = load(needed);
     if (status > 0)
       return status;
@@ -269,9 +260,7 @@ KIMIC_EXPORT std::uint32_t kimic_next_experts(KimicRuntime *runtime, std::uint32
 }
 
 KIMIC_EXPORT void kimic_cancel(KimicRuntime *runtime, std::uint32_t expert) {
-  Needs needs;
-  runtime->needsOf(expert, needs); // more could not have been loaded
-  for (std::uint32_t needed : needs)
+  for (std::uint32_t needed, i = 0; runtime->session.needed(expert, i, needed); ++i)
     runtime->loader.cancel(needed);
 }
 
@@ -293,23 +282,20 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
 }
 
 // Adds to the pins of the expert and of all that it needs.
-static Status pin(KimicRuntime *runtime, std::uint32_t expert, bool isMore) {
-  Needs needs;
-  KIMIC_STEP(runtime->needsOf(expert, needs));
-  for (std::uint32_t needed : needs)
+static Status pin(KimicRuntime *runtime, std::uint32_t expert, std::int32_t pins) {
+  std::uint32_t needed, i;
+  for (i = 0; runtime->session.needed(expert, i, needed); ++i)
     if (!runtime->engine.resident(needed))
       return runtime->failure();
-  for (std::uint32_t needed : needs)
-    if (Expert &record = *runtime->session.expert(needed); isMore || record.pins)
-      record.pins += isMore ? 1u : ~0u;
+  for (i = 0; runtime->session.needed(expert, i, needed); ++i)
+    if (Expert &record = *runtime->session.expert(needed); pins > 0 || record.pins)
+      record.pins += static_cast<std::uint32_t>(pins);
   return KIMIC_OK;
 }
 
-KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) { return pin(runtime, expert, true); }
+KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) { return pin(runtime, expert, 1); }
 
-KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) {
-  return pin(runtime, expert, false);
-}
+KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) { return pin(runtime, expert, -1); }
 
 KIMIC_EXPORT std::int32_t kimic_evict(KimicRuntime *runtime, std::uint32_t expert) {
   Expert *record = runtime->engine.resident(expert);

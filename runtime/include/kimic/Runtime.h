@@ -183,19 +183,17 @@ typedef struct KimicStep {
   uint32_t outputs;
   uint32_t first;     /* where its outputs are in the values of the plan */
   uint32_t bytes;     /* its parameters */
-  uint32_t loadBytes; /* memory that it takes while it is loaded, at most */
-  float threshold;    /* of its confidence */
-  float microseconds; /* estimate of its run, from the size of its parameters */
-  uint32_t isDone;    /* kimic_run_plan() has run it */
-  uint32_t reserved;  /* 0 */
+  uint32_t missingBytes; /* that have to be read for it; 0 if it is resident */
+  uint32_t loadBytes;    /* memory that it takes while it is loaded, at most */
+  float threshold;       /* of its confidence */
+  float microseconds;    /* estimate of its run, from the size of its parameters */
+  uint32_t isDone;       /* kimic_run_plan() has run it */
 } KimicStep;
 
 typedef struct KimicPlan {
   uint32_t steps, groups;
-  uint32_t values;       /* outputs of all steps together */
-  float microseconds;    /* of all steps, one after another */
-  uint64_t bytes;        /* parameters of all steps */
-  uint64_t missingBytes; /* that have to be read for those that are not resident */
+  uint32_t values;   /* outputs of all steps together */
+  uint32_t reserved; /* 0 */
 } KimicPlan;
 
 typedef struct KimicBytes {
@@ -246,7 +244,7 @@ typedef struct KimicMemory {
 static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 &&
               sizeof(KimicErrorInfo) == 32);
 static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
-static_assert(sizeof(KimicStep) == 48 && sizeof(KimicPlan) == 32);
+static_assert(sizeof(KimicStep) == 48 && sizeof(KimicPlan) == 16);
 static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
 #endif
 
