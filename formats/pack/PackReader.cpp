@@ -566,44 +566,28 @@ const Plan::Entry *Plan::find(std::uint32_t expert) const {
   return nullptr;
 }
 
-Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, Plan &plan) {
-  auto *numbers = reinterpret_cast<const std::uint32_t *>(raw.data());
-  constexpr std::size_t kEntryNumbers = sizeof(Plan::Entry) / 4;
-  const std::size_t size = raw.size() / 4;
-  std::size_t at = 0;
-  // The next number is one from `least` to `limit`.
-  auto check = [&](std::uint32_t least, std::uint32_t limit) -> Result<void> {
-    const std::uint32_t value = numbers[at++];
-    if (value < least || value > limit)
-      return makeError(ErrorId::PackPlanField, 4 * (at - 1), value, limit);
-    return {};
-  };
-  if (size < 2 * kEntryNumbers)
-    return makeError(ErrorId::PackPlanLength, raw.size(), 8 * kEntryNumbers);
-  KIMIC_TRY(check(1, quant::kMaxWidth));
-  KIMIC_TRY(check(1, header.listed()));
-  KIMIC_TRY(check(0, 0));
-  KIMIC_TRY(check(0, 0));
-  plan.features = numbers[0];
-  std::uint64_t expected = kEntryNumbers * (std::uint64_t{1} + numbers[1]);
-  if (size < expected)
-    return makeError(ErrorId::PackPlanLength, raw.size(), 4 * expected);
-  plan.entries = {reinterpret_cast<const Plan::Entry *>(numbers) + 1, numbers[1]};
-  std::uint32_t least = 0, needs = 0, sources = 0; // no sum comes near 2^32: a plan has at most 4 MiB
-  for (const Plan::Entry &entry : plan.entries) {
-    KIMIC_TRY(check(least, header.listed() - 1));
-    KIMIC_TRY(check(1, kMaxPlanLevel));
-    KIMIC_TRY(check(needs, needs + kMaxNeeds));
-    KIMIC_TRY(check(sources + 1, sources + kMaxSources));
-    least = entry.expert + 1;
-    needs = entry.needsEnd;
-    sources = entry.sourcesEnd;
+Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan) {
+  const Plan::Entry *first = reinterpret_cast<const Plan::Entry *>(raw.data());
+  std::uint64_t expected = sizeof(Plan::Entry);
+  if (raw.size() >= expected) {
+    // The first four numbers are in the places of an entry's: features, how many entries there are, 0, 0.
+    plan.features = first->expert;
+    const std::uint32_t count = first->level;
+    expected += sizeof(Plan::Entry) * std::uint64_t{count};
+    if (raw.size() >= expected) {
+      const Plan::Entry *last = first + count;
+      for (const Plan::Entry *entry = first; entry != last; ++entry)
+        if (entry[1].needsEnd < entry->needsEnd || entry[1].sourcesEnd < entry->sourcesEnd)
+          return makeError(ErrorId::PackPlanEnds, entry[1].expert);
+      plan.entries = {first + 1, count};
+      plan.needs = reinterpret_cast<const std::uint32_t *>(last + 1);
+      plan.sources = reinterpret_cast<const Source *>(plan.needs + last->needsEnd);
+      expected +=
+          sizeof(std::uint32_t) * std::uint64_t{last->needsEnd} + sizeof(Source) * std::uint64_t{last->sourcesEnd};
+    }
   }
-  plan.needs = numbers + expected;
-  expected += needs + std::uint64_t{3} * sources;
-  if (raw.size() != 4 * expected)
-    return makeError(ErrorId::PackPlanLength, raw.size(), 4 * expected);
-  plan.sources = reinterpret_cast<const Source *>(plan.needs + needs);
+  if (raw.size() != expected)
+    return makeError(ErrorId::PackPlanLength, raw.size(), expected);
   return {};
 }
 

@@ -7,7 +7,7 @@
 //   decodeBlock(row, stored, base, output) -> raw bytes of any block, hash verified before decoding
 //   parseLeaf(header, leaf, raw)          -> the experts' entries, with the rows of their data blocks
 //   parseSignatures(header, group, raw)   -> what the group's kernels compute
-//   parsePlan(header, raw)                -> what experts read
+//   parsePlan(raw)                        -> what experts read
 //
 // Those with a last parameter for the result fill that in; it means nothing after a failure. The runtime uses them so.
 //
@@ -120,11 +120,11 @@ inline Result<std::vector<quant::Signature>> parseSignatures(const Header &heade
 
 /// Looks at the plan in the raw bytes of its block, which the result refers to: the lists of every expert are where it
 /// says, but nothing is known of what is in them. verifyPack() judges that; who runs experts does as it meets them.
-/// REQUIRES: header.hasPlan(), the bytes are 4-byte aligned.
-Result<void> parsePlan(const Header &header, std::span<const std::uint8_t> raw, Plan &plan);
-inline Result<Plan> parsePlan(const Header &header, std::span<const std::uint8_t> raw) {
+/// REQUIRES: the bytes are 4-byte aligned.
+Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan);
+inline Result<Plan> parsePlan(std::span<const std::uint8_t> raw) {
   Plan plan;
-  KIMIC_TRY(parsePlan(header, raw, plan));
+  KIMIC_TRY(parsePlan(raw, plan));
   return plan;
 }
 

@@ -170,7 +170,7 @@ private:
     if (!header_.hasPlan())
       return Digest{};
     KIMIC_ASSIGN(Bytes bytes, raw(root_.plan));
-    KIMIC_ASSIGN(Plan plan, parsePlan(header_, bytes));
+    KIMIC_ASSIGN(Plan plan, parsePlan(bytes));
     KIMIC_TRY(pack::checkPlan(header_, plan, [&](std::uint32_t expert) -> const quant::Signature & {
       return kernels_[expert < uses_.size() ? uses_[expert].kernel : root_.routerEntry.kernel].signature;
     }));
@@ -299,9 +299,29 @@ Result<void> checkPlan(const Header &header, const Plan &plan,
                      static_cast<std::uint64_t>(reinterpret_cast<const std::uint8_t *>(&field) - numbers), field,
                      limit);
   };
+  const Plan::Entry &head = plan.entries.data()[-1]; // features, entries, 0, 0
+  if (head.expert == 0 || head.expert > quant::kMaxWidth)
+    return fieldError(head.expert, quant::kMaxWidth);
+  if (head.level == 0 || head.level > header.listed())
+    return fieldError(head.level, header.listed());
+  for (const std::uint32_t *reserved : {&head.needsEnd, &head.sourcesEnd})
+    if (*reserved)
+      return fieldError(*reserved, 0);
   std::vector<std::uint8_t> levels(header.listed()); // by expert
-  for (const Plan::Entry &entry : plan.entries)
+  std::uint32_t least = 0;
+  for (const Plan::Entry &entry : plan.entries) {
+    if (entry.expert < least || entry.expert >= header.listed())
+      return fieldError(entry.expert, header.listed() - 1);
+    least = entry.expert + 1;
+    if (entry.level == 0 || entry.level > kMaxPlanLevel)
+      return fieldError(entry.level, kMaxPlanLevel);
+    const std::uint32_t needsBegin = (&entry)[-1].needsEnd, sourcesBegin = (&entry)[-1].sourcesEnd;
+    if (entry.needsEnd - needsBegin > kMaxNeeds)
+      return fieldError(entry.needsEnd, needsBegin + kMaxNeeds);
+    if (entry.sourcesEnd == sourcesBegin || entry.sourcesEnd - sourcesBegin > kMaxSources)
+      return fieldError(entry.sourcesEnd, sourcesBegin + kMaxSources);
     levels[entry.expert] = static_cast<std::uint8_t>(entry.level);
+  }
   std::vector<std::uint32_t> neededBy(header.listed(), kNoExpert); // the last entry that needs the expert
   std::vector<std::uint32_t> needs;                                // of the entry
   for (const Plan::Entry &entry : plan.entries) {

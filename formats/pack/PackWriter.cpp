@@ -466,7 +466,7 @@ private:
     }
     if (!header.hasPlan())
       return {};
-    KIMIC_ASSIGN(Plan plan, parsePlan(header, plan_));
+    KIMIC_ASSIGN(Plan plan, parsePlan(plan_));
     return checkPlan(header, plan, [&](std::uint32_t expert) -> const quant::Signature & {
       return signatures[(expert < header.listed() ? directory_.experts[expert] : directory_.routerExpert).kernel];
     });
@@ -643,7 +643,7 @@ Result<PackContents> readContents(std::span<const std::uint8_t> file) {
   }
   if (header.hasPlan()) {
     KIMIC_ASSIGN(Bytes raw, rawOf(root.plan));
-    KIMIC_ASSIGN(Plan plan, parsePlan(header, raw));
+    KIMIC_ASSIGN(Plan plan, parsePlan(raw));
     contents.features = plan.features;
     for (const Plan::Entry &entry : plan.entries) {
       const std::span<const Source> sources = plan.sourcesOf(entry);

@@ -39,7 +39,7 @@ Status PackSession::readRoot() {
 Status PackSession::readPlan() {
   if (header_.hasPlan()) {
     KIMIC_STEP(planFetch_.poll(core_, root_.plan));
-    Status outcome = core_.statusOf(pack::parsePlan(header_, planFetch_.bytes(), plan_));
+    Status outcome = core_.statusOf(pack::parsePlan(planFetch_.bytes(), plan_));
     if (outcome != KIMIC_OK) {
       planFetch_.release(core_);
       return outcome;

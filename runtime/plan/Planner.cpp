@@ -2,26 +2,6 @@
 
 namespace kimic::runtime {
 
-// Adds an expert that is not there yet, behind all of its level.
-Status Planner::add(std::uint32_t expert, KimicPlan &plan, KimicStep *steps) {
-  for (std::uint32_t i = 0; i < plan.steps; ++i)
-    if (steps[i].expert == expert)
-      return KIMIC_OK;
-  if (expert >= session_.header().experts)
-    return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
-  if (plan.steps == KIMIC_MOST_STEPS)
-    return core_.fail(ErrorId::PlanTooLarge, KIMIC_MOST_STEPS);
-  const pack::Plan::Entry *entry = session_.plan().find(expert);
-  KimicStep step{};
-  step.expert = expert;
-  step.level = entry ? entry->level : 0;
-  std::uint32_t at = plan.steps++;
-  for (; at && steps[at - 1].level > step.level; --at)
-    steps[at] = steps[at - 1];
-  steps[at] = step;
-  return KIMIC_OK;
-}
-
 Status Planner::describe(KimicStep &step) {
   Expert *record;
   KIMIC_STEP(session_.fetch(step.expert, record));
@@ -41,21 +21,35 @@ Status Planner::describe(KimicStep &step) {
 
 Status Planner::plan(std::span<const KimicChoice> choices, KimicPlan &plan, KimicStep *steps) {
   plan = KimicPlan{};
-  for (const KimicChoice &choice : choices)
-    for (std::uint32_t expert, i = 0; session_.needed(choice.expert, i, expert); ++i)
-      KIMIC_STEP(add(expert, plan, steps));
+  for (std::uint32_t level = 0; level <= pack::kMaxPlanLevel; ++level)
+    for (const KimicChoice &choice : choices)
+      for (std::uint32_t expert, i = 0; session_.needed(choice.expert, i, expert); ++i) {
+        if (expert >= session_.header().experts)
+          return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
+        std::uint32_t known = 0;
+        while (known < plan.steps && steps[known].expert != expert)
+          ++known;
+        const pack::Plan::Entry *entry = session_.plan().find(expert);
+        if (known < plan.steps || (entry ? entry->level : 0) != level)
+          continue;
+        if (known == KIMIC_MOST_STEPS)
+          return core_.fail(ErrorId::PlanTooLarge, KIMIC_MOST_STEPS);
+        steps[known].expert = expert;
+        steps[known].level = level;
+        steps[known].isDone = 0;
+        ++plan.steps;
+      }
   if (plan.steps == 0)
     return core_.fail(ErrorId::NothingToRun);
   Status outcome = KIMIC_OK;
   for (std::uint32_t i = 0; i < plan.steps; ++i) {
-    KimicStep &step = steps[i];
-    Status status = describe(step);
+    Status status = describe(steps[i]);
     if (status > 0)
       return status;
     if (status != KIMIC_OK)
       outcome = status;
-    step.first = plan.values;
-    plan.values += step.outputs;
+    steps[i].first = plan.values;
+    plan.values += steps[i].outputs;
   }
   if (outcome != KIMIC_OK)
     return outcome;

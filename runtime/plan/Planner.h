@@ -15,7 +15,6 @@ public:
   Status plan(std::span<const KimicChoice> choices, KimicPlan &plan, KimicStep *steps);
 
 private:
-  Status add(std::uint32_t expert, KimicPlan &plan, KimicStep *steps);
   Status describe(KimicStep &step);
 
   Core &core_;
