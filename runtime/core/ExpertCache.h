@@ -55,6 +55,12 @@ public:
   /// Frees the expert's parameters. REQUIRES: it is resident.
   void evict(Expert &expert);
 
+  /// Evicts every expert that is not pinned, so that neighbours merge and a large block may fit again.
+  void evictAll() {
+    while (evictOldest(lists_[KIMIC_PREFETCH]) || evictOldest(lists_[KIMIC_DEMANDED]))
+      ;
+  }
+
   /// The fields of `memory` that are about experts, which are 0 before.
   void survey(KimicMemory &memory) const;
 

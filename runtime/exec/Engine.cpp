@@ -76,6 +76,7 @@ void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, floa
     reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_, rows);
 }
 
+#ifndef __EMSCRIPTEN__
 // What has been done of the expert.
 const KimicStep *Engine::stepOf(std::uint32_t expert) const {
   for (const KimicStep &step : steps_)
@@ -83,6 +84,7 @@ const KimicStep *Engine::stepOf(std::uint32_t expert) const {
       return &step;
   return nullptr;
 }
+#endif
 
 bool Engine::shapeOf(std::uint32_t expert, Shape &shape) {
   if (const KimicStep *step = stepOf(expert)) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/exec/Router.h"
+#include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelLinker.h"
 
 #include <span>
@@ -57,7 +58,11 @@ public:
 private:
   Expert *runnable(std::uint32_t expert);
   std::uint32_t roomFor(const Expert &expert) const;
+#ifdef __EMSCRIPTEN__
+  static const KimicStep *stepOf(std::uint32_t) { return nullptr; }
+#else
   const KimicStep *stepOf(std::uint32_t expert) const;
+#endif
   const float *knownOutputsOf(std::uint32_t expert, std::uint32_t &count) const;
   const float *runOnce(std::uint32_t expert, const float *x, bool isRead);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);

@@ -100,8 +100,8 @@ private:
   pack::Plan plan_;
   BlockFetch planFetch_;         ///< holds the bytes of the plan
   Page *pages_ = nullptr;        ///< the most recently used first
-  Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
   BlockFetch metadata_;
+  Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
 };
 
 } // namespace kimic::runtime

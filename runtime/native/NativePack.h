@@ -4,7 +4,7 @@
 #pragma once
 
 #include "formats/base/Result.h"
-#include "runtime/include/kimic/Runtime.h"
+#include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelFunction.h"
 
 #include <functional>

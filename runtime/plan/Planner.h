@@ -1,6 +1,8 @@
 // What an answer needs: the chosen experts and all that they read, in which order, in which groups, at which cost.
+// Native only.
 #pragma once
 
+#include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelLinker.h"
 
 #include <span>

@@ -36,15 +36,6 @@ Question::State Question::end(State state, const Error &error) {
   return state_ = state;
 }
 
-// Frees what can be had back: the metadata, and every expert that nobody has pinned. Their neighbours merge, so that a
-// large block may fit again.
-void Question::cleanUp() {
-  kimic_release_metadata(runtime_);
-  for (std::uint32_t expert = 0; expert < info_.experts; ++expert)
-    kimic_evict(runtime_, expert);
-  ++recovery_.counts.cleanUps;
-}
-
 bool Question::isWanted(std::uint32_t expert) const {
   return std::any_of(slots_.begin(), slots_.end(), [&](const Slot &slot) { return slot.choice.expert == expert; });
 }
@@ -87,8 +78,7 @@ Question::Progress Question::advance(Slot &slot, Milliseconds now) {
     CircuitBreaker &breaker = breakerOf(expert);
     if (!slot.isAdmitted && !breaker.admits(now)) {
       ++recovery_.counts.refusedByBreaker;
-      Milliseconds left = breaker.opensUntil() > now ? breaker.opensUntil() - now : 0;
-      slot.error = makeError(ErrorId::CircuitOpen, expert, breaker.failures(), left);
+      slot.error = breaker.refusal(expert, now);
       if (!substitute(slot))
         return Progress::Lost;
       continue;
@@ -106,11 +96,7 @@ Question::Progress Question::advance(Slot &slot, Milliseconds now) {
     }
     slot.error = lastError();
     ErrorKind kind = slot.error.kind();
-    // A lack of memory is not the expert's fault.
-    if (kind == ErrorKind::ResourceExhausted)
-      breaker.abandon();
-    else
-      breaker.failure(kind, now, recovery_.options);
+    breaker.settle(kind, now, recovery_.options);
     switch (remedyFor(kind, ++slot.attempts, slot.hasCleanedUp, recovery_.options)) {
     case Remedy::Retry:
       ++recovery_.counts.retries;
@@ -118,7 +104,8 @@ Question::Progress Question::advance(Slot &slot, Milliseconds now) {
       break;
     case Remedy::EvictAndRetry:
       slot.hasCleanedUp = true;
-      cleanUp();
+      kimic_clean_up(runtime_);
+      ++recovery_.counts.cleanUps;
       break;
     case Remedy::Fallback:
       if (!substitute(slot))
@@ -193,7 +180,8 @@ Question::State Question::step(Milliseconds now) {
       deadline_ = now + recovery_.options.deadline;
   }
   if (now >= deadline_)
-    return end(State::Failed, makeError(ErrorId::DeadlinePassed, recovery_.options.deadline));
+    return end(State::Failed,
+               makeError(ErrorId::DeadlinePassed, static_cast<std::uint64_t>(recovery_.options.deadline)));
   wakeAt_ = deadline_;
   if (!isRouted_) {
     Progress progress = advance(router_, now);

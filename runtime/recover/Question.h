@@ -66,7 +66,6 @@ private:
   Progress advance(Slot &slot, Milliseconds now);
   bool substitute(Slot &slot);
   bool isWanted(std::uint32_t expert) const;
-  void cleanUp();
   State route();
   State run();
   State end(State state, const Error &error);

@@ -4,7 +4,7 @@
 
 namespace kimic::runtime {
 
-Remedy remedyFor(ErrorKind kind, std::uint32_t attempt, bool hasCleanedUp, const RecoveryOptions &options) {
+Remedy remedyFor(ErrorKind kind, std::uint32_t attempt, bool hasCleanedUp, const KimicRecovery &options) {
   switch (kind) {
   case ErrorKind::ResourceExhausted:
     if (!hasCleanedUp)
@@ -27,13 +27,12 @@ Remedy remedyFor(ErrorKind kind, std::uint32_t attempt, bool hasCleanedUp, const
   return Remedy::Fail;
 }
 
-Milliseconds delayAfter(std::uint32_t attempt, double chance, const RecoveryOptions &options) {
-  Milliseconds delay = std::min(options.firstDelay, options.longestDelay);
-  if (options.backoff == RecoveryOptions::Backoff::Exponential)
+Milliseconds delayAfter(std::uint32_t attempt, double chance, const KimicRecovery &options) {
+  Milliseconds delay = options.firstDelay;
+  if (options.backoff == KIMIC_BACKOFF_EXPONENTIAL)
     for (std::uint32_t i = 1; i < attempt && delay < options.longestDelay; ++i)
-      delay = delay > options.longestDelay / 2 ? options.longestDelay : delay * 2;
-  double part = 1 - options.jitter * chance;
-  return static_cast<Milliseconds>(static_cast<double>(delay) * part);
+      delay *= 2;
+  return std::min(delay, options.longestDelay) * (1 - static_cast<double>(options.jitter) * chance);
 }
 
 bool CircuitBreaker::admits(Milliseconds now) {
@@ -51,7 +50,7 @@ void CircuitBreaker::success() {
   failures_ = 0;
 }
 
-void CircuitBreaker::failure(ErrorKind kind, Milliseconds now, const RecoveryOptions &options) {
+void CircuitBreaker::failure(ErrorKind kind, Milliseconds now, const KimicRecovery &options) {
   ++failures_;
   isTrying_ = false;
   // A trap is a bug, which does not go away.
@@ -63,5 +62,28 @@ void CircuitBreaker::failure(ErrorKind kind, Milliseconds now, const RecoveryOpt
 }
 
 void CircuitBreaker::abandon() { isTrying_ = false; }
+
+void CircuitBreaker::settle(ErrorKind kind, Milliseconds now, const KimicRecovery &options) {
+  if (kind == kNoError)
+    success();
+  else if (kind == ErrorKind::Cancelled || kind == ErrorKind::ResourceExhausted)
+    abandon();
+  else
+    failure(kind, now, options);
+}
+
+CircuitBreaker &CircuitBreakers::operator[](std::uint32_t expert) {
+  // A breaker without failures says nothing; of the others the one that stays open longest has to stay.
+  auto worthOf = [](const Entry &entry) { return entry.breaker.failures() ? 1 + entry.breaker.opensUntil() : 0; };
+  Entry *least = entries_;
+  for (Entry &entry : entries_) {
+    if (entry.expert == expert)
+      return entry.breaker;
+    if (worthOf(entry) < worthOf(*least))
+      least = &entry;
+  }
+  *least = {expert, {}};
+  return least->breaker;
+}
 
 } // namespace kimic::runtime

@@ -5,33 +5,32 @@
 #pragma once
 
 #include "formats/base/Error.h"
+#include "runtime/include/kimic/Runtime.h"
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
-#include <unordered_map>
 
 namespace kimic::runtime {
 
-using Milliseconds = std::uint64_t; ///< since any moment that stays the same
-inline constexpr Milliseconds kNever = ~Milliseconds{0};
+/// The kind of an attempt that ended well.
+inline constexpr ErrorKind kNoError{};
 
-struct RecoveryOptions {
-  std::uint32_t attempts = 4; ///< loads of one expert before another one is taken
-  enum class Backoff : std::uint8_t { Fixed, Exponential } backoff = Backoff::Exponential;
-  Milliseconds firstDelay = 50; ///< before the second attempt; each further one waits twice as long if Exponential
-  Milliseconds longestDelay = 2000;
-  double jitter = 0.5;              ///< 0..1: the part of a delay that is left to chance
-  std::uint32_t failuresToOpen = 5; ///< in a row, until an expert is left alone
-  Milliseconds openFor = 5000;      ///< before one attempt is allowed again
-  bool allowsDegraded = true;       ///< an answer of fallbacks, or of fewer experts than chosen, is better than none
-  Milliseconds deadline = kNever;   ///< of a question, from its first step
+using Milliseconds = double; ///< since any moment that stays the same
+inline constexpr Milliseconds kNever = HUGE_VAL;
+
+struct RecoveryOptions : KimicRecovery {
+  constexpr RecoveryOptions() : KimicRecovery{50, 2000, 5000, 4, 5, KIMIC_BACKOFF_EXPONENTIAL, 0.5f} {}
+
+  bool allowsDegraded = true;     ///< an answer of fallbacks, or of fewer experts than chosen, is better than none
+  Milliseconds deadline = kNever; ///< of a question, from its first step
 };
 
 enum class Remedy : std::uint8_t {
-  Retry,         ///< the same again, after a delay
-  EvictAndRetry, ///< the same again, after freeing all memory that can be freed
-  Fallback,      ///< another expert
-  Fail,          ///< nothing helps
+  Retry = KIMIC_REMEDY_RETRY,
+  EvictAndRetry = KIMIC_REMEDY_EVICT,
+  Fallback = KIMIC_REMEDY_FALLBACK,
+  Fail = KIMIC_REMEDY_FAIL,
 };
 
 /// The remedy for an error, `attempt` (1 for the first) having ended with it. `hasCleanedUp`: EvictAndRetry was tried.
@@ -39,11 +38,11 @@ enum class Remedy : std::uint8_t {
 ///   ResourceExhausted: EvictAndRetry once, then as Unavailable, for what others use may become free
 ///   Internal (a kernel that trapped), Unsupported, Untrusted, NotFound: Fallback, for the same would happen again
 ///   InvalidArgument, FailedPrecondition, Cancelled and the rest: Fail
-Remedy remedyFor(ErrorKind kind, std::uint32_t attempt, bool hasCleanedUp, const RecoveryOptions &options);
+Remedy remedyFor(ErrorKind kind, std::uint32_t attempt, bool hasCleanedUp, const KimicRecovery &options);
 
 /// How long to wait after `attempt` (1 for the first) failed: between (1 - jitter) and 1 of the full delay. `chance` is
 /// in [0, 1).
-Milliseconds delayAfter(std::uint32_t attempt, double chance, const RecoveryOptions &options);
+Milliseconds delayAfter(std::uint32_t attempt, double chance, const KimicRecovery &options);
 
 /// Leaves an expert alone that has failed again and again. Closed: attempts pass. Open: none do, until `openFor` is
 /// over. Half-open: one may; its success closes the breaker, its failure opens it again.
@@ -54,9 +53,17 @@ public:
   /// Whether an attempt may start now; if so, success(), failure() or abandon() must follow.
   bool admits(Milliseconds now);
   void success();
-  void failure(ErrorKind kind, Milliseconds now, const RecoveryOptions &options);
+  void failure(ErrorKind kind, Milliseconds now, const KimicRecovery &options);
   /// The attempt ended without an outcome.
   void abandon();
+  /// The attempt ended with an error of this kind, or well if it is none: success(), failure() or abandon(). A lack of
+  /// memory is not the expert's fault.
+  void settle(ErrorKind kind, Milliseconds now, const KimicRecovery &options);
+  /// Why admits() said no.
+  Error refusal(std::uint32_t expert, Milliseconds now) const {
+    return makeError(ErrorId::CircuitOpen, expert, failures_,
+                     static_cast<std::uint64_t>(until_ > now ? until_ - now : 0));
+  }
 
   State state() const { return state_; }
   std::uint32_t failures() const { return failures_; }
@@ -69,11 +76,27 @@ private:
   Milliseconds until_ = 0;
 };
 
+/// The breakers of a pack's experts, in fixed memory: of those that failed last. All others are closed.
+class CircuitBreakers {
+public:
+  static constexpr unsigned kCount = 64;
+
+  /// The expert's breaker, perhaps a new one in place of the one that would close first. Valid until the next call.
+  CircuitBreaker &operator[](std::uint32_t expert);
+
+private:
+  struct Entry {
+    std::uint32_t expert = 0;
+    CircuitBreaker breaker;
+  };
+  Entry entries_[kCount];
+};
+
 /// What questions to one pack share.
 struct Recovery {
   RecoveryOptions options;
-  std::function<double()> chance;                                  ///< uniform in [0, 1)
-  std::unordered_map<std::uint32_t, CircuitBreaker> breakers = {}; ///< of experts that were tried
+  std::function<double()> chance; ///< uniform in [0, 1)
+  CircuitBreakers breakers = {};
 
   struct Counts {
     std::uint64_t retries = 0, cleanUps = 0, fallbacks = 0, dropped = 0, refusedByBreaker = 0;

@@ -7,10 +7,14 @@
 #include "runtime/core/Memory.h"
 #include "runtime/exec/Engine.h"
 #include "runtime/load/ExpertLoader.h"
-#include "runtime/plan/Planner.h"
+#include "runtime/recover/Recovery.h"
 
 #include <cstring>
 #include <new>
+
+#ifndef __EMSCRIPTEN__
+#include "runtime/plan/Planner.h"
+#endif
 
 #ifdef __EMSCRIPTEN__
 #define KIMIC_EXPORT extern "C" __attribute__((used, visibility("default")))
@@ -23,8 +27,8 @@ using namespace kimic::runtime;
 
 struct KimicRuntime : Core {
   KimicRuntime(Arena &arena, const KimicOptions &options)
-      : Core(arena), session(*this), linker(*this, session, options.variants), loader(*this, session, linker),
-        planner(*this, session, linker), engine(*this, session, options.residentBonus) {}
+      : Core(arena), linker(*this, session, options.variants), loader(*this, session, linker),
+        engine(*this, session, options.residentBonus), session(*this) {}
 
   /// Routes with at most `count` choices, or as many as the pack says. PackNotOpen, PackHasNoRouter, TooManyChoices and
   /// the errors of Engine::route().
@@ -45,19 +49,23 @@ struct KimicRuntime : Core {
   Status keep(std::uint32_t expert);
   void release();
 
+#ifndef __EMSCRIPTEN__
   /// Runs as many steps as can be, up to the first group that is not complete.
   Status runSteps(std::span<KimicStep> steps, const float *x, float *values);
+#endif
 
   /// Runs the chosen experts of every row.
   Status runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge, const float *x,
                  float *y, std::uint32_t outputs);
 
-  PackSession session;
+  // The large ones last: what lies near the beginning is reached with shorter instructions.
   KernelLinker linker;
   ExpertLoader loader;
-  Planner planner;
   Engine engine;
   Expert *asked = nullptr; ///< what keep() has kept, a list
+  KimicRecovery recovery{};
+  PackSession session;
+  CircuitBreakers breakers;
 };
 
 Status KimicRuntime::load(std::uint32_t expert) {
@@ -112,6 +120,7 @@ Status KimicRuntime::loadAll(std::uint32_t expert) {
   return status;
 }
 
+#ifndef __EMSCRIPTEN__
 Status KimicRuntime::runSteps(std::span<KimicStep> steps, const float *x, float *values) {
   Status outcome = KIMIC_OK;
   bool isFurther;
@@ -145,6 +154,7 @@ Status KimicRuntime::runSteps(std::span<KimicStep> steps, const float *x, float 
   } while (isFurther);
   return outcome;
 }
+#endif
 
 Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge,
                              const float *x, float *y, std::uint32_t outputs) {
@@ -378,10 +388,11 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   return status;
 }
 
+#ifndef __EMSCRIPTEN__
 KIMIC_EXPORT std::int32_t kimic_plan(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                      KimicPlan *plan, KimicStep *steps) {
   KIMIC_STEP(runtime->requireOpen());
-  return runtime->planner.plan({choices, count}, *plan, steps);
+  return Planner(*runtime, runtime->session, runtime->linker).plan({choices, count}, *plan, steps);
 }
 
 KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps, std::uint32_t stepCount,
@@ -394,6 +405,34 @@ KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps
   }
   runtime->engine.use({}, nullptr);
   return status;
+}
+#endif
+
+KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
+  if (!(recovery->jitter >= 0 && recovery->jitter <= 1))
+    return runtime->fail(ErrorId::OptionMalformed);
+  runtime->recovery = *recovery;
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_admit(KimicRuntime *runtime, std::uint32_t expert, double now) {
+  CircuitBreaker &breaker = runtime->breakers[expert];
+  return breaker.admits(now) ? KIMIC_OK : runtime->fail(breaker.refusal(expert, now));
+}
+
+KIMIC_EXPORT std::uint32_t kimic_remedy(KimicRuntime *runtime, std::uint32_t expert, std::uint32_t kind,
+                                        std::uint32_t attempt, std::uint32_t hasCleanedUp, double now, double chance,
+                                        double *delay) {
+  const auto errorKind = static_cast<ErrorKind>(kind);
+  runtime->breakers[expert].settle(errorKind, now, runtime->recovery);
+  Remedy remedy = remedyFor(errorKind, attempt, hasCleanedUp, runtime->recovery);
+  *delay = delayAfter(attempt, chance, runtime->recovery);
+  return static_cast<std::uint32_t>(remedy);
+}
+
+KIMIC_EXPORT void kimic_clean_up(KimicRuntime *runtime) {
+  runtime->session.releaseMetadata();
+  runtime->cache.evictAll();
 }
 
 KIMIC_EXPORT void kimic_memory(KimicRuntime *runtime, KimicMemory *memory) {

@@ -56,7 +56,7 @@ static PackFile decodeFrom(const std::string &path, std::shared_ptr<PackSource> 
       pack.leaves.insert(pack.leaves.end(), rows.begin(), rows.end());
     }
   } else {
-    pack.leaves = pack.root.leaves;
+    pack.leaves.assign(pack.root.leaves.begin(), pack.root.leaves.end());
   }
   for (std::uint32_t i = 0; i < header.leafCount(); ++i) {
     pack::Leaf leaf = take(path, pack::parseLeaf(header, i, blockOf(pack, pack.leaves[i])));

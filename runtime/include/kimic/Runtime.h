@@ -171,31 +171,6 @@ enum KimicMerge {
                                Experts behind a sure one do not run and need not be resident */
 };
 
-/* The most experts that one answer may need. */
-#define KIMIC_MOST_STEPS 256u
-
-/* One expert of an execution plan. Steps come in the order in which they can run. */
-typedef struct KimicStep {
-  uint32_t expert;
-  uint32_t level;  /* 0: reads the whole request; else 1 more than the highest level of the experts that it reads */
-  uint32_t group;  /* experts of a group do not read each other and have room side by side; groups run in order */
-  uint32_t inputs; /* numbers per row, as in KimicExpertInfo */
-  uint32_t outputs;
-  uint32_t first;     /* where its outputs are in the values of the plan */
-  uint32_t bytes;     /* its parameters */
-  uint32_t missingBytes; /* that have to be read for it; 0 if it is resident */
-  uint32_t loadBytes;    /* memory that it takes while it is loaded, at most */
-  float threshold;       /* of its confidence */
-  float microseconds;    /* estimate of its run, from the size of its parameters */
-  uint32_t isDone;       /* kimic_run_plan() has run it */
-} KimicStep;
-
-typedef struct KimicPlan {
-  uint32_t steps, groups;
-  uint32_t values;   /* outputs of all steps together */
-  uint32_t reserved; /* 0 */
-} KimicPlan;
-
 typedef struct KimicBytes {
   uint64_t address;
   uint64_t length;
@@ -217,12 +192,12 @@ typedef struct KimicStats {
 
 /* What memory is for. */
 enum KimicMemoryUse {
-  KIMIC_MEMORY_OTHER = 0,   /* the runtime's records, and blocks that were decoded and are not parameters in use: of
-                               the directory, signatures, modules, metadata */
-  KIMIC_MEMORY_EXPERTS = 1, /* parameters of resident experts */
+  KIMIC_MEMORY_OTHER = 0,      /* the runtime's records, and blocks that were decoded and are not parameters in use: of
+                                  the directory, signatures, modules, metadata */
+  KIMIC_MEMORY_EXPERTS = 1,    /* parameters of resident experts */
   KIMIC_MEMORY_COMPRESSED = 2, /* blocks as they are in the pack, on their way */
-  KIMIC_MEMORY_SCRATCH = 3, /* what experts work in */
-  KIMIC_MEMORY_HOST = 4,    /* kimic_allocate() */
+  KIMIC_MEMORY_SCRATCH = 3,    /* what experts work in */
+  KIMIC_MEMORY_HOST = 4,       /* kimic_allocate() */
   KIMIC_MEMORY_USES = 5,
 };
 
@@ -240,12 +215,35 @@ typedef struct KimicMemory {
   uint32_t pinnedExperts;
 } KimicMemory;
 
+/* How to deal with loads that fail; kimic_set_recovery(). */
+typedef struct KimicRecovery {
+  double firstDelay;       /* ms before the second attempt */
+  double longestDelay;     /* ms */
+  double openFor;          /* ms that an expert is left alone before one attempt is allowed again */
+  uint32_t attempts;       /* loads of one expert before another one is taken */
+  uint32_t failuresToOpen; /* in a row, until an expert is left alone */
+  uint32_t backoff;        /* KimicBackoff */
+  float jitter;            /* 0..1: the part of a delay that is left to chance */
+} KimicRecovery;
+
+enum KimicBackoff {
+  KIMIC_BACKOFF_FIXED = 0,       /* all delays are the first */
+  KIMIC_BACKOFF_EXPONENTIAL = 1, /* each delay is twice the one before */
+};
+
+enum KimicRemedy {
+  KIMIC_REMEDY_RETRY = 0,    /* the same again, after a delay */
+  KIMIC_REMEDY_EVICT = 1,    /* the same again, after kimic_clean_up() */
+  KIMIC_REMEDY_FALLBACK = 2, /* another expert */
+  KIMIC_REMEDY_FAIL = 3,     /* nothing helps */
+};
+
 #ifdef __cplusplus
 static_assert(sizeof(KimicMemory) == 104 && sizeof(KimicOptions) == 16 && sizeof(KimicRequest) == 48 &&
               sizeof(KimicErrorInfo) == 32);
 static_assert(sizeof(KimicPackInfo) == 96 && sizeof(KimicExpertInfo) == 32 && sizeof(KimicChoice) == 12);
-static_assert(sizeof(KimicStep) == 48 && sizeof(KimicPlan) == 16);
-static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24);
+static_assert(sizeof(KimicBytes) == 16 && sizeof(KimicStats) == 72 && sizeof(KimicExplanation) == 24 &&
+              sizeof(KimicRecovery) == 40);
 #endif
 
 /* KIMIC_ABI_VERSION of this library. */
@@ -358,19 +356,28 @@ int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint
 int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t count, uint32_t merge,
                   KimicChoice *choices, float *scores, float *y, uint32_t outputs);
 
-/* Makes the plan for an answer of these experts: they and what they read, each behind what it reads, in groups that fit
- * into memory. `steps` has room for KIMIC_MOST_STEPS. May need the outside, for the directory and the kernels of the
- * experts, not for their parameters. NothingToRun, UnknownExpert; PlanTooLarge; ExpertTooLarge: even alone, one of them
- * does not fit beside the outputs of all. */
-int32_t kimic_plan(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, KimicPlan *plan,
-                   KimicStep *steps);
+/* How to deal with loads that fail. The host keeps time and chance: `now` is milliseconds since any moment that stays
+ * the same. A load goes like this:
+ *
+ *     kimic_admit(expert, now): may it be tried? Then load it as usual.
+ *     kimic_remedy(expert, kind of the error, or 0; ...): what now?
+ *
+ * Until kimic_set_recovery() nothing is tried again. */
 
-/* The answer of a plan, for when its experts do not fit into memory together: as kimic_run_chosen(), but loads the
- * experts group by group, runs each as soon as it is there, and keeps only its outputs, in `values`, which has room for
- * KimicPlan.values. `steps` are those of kimic_plan() for the same choices and hold how far it is; a row begins with
- * none of them done. May need the outside. The bits are those of kimic_run_chosen(). The errors of loading, and its. */
-int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps, uint32_t stepCount, const KimicChoice *choices,
-                       uint32_t count, uint32_t merge, const float *x, float *values, float *y);
+/* OptionMalformed if the jitter is no share. */
+int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery);
+
+/* CircuitOpen if the expert has failed too often of late. After KIMIC_OK kimic_remedy() has to follow. */
+int32_t kimic_admit(KimicRuntime *runtime, uint32_t expert, double now);
+
+/* Attempt number `attempt` (1 for the first) of an expert has ended: `kind` is 0 if well, else the ErrorKind; with that
+ * of Cancelled nothing is known of the expert. `hasCleanedUp`: KIMIC_REMEDY_EVICT was followed already. `chance` is
+ * uniform in [0, 1). Returns the KimicRemedy; for RETRY the delay in ms goes to `delay`. */
+uint32_t kimic_remedy(KimicRuntime *runtime, uint32_t expert, uint32_t kind, uint32_t attempt, uint32_t hasCleanedUp,
+                      double now, double chance, double *delay);
+
+/* Frees what can be had back: the metadata, and every expert that is not pinned. */
+void kimic_clean_up(KimicRuntime *runtime);
 
 void kimic_stats(KimicRuntime *runtime, KimicStats *stats);
 

@@ -53,6 +53,11 @@ export function kimicError(code: string, options?: KimicErrorOptions): KimicErro
   return new KimicError(numbers.get(code) ?? 0, options);
 }
 
+/** ErrorKind of formats/base/Error.h. */
+export function kindNumber(kind: ErrorKind): number {
+  return errorKinds.indexOf(kind) + 1;
+}
+
 export function cancelled(signal: AbortSignal | undefined): KimicError {
   return kimicError('OperationCancelled', {cause: signal?.reason});
 }

@@ -4,7 +4,7 @@
 // sent: browsers bypass their cache for it, other origins would be asked for permission first, and the hashes of the
 // pack decide anyway. A changed ETag is remembered instead, as the reason for a hash that does not match.
 import {cancelled, KimicError, kimicError} from './errors.js';
-import {untilAborted, type ByteSource} from './source.js';
+import {pause, type ByteSource} from './source.js';
 
 export interface NetworkOptions {
   /** How often a read is tried again after a failure that may pass (no connection, status 429 or 5xx); default 3. */
@@ -65,11 +65,9 @@ export class UrlSource implements ByteSource {
         if (signal?.aborted) throw cancelled(signal);
         const {kind, retryAfterMs = 0} = failure as KimicError & {retryAfterMs?: number};
         if (kind !== 'Unavailable' || failures === retries || retryAfterMs > longestPause) throw failure;
-        const pause = Math.min(longestPause, backoffMs * 2 ** failures) * (0.5 + Math.random() / 2);
+        const delayMs = Math.min(longestPause, backoffMs * 2 ** failures) * (0.5 + Math.random() / 2);
         ++failures;
-        let timer: ReturnType<typeof setTimeout> | undefined;
-        const paused = new Promise<void>(resolve => (timer = setTimeout(resolve, Math.max(pause, retryAfterMs))));
-        await untilAborted(paused, signal).finally(() => clearTimeout(timer));
+        await pause(Math.max(delayMs, retryAfterMs), signal);
       }
     }
   }

@@ -14,8 +14,6 @@ export {
   type ExpertRef,
   type OpenOptions,
   type PackMetadata,
-  type Plan,
-  type PlanOptions,
   type RouteOptions,
   type RouteResult,
   type RoutedRunOptions,
@@ -29,8 +27,6 @@ export type {
   MemoryUsage,
   Merge,
   PackFacts,
-  PlanFacts,
-  PlanStep,
   Reason,
   RouterFacts,
   RouterHead,
@@ -39,6 +35,7 @@ export type {
   VariantName,
   WasmSource,
 } from './runtime.js';
+export type {RecoveryCounts, RecoveryOptions} from './recovery.js';
 export type {ByteSource, Source, SourceOptions} from './source.js';
 export type {TrustOptions} from './trust.js';
 export type {WarmUpOptions, WarmUpReport} from './warmup.js';

@@ -1,9 +1,10 @@
 // An open pack: what users hold.
-import {cancelled, KimicError, kimicError} from './errors.js';
+import {cancelled, kimicError, type KimicError} from './errors.js';
 import type {PackCache} from './cache.js';
 import {linkableVariants, type CompileKernels, type EngineOption} from './linker.js';
 import {Pump} from './pump.js';
 import {prefetch, Reads} from './reads.js';
+import type {RecoveryCounts, RecoveryOptions, Recovery} from './recovery.js';
 import {
   compileRuntime,
   pending,
@@ -14,7 +15,6 @@ import {
   type MemoryUsage,
   type Merge,
   type PackFacts,
-  type PlanFacts,
   type Stats,
   type WasmSource,
 } from './runtime.js';
@@ -41,6 +41,11 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
    * loaded, if the pack knows them; default true.
    */
   followsTransitions?: boolean;
+  /**
+   * With it, ask() and runRouted() try again what may pass, make room, and let other experts stand in; reads that are
+   * never answered fail.
+   */
+  recovery?: RecoveryOptions;
   /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
   cache?: PackCache;
 }
@@ -84,31 +89,21 @@ export interface RouteResult {
   /** With the option `explain`: of each routed expert what the router made of it, and why it was chosen or not. */
   explanations?: Explanation[];
 }
-export interface AskOptions extends Omit<RouteOptions, 'explain'>, RunOptions {
+export interface RoutedRunOptions extends RouteOptions, RunOptions {
   /** How the chosen experts' outputs become one; default: as the pack says. */
   merge?: Merge;
+  /** When there is no answer after so many milliseconds the error is DeadlinePassed. */
+  deadlineMs?: number;
 }
-export interface RoutedRunOptions extends RouteOptions, RunOptions {
-  /** Default: as the pack says. */
-  merge?: Merge;
+export interface AskOptions extends Omit<RoutedRunOptions, 'explain'> {
+  /** Called for each row whose answer is not that of the experts that the router chose (OpenOptions.recovery). */
+  onDegraded?: (reason: KimicError, row: number) => void;
 }
 export interface RoutedRunResult extends RouteResult {
   /** The merged outputs. */
   output: Float32Array;
-}
-
-export interface PlanOptions extends RouteOptions {
-  /** What experts really take, in microseconds, where that is known: instead of the estimates. */
-  measured?: (expert: number) => number | undefined;
-}
-/** What an answer takes: which experts, in which order and groups, at which cost. */
-export interface Plan extends PlanFacts {
-  /** The experts that answer. */
-  choices: Choice[];
-  /** Experts that do not read each other and have room in memory side by side, group by group. */
-  groups: number[][];
-  /** For each choice the experts that stand in for it, one after another. */
-  fallbacks: number[][];
+  /** Why it is not the answer of the experts that the router chose, but of `choices` (OpenOptions.recovery). */
+  reason?: KimicError;
 }
 
 interface Shape {
@@ -124,6 +119,27 @@ export const defaultMaxBytes = 256 << 20;
 export const defaultConcurrency = 6;
 /** Experts that are fetched ahead at a time. */
 const prefetchedAtOnce = 16;
+
+/** Calls `body` with a signal that ends it at the deadline. */
+async function withDeadline<O extends RoutedRunOptions, T>(options: O, body: (options: O) => Promise<T>): Promise<T> {
+  const {deadlineMs = 0, signal} = options;
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', stop, {once: true});
+  let hasPassed = false;
+  const timer = setTimeout(() => {
+    hasPassed = true;
+    stop();
+  }, deadlineMs);
+  try {
+    return await body({...options, signal: controller.signal, deadlineMs: undefined});
+  } catch (error) {
+    throw hasPassed ? kimicError('DeadlinePassed', {args: [deadlineMs], cause: error}) : error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+}
 
 /** What route() needs of the options of ask(). */
 function routeOptions({k, signal}: AskOptions): RouteOptions {
@@ -145,6 +161,7 @@ export class Pack {
   private readonly wanted = new Map<number, number>();
   /** Outputs of the experts that the router chooses, once known. */
   private answerLength = 0;
+  private recovery: Recovery | undefined;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -173,7 +190,9 @@ export class Pack {
       const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
       if (trust.digest) runtime.requireDigest(trust.digest);
       const concurrency = options.network?.concurrency ?? defaultConcurrency;
-      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
+      const {recovery} = options;
+      const patienceMs = recovery && (recovery.patienceMs ?? 15_000);
+      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest), patienceMs);
       const pump = new Pump(runtime, bytes, reads, engine, compile);
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
@@ -185,6 +204,7 @@ export class Pack {
       await trust.requireSignature(reads.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
+      if (recovery) pack.recovery = new (await import('./recovery.js')).Recovery(pack, runtime, recovery);
       return pack;
     } catch (error) {
       await bytes.close?.();
@@ -195,6 +215,20 @@ export class Pack {
   /** Memory, residents, hits and evictions. */
   get stats(): Stats {
     return this.pump.guard(() => this.runtime.stats());
+  }
+
+  /** What recovery had to do so far; undefined without OpenOptions.recovery. */
+  get recoveryCounts(): RecoveryCounts | undefined {
+    return this.recovery && {...this.recovery.counts};
+  }
+
+  /** @internal */
+  get isDisposed(): boolean {
+    return this.pump.isClosed;
+  }
+  /** @internal Calls into the runtime. */
+  guard<T>(call: () => T): T {
+    return this.pump.guard(call);
   }
 
   /** Where the pack's memory is, to the byte. */
@@ -295,16 +329,10 @@ export class Pack {
     return this.whileLoaded([number], options, () => this.runtime.expertFacts(number));
   }
 
-  /**
-   * Runs one expert on any number of rows, loading it first if need be, and what it reads. Rows for an expert that reads
-   * others are requests.
-   */
+  /** Runs one expert on any number of rows, loading it first if need be. */
   async run(expert: ExpertRef, input: Float32Array, options: RunOptions = {}): Promise<Float32Array> {
     const number = await this.find(expert, options);
-    return this.togetherOrInGroups(
-      () => this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out)),
-      () => this.runInGroups(input, 0, () => Promise.resolve([{expert: number, score: 1, weight: 1}]), 'best', options)
-    );
+    return this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out));
   }
 
   /** Runs a resident expert at once; throws ExpertNotResident if it is not. */
@@ -324,6 +352,8 @@ export class Pack {
   async ask(input: Float32Array, options: AskOptions = {}): Promise<Float32Array> {
     const router = this.requireRouter(options.k);
     if (options.signal?.aborted) throw cancelled(options.signal);
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.ask(input, within));
+    if (this.recovery) return this.askRecovering(input, options, this.recovery);
     await this.prepareAnswer(input, options);
     const {inputs} = this.shapeOf(router.expert);
     const answer = this.pump.guard(() => this.askResident(input, options));
@@ -333,38 +363,7 @@ export class Pack {
     const needed = new Set([router.expert]);
     for (let at = 0; at < input.length; at += inputs)
       for (const {expert} of (await this.route(input.subarray(at, at + inputs), how)).choices) needed.add(expert);
-    return this.togetherOrInGroups(
-      async () => (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!,
-      () => this.runInGroups(input, inputs, async row => (await this.route(row, how)).choices, options.merge ?? router.merge, options)
-    );
-  }
-
-  /**
-   * What an answer takes: for a row, which is routed, or for experts. Reads the directory and the kernels of the experts,
-   * not their parameters.
-   */
-  async plan(request: Float32Array | ExpertRef | readonly ExpertRef[], options: PlanOptions = {}): Promise<Plan> {
-    const choices =
-      request instanceof Float32Array
-        ? (await this.route(request, options)).choices
-        : (await this.findAll(request, options)).map(expert => ({expert, score: 1, weight: 1}));
-    if (choices.length === 0) throw kimicError('RouterAbstained');
-    const {experts = []} = await this.metadata(options);
-    const facts = await this.whilePlanned(choices, options, facts => Promise.resolve(facts));
-    for (const step of facts.steps) step.microseconds = options.measured?.(step.expert) ?? step.microseconds;
-    const groups: number[][] = [];
-    for (const {group, expert} of facts.steps) (groups[group] ??= []).push(expert);
-    return {
-      ...facts,
-      microseconds: facts.steps.reduce((sum, step) => sum + step.microseconds, 0),
-      choices,
-      groups,
-      fallbacks: choices.map(({expert}) => {
-        const chain: number[] = [];
-        for (let next = expert; Number.isInteger((next = experts[next]?.['fallback'] as number)) && !chain.includes(next); ) chain.push(next);
-        return chain;
-      }),
-    };
+    return (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!;
   }
 
   /** Like ask(), at once; throws ExpertNotResident if an expert that is needed is not. */
@@ -415,98 +414,51 @@ export class Pack {
 
   /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
+    this.requireRouter(options.k);
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.runRouted(input, within));
+    if (this.recovery)
+      return this.recovery.answer(input, options, choices => this.runChoices(choices, input, options));
     const route = await this.route(input, options);
     const {choices} = route;
     if (choices.length === 0) throw kimicError('RouterAbstained');
-    const merge = options.merge ?? this.info.router!.merge;
     const experts = choices.map(choice => choice.expert);
-    const together = () => {
-      const {inputs, outputs} = this.shapeOf(experts[0]!);
-      if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
-      const yAt = inputs * floatBytes;
-      const choicesAt = yAt + outputs * floatBytes;
-      const io = this.reserve(choicesAt + Runtime.choicesBytes(choices.length), experts);
-      this.view().set(input);
-      this.runtime.runChosen(choices, io + choicesAt, merge, io, io + yAt);
-      return this.copyOut(inputs, outputs, options.out);
-    };
-    const output = await this.togetherOrInGroups(
-      () => this.whileLoaded(experts, options, together),
-      () => this.runInGroups(input, input.length, () => Promise.resolve(choices), merge, options)
-    );
+    const output = await this.whileLoaded(experts, options, () => this.runChoices(choices, input, options));
     return {...route, output};
   }
 
-  /** What `together` computes, or if memory is too short for that, `inGroups`. */
-  private async togetherOrInGroups<T>(together: () => Promise<T>, inGroups: () => Promise<T>): Promise<T> {
-    try {
-      return await together();
-    } catch (error) {
-      if (!(error instanceof KimicError && error.code === 'ArenaExhausted')) throw error;
-      return inGroups();
-    }
+  /** Runs resident experts on one row and merges. */
+  private runChoices(choices: readonly Choice[], input: Float32Array, options: RoutedRunOptions): Float32Array {
+    const experts = choices.map(choice => choice.expert);
+    const {inputs, outputs} = this.shapeOf(experts[0]!);
+    if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
+    const yAt = inputs * floatBytes;
+    const choicesAt = yAt + outputs * floatBytes;
+    const io = this.reserve(choicesAt + Runtime.choicesBytes(choices.length), experts);
+    this.view().set(input);
+    this.runtime.runChosen(choices, io + choicesAt, options.merge ?? this.info.router!.merge, io, io + yAt);
+    return this.copyOut(inputs, outputs, options.out);
   }
 
-  /** Calls `use` with the plan for these choices, and where in memory it and they are. */
-  private async whilePlanned<T>(
-    choices: readonly Choice[],
-    options: {signal?: AbortSignal},
-    use: (facts: PlanFacts, stepsAt: number, choicesAt: number) => Promise<T>
-  ): Promise<T> {
-    const stepsAt = this.pump.guard(() => this.runtime.allocate(Runtime.stepsBytes + Runtime.choicesBytes(choices.length)));
-    const choicesAt = stepsAt + Runtime.stepsBytes;
-    try {
-      this.runtime.setChoices(choices, choicesAt);
-      let facts: PlanFacts | undefined;
-      await this.pump.until(() => {
-        const status = this.runtime.plan(choicesAt, choices.length, stepsAt);
-        if (status === 0) facts = this.runtime.planAt(stepsAt);
-        return status;
-      }, options.signal);
-      return await use(facts!, stepsAt, choicesAt);
-    } finally {
-      if (!this.pump.isClosed) this.runtime.free(stepsAt);
-    }
-  }
-
-  /**
-   * Answers row by row, each by the experts of its choices, which come and go group by group: only their outputs stay.
-   * `inputs` 0: as many as the experts want.
-   */
-  private async runInGroups(
-    input: Float32Array,
-    inputs: number,
-    choose: (row: Float32Array) => Promise<readonly Choice[]>,
-    merge: Merge,
-    options: RunOptions
-  ): Promise<Float32Array> {
+  /** ask() with recovery: at once if all is resident, else row by row. */
+  private async askRecovering(input: Float32Array, options: AskOptions, recovery: Recovery): Promise<Float32Array> {
+    const known = this.pump.guard(() => this.askResident(input, options));
+    if (known) return known;
+    const {inputs} = await recovery.facts(this.info.router!.expert, options.signal);
+    const rows = this.rowsOf(input, inputs);
     let output = options.out ?? new Float32Array(0);
-    let width = inputs || input.length;
-    for (let at = 0, to = 0; at < input.length; at += width) {
-      const choices = await choose(input.subarray(at, at + width));
-      if (choices.length === 0) throw kimicError('RouterAbstained');
-      await this.whilePlanned(choices, options, async (facts, stepsAt, choicesAt) => {
-        const {inputs, outputs} = facts.steps.find(step => step.expert === choices[0]!.expert)!;
-        const rows = this.rowsOf(input, (width = inputs));
-        if (!output.length) output = new Float32Array(rows * outputs);
-        if (output.length < rows * outputs) throw kimicError('OutputLength', {args: [output.length, rows * outputs]});
-        const x = this.runtime.allocate((inputs + outputs + facts.values) * floatBytes);
-        const y = x + inputs * floatBytes;
-        const experts = facts.steps.map(step => step.expert);
-        try {
-          this.runtime.floats(x, inputs).set(input.subarray(at, at + inputs));
-          await this.whileWanted(experts, () =>
-            this.pump.until(
-              () => this.runtime.runPlan(stepsAt, experts.length, choicesAt, choices.length, merge, x, y + outputs * floatBytes, y),
-              options.signal
-            )
-          );
-          output.set(this.runtime.floats(y, outputs), to);
-          to += outputs;
-        } finally {
-          if (!this.pump.isClosed) this.runtime.free(x);
-        }
-      });
+    for (let row = 0; row < rows; ++row) {
+      const part = input.subarray(row * inputs, (row + 1) * inputs);
+      const answer = await recovery.answer(part, routeOptions(options), choices =>
+        this.runChoices(choices, part, {...(options.merge && {merge: options.merge})})
+      );
+      this.answerLength ||= answer.output.length;
+      const {length} = answer.output;
+      if (length !== this.answerLength)
+        throw kimicError('OutputsDiffer', {args: [answer.choices[0]!.expert, length, this.answerLength]});
+      if (!options.out && row === 0) output = new Float32Array(rows * length);
+      if (output.length < rows * length) throw kimicError('OutputLength', {args: [output.length, rows * length]});
+      output.set(answer.output, row * length);
+      if (answer.reason) options.onDegraded?.(answer.reason, row);
     }
     return output;
   }

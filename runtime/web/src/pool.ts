@@ -5,7 +5,7 @@
 // is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules once.
 import {Channel} from './channel.js';
 import {KimicError, kimicError} from './errors.js';
-import {defaultConcurrency, defaultMaxBytes, Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata, type Plan, type PlanOptions} from './pack.js';
+import {defaultConcurrency, defaultMaxBytes, Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata} from './pack.js';
 import type {ThreadOptions} from './pool-worker.js';
 import {compileRuntime, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
 import {sourceOf, untilAborted, type ByteSource, type Source} from './source.js';
@@ -95,10 +95,6 @@ export class PackPool {
   }
   find(expert: ExpertRef, options: {signal?: AbortSignal} = {}): Promise<number> {
     return this.lead.find(expert, options);
-  }
-  /** As Pack.plan(), of the thread that answers: each runs the experts that it is asked for with all that they read. */
-  plan(request: Float32Array | ExpertRef | readonly ExpertRef[], options: PlanOptions = {}): Promise<Plan> {
-    return this.lead.plan(request, options);
   }
 
   /** Loads experts, spread evenly: each on one thread. */

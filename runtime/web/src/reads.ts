@@ -1,7 +1,7 @@
 // Reads of one source: few at a time, near ones as one, the first bytes and cached ones not again.
-import {cancelled} from './errors.js';
+import {cancelled, KimicError, kimicError} from './errors.js';
 import type {PackCache} from './cache.js';
-import type {ByteSource} from './source.js';
+import {untilAborted, type ByteSource} from './source.js';
 
 /** KimicPriority. */
 export const demanded = 0;
@@ -43,7 +43,9 @@ export class Reads {
     private readonly source: ByteSource,
     private readonly concurrency: number,
     private readonly cache?: PackCache,
-    private digest?: string
+    private digest?: string,
+    /** A read that takes longer, ms, fails. */
+    private readonly patienceMs?: number
   ) {}
 
   /** Names the pack after its first bytes were verified. */
@@ -166,6 +168,20 @@ export class Reads {
     return group;
   }
 
+  /** What arrives later than patience lasts is dropped. */
+  private async inTime<T>(read: Promise<T>, controller: AbortController, begin: number, length: number): Promise<T> {
+    const {patienceMs} = this;
+    if (patienceMs === undefined) return read;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(kimicError('ReadStalled', {args: [patienceMs, begin, length]}));
+        controller.abort();
+      }, patienceMs);
+    });
+    return Promise.race([untilAborted(read, controller.signal), late]).finally(() => clearTimeout(timer));
+  }
+
   private async start(): Promise<void> {
     const group = this.takeGroup();
     const begin = group[0]!.offset;
@@ -174,13 +190,14 @@ export class Reads {
     this.active.add(flight);
     const {signal} = flight.controller;
     try {
-      const bytes = await this.source.read(begin, length, signal);
+      const bytes = await this.inTime(this.source.read(begin, length, signal), flight.controller, begin, length);
       for (const read of group) {
         const at = read.offset - begin;
         read.resolve(bytes.subarray(at, at + read.length));
       }
     } catch (failure) {
-      const error = signal.aborted ? cancelled(signal) : failure;
+      const isStalled = failure instanceof KimicError && failure.code === 'ReadStalled';
+      const error = signal.aborted && !isStalled ? cancelled(signal) : failure;
       for (const read of group) read.reject(error);
     } finally {
       this.active.delete(flight);

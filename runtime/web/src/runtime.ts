@@ -6,7 +6,7 @@ import {hexOf} from './trust.js';
 
 export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
 
-const abiVersion = 4;
+const abiVersion = 3;
 
 export const pending = -1;
 export const noExpert = 0xffffffff;
@@ -24,6 +24,8 @@ const strategyNames = ['top-1', 'top-k', 'threshold'] as const;
 export type Strategy = (typeof strategyNames)[number];
 const reasonNames = ['chosen', 'outranked', 'below-threshold', 'router-abstained'] as const;
 export type Reason = (typeof reasonNames)[number];
+const remedyNames = ['retry', 'evict', 'fallback', 'fail'] as const;
+export type Remedy = (typeof remedyNames)[number];
 
 export interface ReadRequest {
   kind: 'read';
@@ -82,18 +84,19 @@ interface Exports {
     y: number,
     outputs: number
   ): number;
-  kimic_plan(runtime: number, choices: number, count: number, plan: number, steps: number): number;
-  kimic_run_plan(
+  kimic_set_recovery(runtime: number, recovery: number): number;
+  kimic_admit(runtime: number, expert: number, now: number): number;
+  kimic_remedy(
     runtime: number,
-    steps: number,
-    stepCount: number,
-    choices: number,
-    count: number,
-    merge: number,
-    x: number,
-    values: number,
-    y: number
+    expert: number,
+    kind: number,
+    attempt: number,
+    hasCleanedUp: number,
+    now: number,
+    chance: number,
+    delay: number
   ): number;
+  kimic_clean_up(runtime: number): void;
   kimic_memory(runtime: number, memory: number): void;
   kimic_stats(runtime: number, stats: number): void;
   kimic_last_error(runtime: number, error: number): void;
@@ -159,34 +162,6 @@ export interface Explanation {
   reason: Reason;
 }
 
-/** One expert of an execution plan. */
-export interface PlanStep {
-  expert: number;
-  /** 0: it reads the whole request; else 1 more than the highest level of the experts that it reads. */
-  level: number;
-  /** Experts of a group do not read each other and have room in memory side by side; groups run in order. */
-  group: number;
-  inputs: number;
-  outputs: number;
-  /** Of its parameters. */
-  bytes: number;
-  /** Estimate of its run, from the size of its parameters. */
-  microseconds: number;
-}
-
-/** What an answer takes. */
-export interface PlanFacts {
-  /** Every expert that is needed, behind all that it reads. */
-  steps: PlanStep[];
-  /** Numbers of outputs of all steps together. */
-  values: number;
-  /** Parameters of all steps, and of these what has to be read first. */
-  bytes: number;
-  missingBytes: number;
-  /** Of all steps, one after another. */
-  microseconds: number;
-}
-
 /** Where memory is, in bytes. */
 export interface MemoryUsage {
   /** WebAssembly's linear memory, the module's own data included. */
@@ -227,8 +202,6 @@ export interface Stats {
 
 const choiceBytes = 12;
 const explanationBytes = 24;
-const stepBytes = 48;
-const mostSteps = 256;
 /** kMaxTransitions: an expert has no more next ones. */
 const mostTransitions = 16;
 
@@ -455,52 +428,18 @@ export class Runtime {
   static choicesBytes(count: number): number {
     return count * choiceBytes;
   }
-  setChoices(choices: readonly Choice[], at: number): void {
+  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
     choices.forEach((choice, i) => {
       this.data.setUint32(at + i * choiceBytes, choice.expert, true);
       this.data.setFloat32(at + i * choiceBytes + 4, choice.score, true);
       this.data.setFloat32(at + i * choiceBytes + 8, choice.weight, true);
     });
-  }
-  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
-    this.setChoices(choices, at);
     this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, mergeNames.indexOf(merge), x, y));
   }
 
   /** 0, or the status with which nothing was computed. `y` gets `outputs` numbers per row. */
   ask(x: number, rows: number, count: number, merge: Merge, choices: number, y: number, outputs: number): number {
     return this.exports.kimic_ask(this.handle, x, rows, count, mergeNames.indexOf(merge), choices, 0, y, outputs);
-  }
-
-  /** 0, and then planAt() tells the plan, or another status. `steps` has room for stepsBytes. */
-  plan(choices: number, count: number, steps: number): number {
-    return this.exports.kimic_plan(this.handle, choices, count, this.exchange, steps);
-  }
-  static readonly stepsBytes = mostSteps * stepBytes;
-  planAt(steps: number): PlanFacts {
-    return {
-      steps: Array.from({length: this.u32(0)}, (_, i) => {
-        const at = steps + i * stepBytes;
-        const u32 = (field: number) => this.data.getUint32(at + 4 * field, true);
-        return {
-          expert: u32(0),
-          level: u32(1),
-          group: u32(2),
-          inputs: u32(3),
-          outputs: u32(4),
-          bytes: u32(6),
-          microseconds: this.data.getFloat32(at + 36, true),
-        };
-      }),
-      values: this.u32(8),
-      microseconds: this.f32(12),
-      bytes: this.u64(16),
-      missingBytes: this.u64(24),
-    };
-  }
-  /** 0, or the status with which there is no answer yet. */
-  runPlan(steps: number, stepCount: number, choices: number, count: number, merge: Merge, x: number, values: number, y: number): number {
-    return this.exports.kimic_run_plan(this.handle, steps, stepCount, choices, count, mergeNames.indexOf(merge), x, values, y);
   }
 
   /** Takes back the loads that ask() started; gives one of the experts that are missing. */
@@ -510,6 +449,46 @@ export class Runtime {
     const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
     for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
     return absent ?? router;
+  }
+
+  setRecovery(recovery: {
+    attempts: number;
+    backoff: 'fixed' | 'exponential';
+    firstDelayMs: number;
+    longestDelayMs: number;
+    jitter: number;
+    failuresToOpen: number;
+    openForMs: number;
+  }): void {
+    const {data, exchange} = this;
+    data.setFloat64(exchange, recovery.firstDelayMs, true);
+    data.setFloat64(exchange + 8, recovery.longestDelayMs, true);
+    data.setFloat64(exchange + 16, recovery.openForMs, true);
+    data.setUint32(exchange + 24, recovery.attempts, true);
+    data.setUint32(exchange + 28, recovery.failuresToOpen, true);
+    data.setUint32(exchange + 32, recovery.backoff === 'exponential' ? 1 : 0, true);
+    data.setFloat32(exchange + 36, recovery.jitter, true);
+    this.check(this.exports.kimic_set_recovery(this.handle, exchange));
+  }
+  /** Why the expert must not be tried now, or nothing. */
+  admit(expert: number, now: number): KimicError | undefined {
+    return this.exports.kimic_admit(this.handle, expert, now) ? this.lastError() : undefined;
+  }
+  /** What to do after an attempt. `kind`: 0 if it ended well. */
+  remedy(
+    expert: number,
+    kind: number,
+    attempt: number,
+    hasCleanedUp: boolean,
+    now: number,
+    chance: number
+  ): {remedy: Remedy; delayMs: number} {
+    const {exports, handle, exchange} = this;
+    const remedy = exports.kimic_remedy(handle, expert, kind, attempt, Number(hasCleanedUp), now, chance, exchange);
+    return {remedy: remedyNames[remedy]!, delayMs: this.data.getFloat64(exchange, true)};
+  }
+  cleanUp(): void {
+    this.exports.kimic_clean_up(this.handle);
   }
 
   memoryUsage(): MemoryUsage {

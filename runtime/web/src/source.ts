@@ -107,6 +107,13 @@ export function sourceOf(source: Source, options: SourceOptions, trust: Trust): 
   throw kimicError('UnsupportedSource');
 }
 
+/** Waits; rejects as soon as the signal is aborted. */
+export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const paused = new Promise<void>(resolve => (timer = setTimeout(resolve, ms)));
+  return untilAborted(paused, signal).finally(() => clearTimeout(timer));
+}
+
 /** Rejects as soon as the signal is aborted, whether or not the promise settles. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;

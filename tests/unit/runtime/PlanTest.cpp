@@ -1,7 +1,7 @@
 // Experts that read each other: what they compute, in which order and groups they run, and what happens when memory is
 // short or a plan and its kernels disagree.
 #include "formats/base/Diagnostic.h"
-#include "runtime/include/kimic/Runtime.h"
+#include "runtime/include/kimic/Plan.h"
 #include "tests/support/FakeHost.h"
 #include "tests/support/TestPack.h"
 

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <random>
@@ -63,7 +64,7 @@ TEST(Delay, DoublesUpToTheLongest) {
 
 TEST(Delay, StaysTheSameIfFixed) {
   RecoveryOptions options;
-  options.backoff = RecoveryOptions::Backoff::Fixed;
+  options.backoff = KIMIC_BACKOFF_FIXED;
   EXPECT_EQ(delayAfter(1, 0, options), 50u);
   EXPECT_EQ(delayAfter(9, 0, options), 50u);
 }
@@ -110,6 +111,65 @@ TEST(CircuitBreaker, LetsOneAttemptThroughWhenHalfOpen) {
   breaker.success();
   EXPECT_EQ(breaker.state(), CircuitBreaker::State::Closed);
   EXPECT_TRUE(breaker.admits(2 * options.openFor));
+}
+
+TEST(CircuitBreaker, IsNotToldOfLackOfMemoryOrOfCallersWhoLeave) {
+  RecoveryOptions options;
+  options.failuresToOpen = 1;
+  CircuitBreaker breaker;
+  for (ErrorKind kind : {ErrorKind::Cancelled, ErrorKind::ResourceExhausted}) {
+    ASSERT_TRUE(breaker.admits(0));
+    breaker.settle(kind, 0, options);
+  }
+  EXPECT_EQ(breaker.state(), CircuitBreaker::State::Closed);
+  EXPECT_EQ(breaker.failures(), 0u);
+}
+
+TEST(CircuitBreakers, KeepTheOnesThatStayOpenLongest) {
+  RecoveryOptions options;
+  CircuitBreakers breakers;
+  for (std::uint32_t expert = 0; expert < CircuitBreakers::kCount + 1; ++expert)
+    breakers[expert].failure(ErrorKind::Internal, expert, options);
+  EXPECT_EQ(breakers[CircuitBreakers::kCount].state(), CircuitBreaker::State::Open);
+  EXPECT_EQ(breakers[1].state(), CircuitBreaker::State::Open);
+  EXPECT_EQ(breakers[0].state(), CircuitBreaker::State::Closed) << "forgotten: it would have closed first";
+}
+
+//===--------------------------------------------------------------------===//
+// The C API
+//===--------------------------------------------------------------------===//
+
+constexpr std::uint32_t kWell = 0, kUnavailable = static_cast<std::uint32_t>(ErrorKind::Unavailable);
+
+TEST(RecoveryApi, TriesNothingAgainUntilItIsTold) {
+  FakeHost host({});
+  double delay = -1;
+  EXPECT_EQ(kimic_remedy(host.runtime, 0, kUnavailable, 1, 0, 0, 0, &delay), KIMIC_REMEDY_FALLBACK);
+}
+
+TEST(RecoveryApi, GivesRemedyAndDelay) {
+  FakeHost host({});
+  const KimicRecovery recovery{100, 300, 1000, 3, 2, KIMIC_BACKOFF_EXPONENTIAL, 0.5f};
+  ASSERT_EQ(kimic_set_recovery(host.runtime, &recovery), KIMIC_OK);
+  double delay = -1;
+  ASSERT_EQ(kimic_admit(host.runtime, 7, 50), KIMIC_OK);
+  EXPECT_EQ(kimic_remedy(host.runtime, 7, kUnavailable, 2, 0, 50, 0.5, &delay), KIMIC_REMEDY_RETRY);
+  EXPECT_EQ(delay, 150); // 200, of which half is left to chance
+  EXPECT_EQ(kimic_remedy(host.runtime, 7, kUnavailable, 3, 0, 60, 0.5, &delay), KIMIC_REMEDY_FALLBACK);
+  EXPECT_EQ(kimic_admit(host.runtime, 7, 100), static_cast<std::int32_t>(ErrorId::CircuitOpen));
+  EXPECT_EQ(host.lastError(), makeError(ErrorId::CircuitOpen, 7, 2, 960));
+  EXPECT_EQ(kimic_admit(host.runtime, 7, 1060), KIMIC_OK);
+  EXPECT_EQ(kimic_remedy(host.runtime, 7, kWell, 1, 0, 1060, 0, &delay), KIMIC_REMEDY_FAIL); // there is nothing to do
+  EXPECT_EQ(kimic_admit(host.runtime, 7, 1060), KIMIC_OK);
+}
+
+TEST(RecoveryApi, RefusesAJitterThatIsNoShare) {
+  FakeHost host({});
+  KimicRecovery recovery{};
+  for (float jitter : {-0.1f, 1.5f, std::numeric_limits<float>::quiet_NaN()}) {
+    recovery.jitter = jitter;
+    EXPECT_EQ(kimic_set_recovery(host.runtime, &recovery), static_cast<std::int32_t>(ErrorId::OptionMalformed));
+  }
 }
 
 //===--------------------------------------------------------------------===//
@@ -262,7 +322,7 @@ TEST(Question, DoesNotTryAKernelThatTrappedAgain) {
   Question second(host.runtime, host.recovery, host.facts, {0, 0});
   EXPECT_EQ(host.ask(second), Question::State::Degraded);
   EXPECT_EQ(host.failed, 1);
-  EXPECT_EQ(second.error(), makeError(ErrorId::CircuitOpen, 1, 1, host.recovery.options.openFor));
+  EXPECT_EQ(second.error(), makeError(ErrorId::CircuitOpen, 1, 1, 5000));
 }
 
 TEST(Question, TriesAnExpertAgainWhenItsBreakerIsHalfOpen) {

@@ -1,0 +1,205 @@
+// Answers in spite of failures: loads are tried again, room is made, other experts stand in, and experts that fail again
+// and again are left alone. What to do about which error the runtime decides (runtime/recover); here is who waits for
+// what. Loaded only by packs that are opened with the option `recovery`.
+import {kimicError, KimicError, kindNumber} from './errors.js';
+import type {Pack, RouteOptions, RouteResult} from './pack.js';
+import type {Choice, ExpertFacts, Runtime} from './runtime.js';
+import {pause} from './source.js';
+
+export interface RecoveryOptions {
+  /** Loads of one expert before another one is taken; default 4. */
+  attempts?: number;
+  /** `exponential` (default): each delay is twice the one before. */
+  backoff?: 'fixed' | 'exponential';
+  /** Before the second attempt; default 50. */
+  firstDelayMs?: number;
+  /** Default 2000. */
+  longestDelayMs?: number;
+  /** 0..1, the part of a delay that is left to chance; default 0.5. */
+  jitter?: number;
+  /** Failures in a row until an expert is left alone; default 5. */
+  failuresToOpen?: number;
+  /** For how long, before one attempt is allowed again; default 5000. */
+  openForMs?: number;
+  /** A read that was not answered for so long fails with ReadStalled, and what arrives later is dropped; default 15000. */
+  patienceMs?: number;
+  /** Whether fallbacks, or fewer experts than the router chose, may answer; default true. */
+  allowsDegraded?: boolean;
+  /** Milliseconds; default performance.now. */
+  now?: () => number;
+  /** Uniform in [0, 1); default Math.random. */
+  random?: () => number;
+}
+
+export interface RecoveryCounts {
+  retries: number;
+  cleanUps: number;
+  /** Experts that stood in for others. */
+  fallbacks: number;
+  /** Experts that were left out of answers. */
+  dropped: number;
+  /** Loads that were not tried because the expert had failed too often. */
+  refused: number;
+}
+
+/** An answer, and why it is not that of the experts that the router chose. */
+export interface RecoveredAnswer extends RouteResult {
+  output: Float32Array;
+  reason?: KimicError;
+}
+
+export class Recovery {
+  readonly counts: RecoveryCounts = {retries: 0, cleanUps: 0, fallbacks: 0, dropped: 0, refused: 0};
+  private readonly now: () => number;
+  private readonly random: () => number;
+  private readonly allowsDegraded: boolean;
+
+  constructor(
+    private readonly pack: Pack,
+    private readonly runtime: Runtime,
+    options: RecoveryOptions
+  ) {
+    this.now = options.now ?? (() => performance.now());
+    this.random = options.random ?? Math.random;
+    this.allowsDegraded = options.allowsDegraded ?? true;
+    runtime.setRecovery({
+      attempts: options.attempts ?? 4,
+      backoff: options.backoff ?? 'exponential',
+      firstDelayMs: options.firstDelayMs ?? 50,
+      longestDelayMs: options.longestDelayMs ?? 2000,
+      jitter: options.jitter ?? 0.5,
+      failuresToOpen: options.failuresToOpen ?? 5,
+      openForMs: options.openForMs ?? 5000,
+    });
+  }
+
+  /** Loads and pins the expert. Throws Loss. */
+  async obtain(expert: number, signal: AbortSignal | undefined): Promise<void> {
+    let hasCleanedUp = false;
+    for (let attempt = 1; ; ++attempt) {
+      const refusal = this.pack.guard(() => this.runtime.admit(expert, this.now()));
+      if (refusal) {
+        ++this.counts.refused;
+        throw new Loss(refusal, true);
+      }
+      const failure = await this.pack.load(expert, {pin: true, ...(signal && {signal})}).then(
+        () => undefined,
+        error => (error instanceof KimicError ? error : kimicError('SourceReadFailed', {cause: error}))
+      );
+      const {remedy, delayMs} = this.pack.guard(() =>
+        this.runtime.remedy(expert, failure ? kindNumber(failure.kind) : 0, attempt, hasCleanedUp, this.now(), this.random())
+      );
+      if (!failure) return;
+      if (remedy === 'retry') {
+        ++this.counts.retries;
+        await pause(Math.max(1, delayMs), signal);
+      } else if (remedy === 'evict') {
+        ++this.counts.cleanUps;
+        hasCleanedUp = true;
+        this.pack.guard(() => this.runtime.cleanUp());
+      } else {
+        throw new Loss(failure, remedy === 'fallback');
+      }
+    }
+  }
+
+  /** Facts of an expert, which is loaded for it. */
+  async facts(expert: number, signal: AbortSignal | undefined): Promise<ExpertFacts> {
+    await this.obtain(expert, signal).catch(rethrow);
+    const facts = this.runtime.expertFacts(expert);
+    this.pack.unpin(expert);
+    return facts;
+  }
+
+  /** Routes one row, runs the chosen experts or those that stand in for them, and merges. */
+  async answer(
+    input: Float32Array,
+    options: RouteOptions,
+    run: (choices: readonly Choice[]) => Float32Array
+  ): Promise<RecoveredAnswer> {
+    const {signal} = options;
+    const pinned: number[] = [];
+    let reason: KimicError | undefined;
+    try {
+      const router = this.pack.info.router!.expert;
+      await this.obtain(router, signal).catch(rethrow);
+      pinned.push(router);
+      const route = await this.pack.route(input, options);
+      if (route.choices.length === 0) throw kimicError('RouterAbstained');
+      const wanted = new Set(route.choices.map(choice => choice.expert));
+      const slots = await Promise.allSettled(
+        route.choices.map(async choice => {
+          const tried = new Set<number>();
+          for (let {expert} = choice; ; ) {
+            try {
+              await this.obtain(expert, signal);
+              pinned.push(expert);
+              return {...choice, expert};
+            } catch (loss) {
+              if (!(loss instanceof Loss)) throw loss;
+              if (!this.allowsDegraded || loss.error.kind === 'Cancelled') throw loss.error;
+              reason = loss.error;
+              tried.add(expert);
+              const other = loss.mayBeReplaced ? await this.substitute(expert, wanted, tried, route.scores, signal) : undefined;
+              wanted.delete(expert);
+              if (other === undefined) {
+                ++this.counts.dropped;
+                return undefined;
+              }
+              ++this.counts.fallbacks;
+              wanted.add((expert = other));
+            }
+          }
+        })
+      );
+      const choices: Choice[] = [];
+      for (const slot of slots) {
+        if (slot.status === 'rejected') throw slot.reason;
+        if (slot.value) choices.push(slot.value);
+      }
+      if (choices.length === 0) throw reason!;
+      // Those that are there share the weight of those that are not.
+      const weightOf = (some: readonly Choice[]) => some.reduce((sum, choice) => sum + choice.weight, 0);
+      const there = weightOf(choices);
+      if (choices.length < route.choices.length && there > 0)
+        for (const choice of choices) choice.weight *= weightOf(route.choices) / there;
+      return {...route, choices, output: this.pack.guard(() => run(choices)), ...(reason && {reason})};
+    } finally {
+      if (!this.pack.isDisposed) for (const expert of pinned) this.pack.unpin(expert);
+    }
+  }
+
+  /** Its fallback, else the routed expert of its domain that the router likes best; undefined if there is none. */
+  private async substitute(
+    lost: number,
+    wanted: ReadonlySet<number>,
+    tried: ReadonlySet<number>,
+    scores: Float32Array,
+    signal: AbortSignal | undefined
+  ): Promise<number | undefined> {
+    const {experts = []} = await this.pack.metadata(signal ? {signal} : {}).catch(() => ({experts: []}));
+    const facts = experts[lost];
+    if (!facts) return undefined;
+    const isFree = (expert: number) => expert >= 0 && !wanted.has(expert) && !tried.has(expert);
+    const fallback = facts.fallback === undefined ? -1 : experts.findIndex(({id}) => id === facts.fallback);
+    if (isFree(fallback)) return fallback;
+    let best: number | undefined;
+    scores.forEach((score, expert) => {
+      if (experts[expert]?.domain === facts.domain && isFree(expert) && (best === undefined || score > scores[best]!)) best = expert;
+    });
+    return best;
+  }
+}
+
+/** An expert that cannot be had. */
+class Loss {
+  constructor(
+    readonly error: KimicError,
+    readonly mayBeReplaced: boolean
+  ) {}
+}
+
+/** The error of a Loss, or whatever else it is. */
+function rethrow(loss: unknown): never {
+  throw loss instanceof Loss ? loss.error : loss;
+}
