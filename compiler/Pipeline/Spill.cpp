@@ -2,8 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <stdlib.h>
+#include <cstdlib>
 #include <unistd.h>
 
 namespace kimic {
@@ -35,8 +34,8 @@ Result<void, Diagnostic> Spill::put(std::uint32_t number, std::vector<std::uint8
     return {};
   }
   if (file_ < 0) {
-    std::error_code code;
-    folder_ = std::filesystem::temp_directory_path(code).string();
+    const char *folder = std::getenv("TMPDIR");
+    folder_ = folder && *folder ? folder : "/tmp";
     file_ = temporaryFile(folder_);
     if (file_ < 0)
       return fileError(ErrorId::FileNotWritten, folder_);

@@ -73,7 +73,7 @@ Result<void> addDifferences(std::span<const std::uint8_t> block, std::uint8_t pa
                             std::span<std::uint8_t> output) {
   const unsigned g = parameters & 7, v = parameters >> 3 & 15;
   const std::uint32_t size = static_cast<std::uint32_t>(output.size());
-  Bits bits(block.subspan(1));
+  Bits bits(block.empty() ? block : block.subspan(1));
   std::uint32_t at = 0;
   bool good = v <= 8;
   while (good && at < size) {

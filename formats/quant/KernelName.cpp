@@ -1,5 +1,8 @@
 #include "formats/quant/KernelName.h"
 
+#include <charconv>
+#include <vector>
+
 namespace kimic::quant {
 namespace {
 
@@ -76,6 +79,38 @@ std::uint64_t fnv1a(std::span<const std::uint8_t> bytes) {
   return hash;
 }
 
+bool consume(std::string_view &text, std::string_view prefix) {
+  if (!text.starts_with(prefix))
+    return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+bool consumeEnd(std::string_view &text, std::string_view suffix) {
+  if (!text.ends_with(suffix))
+    return false;
+  text.remove_suffix(suffix.size());
+  return true;
+}
+
+std::vector<std::string_view> split(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    std::size_t at = text.find('-');
+    parts.push_back(text.substr(0, at));
+    if (at == std::string_view::npos)
+      return parts;
+    text.remove_prefix(at + 1);
+  }
+}
+
+std::optional<Activation> activationNamed(std::string_view name) {
+  for (unsigned function = 0; function < kActivationCount; ++function)
+    if (name == nameOf(static_cast<Activation>(function)))
+      return static_cast<Activation>(function);
+  return std::nullopt;
+}
+
 } // namespace
 
 std::string kernelName(const Signature &signature) {
@@ -92,6 +127,52 @@ std::string kernelName(const Signature &signature) {
   }
   return prefix + "-x" + std::to_string(signature.layers.size() - 1) + "-" + std::to_string(signature.logits()) +
          suffix + "_" + hexDigits(fnv1a(encode(signature)));
+}
+
+std::optional<Signature> signatureNamed(std::string_view name) {
+  std::string_view text = name;
+  Signature signature;
+  WeightFormat format;
+  if (consume(text, "w8a14_"))
+    format = WeightFormat::Int8;
+  else if (consume(text, "w16a14_"))
+    format = WeightFormat::Int8Residual;
+  else if (consume(text, "f32_"))
+    format = WeightFormat::Float32;
+  else
+    return std::nullopt;
+  signature.sparseInputs = consumeEnd(text, "_sparse");
+  if (consumeEnd(text, "_softmax"))
+    signature.head = Head::Softmax;
+  else if (consumeEnd(text, "_argmax"))
+    signature.head = Head::Argmax;
+  signature.outputAffine = consumeEnd(text, "_affine");
+  std::size_t end = text.find('_');
+  if (end == std::string_view::npos)
+    return std::nullopt;
+  std::vector<std::string_view> widths = split(text.substr(0, end)), functions = split(text.substr(end + 1));
+  std::size_t layers = widths.size() - 1;
+  std::uint32_t codes = 0, begin = 0;
+  for (std::size_t l = 0; l <= layers; ++l) {
+    std::uint32_t count = 0; // of what is no number in its shortest form: the name that is made at the end shows it
+    std::from_chars(widths[l].data(), widths[l].data() + widths[l].size(), count);
+    if (l == 0) {
+      signature.inputs = codes = count;
+      continue;
+    }
+    std::size_t which = functions.size() == layers ? l - 1 : functions.size() == 2 ? (l == layers) : 0;
+    std::string_view function = functions[which];
+    bool isClamped = consume(function, "clamped_") || format == WeightFormat::Float32;
+    std::optional<Activation> activation = activationNamed(function);
+    if (!activation)
+      return std::nullopt;
+    signature.layers.push_back({format, begin, {{*activation, isClamped, count}}});
+    begin = codes;
+    codes += count;
+  }
+  if (layers == 0 || !validate(signature) || kernelName(signature) != name)
+    return std::nullopt;
+  return signature;
 }
 
 } // namespace kimic::quant

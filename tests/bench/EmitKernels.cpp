@@ -21,84 +21,6 @@
 namespace kimic {
 namespace {
 
-bool consume(std::string_view &text, std::string_view prefix) {
-  if (!text.starts_with(prefix))
-    return false;
-  text.remove_prefix(prefix.size());
-  return true;
-}
-
-bool consumeEnd(std::string_view &text, std::string_view suffix) {
-  if (!text.ends_with(suffix))
-    return false;
-  text.remove_suffix(suffix.size());
-  return true;
-}
-
-std::vector<std::string_view> split(std::string_view text) {
-  std::vector<std::string_view> parts;
-  for (;;) {
-    std::size_t at = text.find('-');
-    parts.push_back(text.substr(0, at));
-    if (at == std::string_view::npos)
-      return parts;
-    text.remove_prefix(at + 1);
-  }
-}
-
-std::optional<Activation> activationNamed(std::string_view name) {
-  for (unsigned function = 0; function < kActivationCount; ++function)
-    if (name == nameOf(static_cast<Activation>(function)))
-      return static_cast<Activation>(function);
-  return std::nullopt;
-}
-
-/// The signature whose name is `name`, if that is a regular one.
-std::optional<quant::Signature> signatureNamed(std::string_view name) {
-  std::string_view text = name;
-  quant::Signature signature;
-  quant::WeightFormat format;
-  if (consume(text, "w8a14_"))
-    format = quant::WeightFormat::Int8;
-  else if (consume(text, "w16a14_"))
-    format = quant::WeightFormat::Int8Residual;
-  else if (consume(text, "f32_"))
-    format = quant::WeightFormat::Float32;
-  else
-    return std::nullopt;
-  if (consumeEnd(text, "_softmax"))
-    signature.head = quant::Head::Softmax;
-  else if (consumeEnd(text, "_argmax"))
-    signature.head = quant::Head::Argmax;
-  signature.outputAffine = consumeEnd(text, "_affine");
-  std::size_t end = text.find('_');
-  if (end == std::string_view::npos)
-    return std::nullopt;
-  std::vector<std::string_view> widths = split(text.substr(0, end)), functions = split(text.substr(end + 1));
-  std::size_t layers = widths.size() - 1;
-  std::uint32_t codes = 0, begin = 0;
-  for (std::size_t l = 0; l <= layers; ++l) {
-    std::string width(widths[l]);
-    std::uint32_t count = static_cast<std::uint32_t>(std::strtoul(width.c_str(), nullptr, 10));
-    if (l == 0) {
-      signature.inputs = codes = count;
-      continue;
-    }
-    std::size_t which = functions.size() == layers ? l - 1 : functions.size() == 2 ? (l == layers) : 0;
-    std::string_view function = functions[which];
-    bool isClamped = consume(function, "clamped_") || format == quant::WeightFormat::Float32;
-    std::optional<Activation> activation = activationNamed(function);
-    if (!activation)
-      return std::nullopt;
-    signature.layers.push_back({format, begin, {{*activation, isClamped, count}}});
-    begin = codes;
-    codes += count;
-  }
-  if (layers == 0 || !quant::validate(signature) || quant::kernelName(signature) != name)
-    return std::nullopt;
-  return signature;
-}
-
 bool write(const std::string &path, std::initializer_list<std::pair<const void *, std::size_t>> parts) {
   std::ofstream file(path, std::ios::binary);
   for (auto [data, size] : parts)
@@ -110,7 +32,7 @@ int run(const std::string &directory, std::uint32_t rows, std::span<char *> name
   std::string json = "[";
   std::vector<quant::Signature> signatures;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    std::optional<quant::Signature> signature = signatureNamed(names[i]);
+    std::optional<quant::Signature> signature = quant::signatureNamed(names[i]);
     if (!signature) {
       std::fprintf(stderr, "%s is not the name of a regular kernel\n", names[i]);
       return 1;

@@ -215,6 +215,41 @@ TEST(Compiler, PackIsValid) {
   EXPECT_TRUE(pack::verifyPack(output->pack).ok());
 }
 
+/// Keeps what it gets; refuses what would make it larger than `most`.
+class Output : public PackOutput {
+public:
+  explicit Output(std::size_t most = SIZE_MAX) : most_(most) {}
+  Result<void, Diagnostic> append(std::span<const std::uint8_t> part) override {
+    bytes.insert(bytes.end(), part.begin(), part.end());
+    if (bytes.size() > most_)
+      return Diagnostic{ErrorId::FileNotWritten, "out.kpk", 0, "", "no space", ""};
+    return {};
+  }
+  Result<std::span<const std::uint8_t>, Diagnostic> written() override { return std::span<const std::uint8_t>(bytes); }
+
+  std::vector<std::uint8_t> bytes;
+
+private:
+  std::size_t most_;
+};
+
+TEST(Compiler, PackGoesToAnOutputAsItWouldStayInMemory) {
+  Output output;
+  auto streamed = compile(threeExperts(), {}, &output), kept = compile(threeExperts());
+  ASSERT_TRUE(streamed.ok() && kept.ok());
+  EXPECT_EQ(output.bytes, kept->pack);
+  EXPECT_TRUE(streamed->pack.empty());
+  EXPECT_EQ(toJson(streamed->report), toJson(kept->report));
+}
+
+TEST(Compiler, SaysWhyAnOutputTakesNoMore) {
+  Output full(1000);
+  auto output = compile(threeExperts(), {}, &full);
+  ASSERT_FALSE(output.ok());
+  EXPECT_EQ(output.error().id, ErrorId::FileNotWritten);
+  EXPECT_EQ(output.error().found, "no space");
+}
+
 TEST(Compiler, ExpertsOfOneShapeShareAKernel) {
   auto output = compile(threeExperts());
   ASSERT_TRUE(output.ok());

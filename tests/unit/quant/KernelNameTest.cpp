@@ -1,4 +1,5 @@
 #include "formats/quant/KernelName.h"
+#include "tests/support/RandomExpert.h"
 
 #include <gtest/gtest.h>
 
@@ -81,6 +82,31 @@ TEST(KernelName, HashesWhatHasSeveralFunctionsInALayer) {
 TEST(KernelName, HashesWhatWouldBeTooLong) {
   Signature deep = layered(std::vector<std::uint32_t>(31, 100), std::vector<ActivationGroup>(30, kTanh));
   EXPECT_EQ(kernelName(deep).rfind("w8a14_100-x29-100_", 0), 0u);
+}
+
+TEST(KernelName, NamesItsSignatureIfItIsRegular) {
+  testing::ExpertGenerator generator(3, {40, 4, 40, 1, kWeightFormatCount, kHeadCount, true});
+  unsigned regular = 0;
+  for (int i = 0; i < 500; ++i) {
+    Signature signature = generator.signature();
+    signature.sparseInputs = signature.weights() != WeightFormat::Float32 && i % 2;
+    const std::string name = kernelName(signature);
+    if (std::optional<Signature> named = signatureNamed(name)) {
+      ++regular;
+      ASSERT_EQ(*named, signature) << name;
+    } else {
+      ASSERT_TRUE(name.find("-x") != name.npos) << name;
+    }
+  }
+  EXPECT_GT(regular, 100u);
+}
+
+TEST(KernelName, OfNoKernelHasNoSignature) {
+  for (const char *name :
+       {"", "w8a14_", "w8a14_4", "w8a14_4-2", "w8a14_4-2_", "w8a14_4-2_nothing", "w8a14_4--2_linear",
+        "w8a14_04-2_linear", "w8a14_4-2_linear_", "w8a14_4-2_linear_sparse_softmax", "w9a14_4-2_linear",
+        "w8a14_4-2-2_linear-linear", "w8a14_4-99999999999_linear", "w8a14_3-x1-1_9cec70c892cc68b0"})
+    EXPECT_FALSE(signatureNamed(name)) << name;
 }
 
 } // namespace
