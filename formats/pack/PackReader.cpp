@@ -567,27 +567,24 @@ const Plan::Entry *Plan::find(std::uint32_t expert) const {
 }
 
 Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan) {
-  const Plan::Entry *first = reinterpret_cast<const Plan::Entry *>(raw.data());
-  std::uint64_t expected = sizeof(Plan::Entry);
-  if (raw.size() >= expected) {
-    // The first four numbers are in the places of an entry's: features, how many entries there are, 0, 0.
-    plan.features = first->expert;
-    const std::uint32_t count = first->level;
-    expected += sizeof(Plan::Entry) * std::uint64_t{count};
-    if (raw.size() >= expected) {
-      const Plan::Entry *last = first + count;
-      for (const Plan::Entry *entry = first; entry != last; ++entry)
-        if (entry[1].needsEnd < entry->needsEnd || entry[1].sourcesEnd < entry->sourcesEnd)
-          return makeError(ErrorId::PackPlanEnds, entry[1].expert);
-      plan.entries = {first + 1, count};
-      plan.needs = reinterpret_cast<const std::uint32_t *>(last + 1);
-      plan.sources = reinterpret_cast<const Source *>(plan.needs + last->needsEnd);
-      expected +=
-          sizeof(std::uint32_t) * std::uint64_t{last->needsEnd} + sizeof(Source) * std::uint64_t{last->sourcesEnd};
-    }
+  // The first four numbers are in the places of an entry's: features, how many entries there are, 0, 0.
+  const Plan::Entry *head = reinterpret_cast<const Plan::Entry *>(raw.data());
+  const std::size_t size = raw.size();
+  if (size < sizeof(Plan::Entry) || head->level >= size / sizeof(Plan::Entry))
+    return makeError(ErrorId::PackPlanLength, size);
+  plan.features = head->expert;
+  plan.entries = {head + 1, head->level};
+  std::uint64_t needs = head->needsEnd, sources = head->sourcesEnd;
+  bool isSound = true;
+  for (const Plan::Entry &entry : plan.entries) {
+    isSound &= entry.needsEnd >= needs && entry.sourcesEnd >= sources;
+    needs = entry.needsEnd;
+    sources = entry.sourcesEnd;
   }
-  if (raw.size() != expected)
-    return makeError(ErrorId::PackPlanLength, raw.size(), expected);
+  plan.needs = reinterpret_cast<const std::uint32_t *>(plan.entries.data() + plan.entries.size());
+  plan.sources = reinterpret_cast<const Source *>(plan.needs + needs);
+  if (!isSound || size != sizeof(Plan::Entry) * (std::uint64_t{1} + head->level) + 4 * needs + sizeof(Source) * sources)
+    return makeError(ErrorId::PackPlanLength, size);
   return {};
 }
 

@@ -28,7 +28,7 @@ struct Expert {
   bool isAsked = false;                ///< pinned by the call that is running
   Expert *nextAsked = nullptr;         ///< another such expert
   float *outputs = nullptr;            ///< where its outputs stay for whoever reads them, in packs with a plan
-  std::uint64_t epoch = 0;             ///< of the request to which they belong, 0: none
+  std::uint64_t epoch = 0;                  ///< of the request for which it ran last
   Expert *newer = nullptr, *older = nullptr;
   Expert *sibling = nullptr; ///< the next record of a list of PackSession
 

@@ -6,6 +6,7 @@
 //   patch leaf+3 ff 00*2        bytes at an offset in a block
 //   insert data0 00*64          bytes before it; names keep their old places
 //   remove leaf+89 1            so many bytes, names keep their old places
+//   plan 5 17                   a number of the plan, which is then stored as it is
 //   append 00                   bytes at the end of the file
 //   truncate 100                to that length
 //   rehash                      all hashes right again; or only the levels named: data blocks root content header

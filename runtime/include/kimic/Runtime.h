@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-#define KIMIC_ABI_VERSION 4u
+#define KIMIC_ABI_VERSION 3u
 
 #define KIMIC_OK 0
 #define KIMIC_PENDING (-1)

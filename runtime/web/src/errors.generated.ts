@@ -71,11 +71,12 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackSignatureCount group {0} has {1} signatures, expected {2}
 1cPackParameterBytes expert {0} has {1} parameter bytes, but its kernel reads {2}
 1cPackPlanField plan has {1} at byte {0}, its limit is {2}
-1cPackPlanMalformed plan is malformed at byte {0}
+1cPackPlanLength plan is {0} bytes, which its lists do not add up to
 1cPackPlanLevel plan has expert {0} at level {1}, but what it reads puts it at {2}
 1cPackPlanInputs expert {0} has {1} inputs, but the plan feeds it {2}
 1cPackPlanOutputs expert {0} has {1} outputs, but the plan reads {2}
-3cPackFileSize file is {0} bytes, but its header says {1}
+1cPackPlanNeeds plan has number {1} of the experts that expert {0} needs as {2}, which the others exclude
+2cPackFileSize file is {0} bytes, but its header says {1}
 1cPackPadding padding byte {0} is {1}, expected 0
 1cPackDataPlacement data block stands at byte {0}, expected at {1}
 1cPackDataConflict expert {0} describes the data block at byte {1} unlike another expert
