@@ -50,6 +50,9 @@ Status Planner::plan(std::span<const KimicChoice> choices, KimicPlan &plan, Kimi
       outcome = status;
     steps[i].first = plan.values;
     plan.values += steps[i].outputs;
+    plan.microseconds += steps[i].microseconds;
+    plan.bytes += steps[i].bytes;
+    plan.missingBytes += steps[i].missingBytes;
   }
   if (outcome != KIMIC_OK)
     return outcome;

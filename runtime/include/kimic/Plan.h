@@ -30,12 +30,14 @@ typedef struct KimicStep {
 
 typedef struct KimicPlan {
   uint32_t steps, groups;
-  uint32_t values;   /* outputs of all steps together */
-  uint32_t reserved; /* 0 */
+  uint32_t values;       /* outputs of all steps together */
+  float microseconds;    /* of all steps, one after another */
+  uint64_t bytes;        /* parameters of all steps */
+  uint64_t missingBytes; /* that have to be read for those that are not resident */
 } KimicPlan;
 
 #ifdef __cplusplus
-static_assert(sizeof(KimicStep) == 48 && sizeof(KimicPlan) == 16);
+static_assert(sizeof(KimicStep) == 48 && sizeof(KimicPlan) == 32);
 #endif
 
 /* Makes the plan for an answer of these experts: they and what they read, each behind what it reads, in groups that fit
