@@ -1,7 +1,8 @@
 // Experts that read each other: what they compute, in which order and groups they run, and what happens when memory is
 // short or a plan and its kernels disagree.
-#include "formats/base/Diagnostic.h"
 #include "runtime/include/kimic/Plan.h"
+#include "formats/base/Diagnostic.h"
+#include "tests/support/BadPack.h"
 #include "tests/support/FakeHost.h"
 #include "tests/support/TestPack.h"
 
@@ -108,7 +109,7 @@ TEST(Plan, LoadingAnExpertLoadsWhatItReads) {
   ASSERT_EQ(host.load(kTop), KIMIC_OK);
   EXPECT_TRUE(host.isResident(kLeft));
   EXPECT_TRUE(host.isResident(kRight));
-  EXPECT_FALSE(host.isResident(kOther));
+  EXPECT_FALSE(host.isResident(kUnread));
 }
 
 TEST(Plan, WhatAnExpertReadsIsPinnedWithIt) {
@@ -238,14 +239,17 @@ TEST(Plan, ARequestDoesNotSeeTheOutputsOfTheOneBefore) {
   EXPECT_EQ(y, (Floats{1, 1}));
 }
 
-/// A wide expert (256 inputs, 128 outputs of 1, 2, ...; some 33 KB) that reads two others of that size, which read the
+/// An expert (256 inputs, 128 outputs, 33 KB that do not compress) that reads two others of that size, which read the
 /// request.
 TestPack makeLargePack() {
   TestPack pack;
-  for (std::int32_t i = 0; i < 3; ++i) {
-    RandomExpert expert = constantExpert(256, std::vector<std::int32_t>(128, 1 + i));
-    for (std::size_t w = 0; w < expert.parameters.layers[0].weights.size(); ++w)
-      expert.parameters.layers[0].weights[w] = static_cast<std::int8_t>((w * 7 + w / 256 + std::size_t(i)) % 5) - 2;
+  std::uint32_t state = 1;
+  for (int i = 0; i < 3; ++i) {
+    RandomExpert expert = constantExpert(256, std::vector<std::int32_t>(128, 1));
+    for (std::int8_t &weight : expert.parameters.layers[0].weights) {
+      state = state * 1664525 + 1013904223;
+      weight = static_cast<std::int8_t>(static_cast<std::int32_t>(state >> 24) % 255 - 127);
+    }
     pack.add(expert);
   }
   pack.contents.experts[2].reads = {{0, 0, 128}, {1, 0, 128}};
@@ -306,26 +310,70 @@ TEST(Plan, AnExpertThatHasNoRoomIsAnError) {
 
 TEST(Plan, OfMoreThan256ExpertsIsRefused) {
   TestPack pack;
-  for (int i = 0; i < 258; ++i)
+  for (int i = 0; i < 256; ++i)
     pack.add(constantExpert(2, {1, 1}));
-  for (std::uint32_t i = 0; i < 129; ++i)
-    pack.contents.experts[256].reads.push_back({i, 0, 1});
-  for (std::uint32_t i = 129; i < 257; ++i)
-    pack.contents.experts[257].reads.push_back({i, 0, 1});
-  pack.contents.features = 2;
-  for (std::uint32_t reader : {256u, 257u}) {
-    const RandomExpert wide =
-        constantExpert(static_cast<std::uint32_t>(pack.contents.experts[reader].reads.size()), {1, 1});
-    auto reads = pack.contents.experts[reader].reads;
-    const std::uint32_t made = pack.add(wide);
-    pack.contents.experts[reader] = pack.contents.experts[made];
-    pack.contents.experts[reader].reads = reads;
-    pack.contents.experts.pop_back();
+  for (std::uint32_t half : {0u, 128u}) {
+    const std::uint32_t reader = pack.add(constantExpert(128, {1, 1}));
+    for (std::uint32_t i = 0; i < 128; ++i)
+      pack.contents.experts[reader].reads.push_back({half + i, 0, 1});
   }
+  pack.contents.features = 2;
   PlanHost host(pack);
   EXPECT_EQ(host.makePlan({{256, 0, 1}}), KIMIC_OK);
-  EXPECT_EQ(host.makePlan({{257, 0, 1}}), static_cast<std::int32_t>(ErrorId::PlanTooLarge));
-  EXPECT_EQ(host.load(257), static_cast<std::int32_t>(ErrorId::PlanTooLarge));
+  EXPECT_EQ(host.plan.steps, 129u);
+  EXPECT_EQ(host.makePlan({{256, 0, 1}, {257, 0, 1}}), static_cast<std::int32_t>(ErrorId::PlanTooLarge));
+}
+
+/// Damages numbers of the plan (pack-v1 §15) that a host delivers, and makes the hashes right again.
+struct Damaged : FakeHost {
+  Damaged(std::size_t index, std::uint32_t value) : FakeHost(damaged(index, value)) {}
+
+  static std::vector<std::uint8_t> damaged(std::size_t index, std::uint32_t value) {
+    std::string problem;
+    auto bad = test::readBadPack(KIMIC_GOLDEN_DIR,
+                                 "base planned\nplan " + std::to_string(index) + " " + std::to_string(value) +
+                                     "\nrehash\nexpect PackPlanInputs\n",
+                                 problem);
+    EXPECT_TRUE(bad) << problem;
+    return bad->file;
+  }
+  /// Asks for expert 3, which reads 2, which reads 0, 1 and the request.
+  Error answer() {
+    std::int32_t status = open();
+    if (status == KIMIC_OK)
+      status = load(3);
+    std::vector<float> x(1 << 17), y(8);
+    if (status == KIMIC_OK)
+      status = kimic_run(runtime, 3, x.data(), 1, y.data());
+    return status == KIMIC_OK ? Error() : lastError();
+  }
+};
+
+TEST(HostilePlan, WithOtherEndsIsNotRead) {
+  for (std::size_t index : {1u, 6u, 7u, 10u, 11u})
+    for (std::uint32_t value : {0u, 1u, 1000u, 0xFFFFFFFFu}) {
+      const ErrorId id = Damaged(index, value).answer().id;
+      EXPECT_TRUE(id != ErrorId::None || value < 2) << index << " " << value;
+    }
+}
+
+TEST(HostilePlan, WithAnotherNeedIsAnError) {
+  for (std::size_t index : {14u, 15u, 16u}) // those of expert 3
+    for (std::uint32_t value : {3u, 4u, 5u, 0xFFFFFFFFu})
+      EXPECT_NE(Damaged(index, value).answer().id, ErrorId::None) << index << " " << value;
+}
+
+TEST(HostilePlan, WithASourceThatIsNotThereIsAnError) {
+  for (std::size_t index : {17u, 20u, 23u, 26u}) // experts
+    for (std::uint32_t value : {3u, 4u, 100u})
+      EXPECT_NE(Damaged(index, value).answer().id, ErrorId::None) << index << " " << value;
+  for (std::size_t index : {18u, 19u, 21u, 22u, 24u, 25u, 27u, 28u}) // first ones and counts
+    for (std::uint32_t value : {3u, 65536u, 0x7FFFFFFFu, 0xFFFFFFFFu})
+      EXPECT_EQ(Damaged(index, value).answer().id, ErrorId::PackPlanInputs) << index << " " << value;
+}
+
+TEST(HostilePlan, OfARequestThatExpertsCannotReadIsAnError) {
+  EXPECT_EQ(Damaged(0, 3).answer(), makeError(ErrorId::PackPlanInputs, 0, 2, 3));
 }
 
 TEST(Plan, OfNothingIsRefused) {
