@@ -416,31 +416,33 @@ static Result<void> readTransitions(const Header &header, std::uint32_t first, B
   if (!in.ok() || in.remaining() / 2 < total)
     return makeError(ErrorId::PackLeafMalformed, header.leafOf(first), in.position());
   leaf.next.renew(total);
-  expert = first;
-  for (const LeafEntry &entry : leaf.entries) {
-    for (std::uint32_t i = 0; i < entry.nextCount; ++i) {
-      const std::uint64_t next = expert + static_cast<std::uint64_t>(in.zigzag());
-      bool isKnown = next == expert || next >= header.listed();
-      for (std::uint32_t j = 0; j < i; ++j)
-        isKnown |= leaf.next[entry.firstNext + j].expert == next;
-      if (in.ok() && isKnown)
-        return makeError(ErrorId::PackEntryNext, expert, next, i);
-      leaf.next[entry.firstNext + i].expert = static_cast<std::uint32_t>(next);
+  // A column of experts, then one of chances.
+  for (const bool isChance : {false, true}) {
+    expert = first;
+    for (const LeafEntry &entry : leaf.entries) {
+      unsigned sum = 0, last = 255;
+      for (std::uint32_t i = 0; i < entry.nextCount; ++i) {
+        Transition *const nexts = leaf.next.data() + entry.firstNext, &next = nexts[i];
+        std::uint64_t number;
+        bool isWrong;
+        if (isChance) {
+          number = next.expert;
+          next.chance = in.u8();
+          sum += next.chance;
+          isWrong = next.chance == 0 || next.chance > last || sum > 256;
+          last = next.chance;
+        } else {
+          number = expert + static_cast<std::uint64_t>(in.zigzag());
+          next.expert = static_cast<std::uint32_t>(number);
+          isWrong = number == expert || number >= header.listed();
+          for (std::uint32_t j = 0; j < i; ++j)
+            isWrong |= nexts[j].expert == number;
+        }
+        if (in.ok() && isWrong)
+          return makeError(ErrorId::PackEntryNext, expert, number, i);
+      }
+      ++expert;
     }
-    ++expert;
-  }
-  expert = first;
-  for (const LeafEntry &entry : leaf.entries) {
-    unsigned sum = 0, last = 255;
-    for (std::uint32_t i = 0; i < entry.nextCount; ++i) {
-      Transition &next = leaf.next[entry.firstNext + i];
-      next.chance = in.u8();
-      sum += next.chance;
-      if (in.ok() && (next.chance == 0 || next.chance > last || sum > 256))
-        return makeError(ErrorId::PackEntryNext, expert, next.expert, i);
-      last = next.chance;
-    }
-    ++expert;
   }
   return {};
 }

@@ -40,7 +40,10 @@ export type {ByteSource, Source, SourceOptions} from './source.js';
 export type {TrustOptions} from './trust.js';
 export type {WarmUpOptions, WarmUpReport} from './warmup.js';
 
-/** Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB, of a URL 36. */
+/**
+ * Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB, of a
+ * URL 36.
+ */
 export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
   return Pack.open(source, options, defaultModule);
 }

@@ -13,7 +13,7 @@ import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
 import type {WarmUpReport} from './warmup.js';
 
-export interface PoolOptions extends OpenOptions {
+export interface PoolOptions extends Omit<OpenOptions, 'recovery'> {
   /** How many threads; default: one less than the processors, 1 to 8. */
   threads?: number;
   /**
