@@ -687,6 +687,23 @@ private:
     return {};
   }
 
+  /// What experts read. check() has made their sources ranges.
+  void addPlan() {
+    std::vector<std::uint32_t> numbers(set.experts.size()); // in the pack, by index
+    for (std::uint32_t id = 0; id < order.size(); ++id)
+      numbers[order[id]] = id;
+    for (std::uint32_t id = 0; id < order.size(); ++id) {
+      const std::vector<manifest::Source> &reads = set.experts[order[id]].reads;
+      pack::PackDirectory::Expert &entry = directory.experts[id];
+      entry.firstSource = static_cast<std::uint32_t>(directory.sources.size());
+      entry.sourceCount = static_cast<std::uint32_t>(reads.size());
+      for (const manifest::Source &source : reads)
+        directory.sources.push_back(
+            {source.expert ? numbers[*source.expert] : pack::kNoExpert, source.first, source.count});
+    }
+    directory.features = directory.sources.empty() ? 0 : set.features;
+  }
+
   Result<void, Diagnostic> writePack() {
     KIMIC_ASSIGN(directory.meta, packMetadata(set, order, output.report));
     const auto listed = static_cast<std::uint32_t>(order.size());
@@ -727,6 +744,7 @@ private:
         KIMIC_TRY(stored.put(blockCount++, std::move(bytes)));
       reportSizes(id, encoder.blockOf(id), raw);
     }
+    addPlan();
     if (set.router)
       KIMIC_TRY(addRouter());
     auto numbers = encoder.place(arrangement.order, directory);

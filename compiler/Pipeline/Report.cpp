@@ -302,6 +302,8 @@ Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, con
   Json out;
   out["kimic"] = {{"version", KIMIC_VERSION}, {"packVersion", pack::kMajor}, {"kernelAbi", abi::kVersion}};
   out["name"] = report.name;
+  if (!set.featureNames.empty())
+    out["features"] = set.featureNames;
   out["experts"] = Json::array();
   for (std::uint32_t index : order)
     out["experts"].push_back(describe(set.experts[index], idOf));

@@ -5,6 +5,7 @@
 #include "formats/data/Npy.h"
 #include "formats/fann/FannReader.h"
 #include "formats/manifest/Json.h"
+#include "formats/manifest/Spelling.h"
 
 #include <algorithm>
 #include <atomic>
@@ -92,6 +93,127 @@ private:
   std::size_t inputs_, outputs_;
 };
 
+std::uint32_t outputsOf(const Expert &expert) { return expert.head == ExpertHead::Argmax ? 1 : expert.numOutputs(); }
+
+/// Numbers in a row that the expert is asked with.
+std::uint32_t rowOf(const ExpertSet &set, const Expert &expert) {
+  return expert.reads.empty() ? expert.numInputs() : set.features;
+}
+
+/// Appends the source as ranges.
+Status resolve(const ExpertSet &set, const NetworkCheck &check, const char *key, const Source &source,
+               std::vector<Source> &out) {
+  const Expert *from = source.expert ? &set.experts[*source.expert] : nullptr;
+  const std::uint32_t there = from ? outputsOf(*from) : set.features;
+  const std::string all = counted(there, from ? "output" : "feature") + (from ? " of " + from->id : " of the request");
+  if (from && from->reads.empty() && from->numInputs() != set.features)
+    return check.error(ErrorId::ManifestCountMismatch, key, from->id + " with " + counted(from->numInputs(), "input"),
+                       counted(set.features, "feature") + " of the request, all of which it reads");
+  if (source.names.empty()) {
+    const std::uint32_t count = source.count ? source.count : there;
+    if (source.first + count > there)
+      return check.error(ErrorId::ManifestOutOfRange, key,
+                         "[" + std::to_string(source.first) + ", " + std::to_string(source.first + count) + "]",
+                         "a range of the " + all);
+    out.push_back({source.expert, {}, source.first, count});
+    return {};
+  }
+  const std::vector<std::string> &names = from ? from->outputNames : set.featureNames;
+  const std::size_t begin = out.size();
+  for (const std::string &name : source.names) {
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (names.size() != there || at == names.end())
+      return check.error(ErrorId::ManifestUnknownWord, key, quote(name),
+                         names.size() == there ? expectedWord(name, {names.begin(), names.end()})
+                                               : "a range: there are no names for the " + all);
+    const auto index = static_cast<std::uint32_t>(at - names.begin());
+    if (out.size() > begin && out.back().first + out.back().count == index)
+      ++out.back().count;
+    else
+      out.push_back({source.expert, {}, index, 1});
+  }
+  return {};
+}
+
+/// How many levels of experts the expert stands on, 1 for one that reads the request only; more than kMaxLevels if
+/// there are more than that. `levels`: those that are known, by expert.
+std::size_t levelOf(const ExpertSet &set, std::uint32_t index, std::vector<std::uint8_t> &levels,
+                    std::size_t depth = 0) {
+  const Expert &expert = set.experts[index];
+  if (expert.reads.empty() || levels[index])
+    return levels[index];
+  std::size_t level = 0;
+  if (depth == kMaxLevels)
+    return kMaxLevels + 1;
+  for (const Source &source : expert.reads)
+    if (source.expert)
+      level = std::max(level, levelOf(set, *source.expert, levels, depth + 1));
+  if (level >= kMaxLevels)
+    return kMaxLevels + 1;
+  return levels[index] = static_cast<std::uint8_t>(level + 1);
+}
+
+/// Whether the expert needs more than kMaxNeeded others.
+bool needsTooMany(const ExpertSet &set, std::uint32_t index) {
+  std::set<std::uint32_t> needed{index};
+  std::vector<std::uint32_t> open{index};
+  while (!open.empty() && needed.size() <= kMaxNeeded + 1) {
+    const Expert &expert = set.experts[open.back()];
+    open.pop_back();
+    for (const Source &source : expert.reads)
+      if (source.expert && needed.insert(*source.expert).second)
+        open.push_back(*source.expert);
+  }
+  return needed.size() > kMaxNeeded + 1;
+}
+
+/// Makes what an expert reads ranges, which add up to its inputs.
+Status checkReads(ExpertSet &set, std::uint32_t i, std::vector<std::uint8_t> &levels) {
+  Expert &expert = set.experts[i];
+  if (expert.isLeftOut || expert.reads.empty())
+    return {};
+  NetworkCheck check(set.file, expertPath(i), expert, expert);
+  for (const Source &source : expert.reads)
+    if (source.expert ? set.experts[*source.expert].isLeftOut : set.features == 0)
+      return {};
+  std::vector<Source> ranges;
+  for (std::size_t s = 0; s < expert.reads.size(); ++s)
+    KIMIC_TRY(resolve(set, check, (".reads[" + std::to_string(s) + "]").c_str(), expert.reads[s], ranges));
+  if (ranges.size() > kMaxSources)
+    return check.error(ErrorId::ManifestTooLarge, ".reads", counted(ranges.size(), "range"),
+                       "at most " + std::to_string(kMaxSources));
+  std::uint64_t inputs = 0;
+  for (const Source &source : ranges)
+    inputs += source.count;
+  if (inputs != expert.numInputs())
+    return check.error(ErrorId::ManifestCountMismatch, ".reads", counted(inputs, "number"),
+                       counted(expert.numInputs(), "input") + " of the network");
+  if (levelOf(set, i, levels) > kMaxLevels)
+    return check.error(ErrorId::ManifestTooLarge, ".reads", "more than " + counted(kMaxLevels, "level") + " of experts",
+                       "at most " + std::to_string(kMaxLevels));
+  if (needsTooMany(set, i))
+    return check.error(ErrorId::ManifestTooLarge, ".reads", "more than " + counted(kMaxNeeded, "expert"),
+                       "at most " + std::to_string(kMaxNeeded) + " that are needed first");
+  expert.reads = std::move(ranges);
+  return {};
+}
+
+/// The request has the router's row.
+Status checkFeatures(ExpertSet &set) {
+  if (!set.router || set.router->isLeftOut)
+    return {};
+  const std::uint32_t inputs = set.router->numInputs();
+  if (set.features && set.features != inputs)
+    return Diagnostic{ErrorId::ManifestCountMismatch,
+                      set.file,
+                      set.router->line,
+                      "features",
+                      counted(set.features, "feature"),
+                      counted(inputs, "input") + " of the router's network"};
+  set.features = inputs;
+  return {};
+}
+
 Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   Expert &expert = set.experts[i];
   if (expert.isLeftOut)
@@ -116,10 +238,10 @@ Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   }
   if (expert.fallback) {
     const Expert &other = set.experts[*expert.fallback];
-    if (!other.isLeftOut && (other.numInputs() != expert.numInputs() || other.numOutputs() != expert.numOutputs()))
+    if (!other.isLeftOut && (rowOf(set, other) != rowOf(set, expert) || other.numOutputs() != expert.numOutputs()))
       return check.error(ErrorId::ManifestCountMismatch, ".fallback",
-                         counted(other.numInputs(), "input") + " and " + counted(other.numOutputs(), "output"),
-                         counted(expert.numInputs(), "input") + " and " + counted(expert.numOutputs(), "output") +
+                         counted(rowOf(set, other), "input") + " and " + counted(other.numOutputs(), "output"),
+                         counted(rowOf(set, expert), "input") + " and " + counted(expert.numOutputs(), "output") +
                              ", the shape of the expert that it stands in for");
   }
   return {};
@@ -148,11 +270,11 @@ Status checkRouter(ExpertSet &set) {
       continue;
     if (!first)
       first = &expert;
-    if (expert.numInputs() != first->numInputs() || expert.numOutputs() != first->numOutputs())
+    if (rowOf(set, expert) != rowOf(set, *first) || expert.numOutputs() != first->numOutputs())
       return check.error(ErrorId::ManifestCountMismatch, (".experts[" + std::to_string(i) + "]").c_str(),
-                         expert.id + " with " + counted(expert.numInputs(), "input") + " and " +
+                         expert.id + " with " + counted(rowOf(set, expert), "input") + " and " +
                              counted(expert.numOutputs(), "output"),
-                         counted(first->numInputs(), "input") + " and " + counted(first->numOutputs(), "output") +
+                         counted(rowOf(set, *first), "input") + " and " + counted(first->numOutputs(), "output") +
                              " like " + first->id);
     bool needsClasses = router.merge == RouterMerge::Vote || router.merge == RouterMerge::Cascade;
     if (needsClasses && expert.task == Task::Regression)
@@ -161,15 +283,15 @@ Status checkRouter(ExpertSet &set) {
   }
   if (router.fallback && first && !set.experts[*router.fallback].isLeftOut) {
     const Expert &expert = set.experts[*router.fallback];
-    if (expert.numInputs() != first->numInputs() || expert.numOutputs() != first->numOutputs())
+    if (rowOf(set, expert) != rowOf(set, *first) || expert.numOutputs() != first->numOutputs())
       return check.error(ErrorId::ManifestCountMismatch, ".fallback",
-                         counted(expert.numInputs(), "input") + " and " + counted(expert.numOutputs(), "output"),
-                         counted(first->numInputs(), "input") + " and " + counted(first->numOutputs(), "output") +
+                         counted(rowOf(set, expert), "input") + " and " + counted(expert.numOutputs(), "output"),
+                         counted(rowOf(set, *first), "input") + " and " + counted(first->numOutputs(), "output") +
                              " like " + first->id);
   }
-  if (first && router.numInputs() != first->numInputs())
+  if (first && router.numInputs() != rowOf(set, *first))
     return check.error(ErrorId::ManifestCountMismatch, ".network", counted(router.numInputs(), "input"),
-                       counted(first->numInputs(), "input") + ", the same row that the routed experts read");
+                       counted(rowOf(set, *first), "input") + ", the same row that the routed experts read");
   return {};
 }
 
@@ -396,8 +518,12 @@ Status readFiles(const std::string &file, std::vector<Item> &items, FileReader &
 std::uint64_t parameterCount(const fann::Network &network) { return network.connections.size(); }
 
 Result<void, Diagnostic> check(ExpertSet &set, const ReadOptions &options) {
+  KIMIC_TRY(checkFeatures(set));
   for (std::size_t i = 0; i < set.experts.size(); ++i)
     KIMIC_TRY(checkExpert(set, i, options.strict));
+  std::vector<std::uint8_t> levels(set.experts.size()); // 0: not known
+  for (std::uint32_t i = 0; i < set.experts.size(); ++i)
+    KIMIC_TRY(checkReads(set, i, levels));
   if (set.router)
     KIMIC_TRY(checkRouter(set));
   return {};
@@ -430,6 +556,8 @@ Result<ExpertSet, Diagnostic> readManifest(const std::string &path, const ReadOp
   set.name = std::move(manifest.name);
   set.file = file;
   set.accuracy = manifest.accuracy;
+  set.features = manifest.features;
+  set.featureNames = std::move(manifest.featureNames);
   set.routingFile = manifest.routingFile;
   set.metadata = std::move(manifest.metadata);
   set.experts.reserve(manifest.experts.size());

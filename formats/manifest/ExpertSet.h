@@ -61,10 +61,13 @@ struct ExpertSet {
   std::string file;            ///< the manifest's path as the user named it; empty if there is none. For messages only.
   std::vector<Expert> experts; ///< at least one, in manifest order; indices are those of ExpertEntry::dependsOn
   std::optional<Router> router;
-  FileReference routingFile;         ///< a trace, which nobody has opened yet
-  AccuracyBudget accuracy;           ///< of all experts that do not say otherwise
-  std::string metadata;              ///< a JSON object as compact text; empty if absent
-  std::vector<std::string> warnings; ///< what was accepted although it looks like a mistake, one sentence each
+  /// Numbers in a request. check() takes those of the router; 0 if neither it nor the manifest says.
+  std::uint32_t features = 0;
+  std::vector<std::string> featureNames; ///< as in Manifest
+  FileReference routingFile;             ///< a trace, which nobody has opened yet
+  AccuracyBudget accuracy;               ///< of all experts that do not say otherwise
+  std::string metadata;                  ///< a JSON object as compact text; empty if absent
+  std::vector<std::string> warnings;     ///< what was accepted although it looks like a mistake, one sentence each
 };
 
 /// SHA-256 of the bytes of an entry's files; absent if it has no such file.
@@ -92,8 +95,8 @@ struct ReadOptions {
 
 /// Checks everything that needs networks and data together (the entries are as parseManifest leaves them): columns of
 /// the data, numbers of labels, names and ranges, the router's outputs against its experts, equal shapes of routed
-/// experts and of fallbacks, parameter counts. Appends to set.warnings. On success every inputRange is empty or has one
-/// entry per input.
+/// experts and of fallbacks, what experts read, parameter counts. Appends to set.warnings. On success every inputRange
+/// is empty or has one entry per input, and every source is a range, unless it is of an expert that was left out.
 Result<void, Diagnostic> check(ExpertSet &set, const ReadOptions &options = {});
 
 /// Reads a manifest and all files that it names, then check()s the set. `path` is the manifest or its folder, in which

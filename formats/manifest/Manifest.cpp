@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace kimic::manifest {
@@ -99,6 +100,17 @@ public:
     if (json_.kind != JsonValue::Kind::Number)
       return error(ErrorId::ManifestWrongType, expected);
     if (!(json_.number >= 1 && json_.number <= kMaxExperts && json_.number == std::floor(json_.number)))
+      return error(ErrorId::ManifestOutOfRange, expected);
+    out = static_cast<std::uint32_t>(json_.number);
+    return {};
+  }
+
+  /// A whole number, 0 <= value <= kMaxFeatures.
+  Status readIndex(std::uint32_t &out) const {
+    const std::string expected = "a whole number from 0 to " + std::to_string(kMaxFeatures);
+    if (json_.kind != JsonValue::Kind::Number)
+      return error(ErrorId::ManifestWrongType, expected);
+    if (!(json_.number >= 0 && json_.number <= kMaxFeatures && json_.number == std::floor(json_.number)))
       return error(ErrorId::ManifestOutOfRange, expected);
     out = static_cast<std::uint32_t>(json_.number);
     return {};
@@ -276,8 +288,68 @@ Status checkTestFiles(const Value &value, const NetworkEntry &entry) {
 /// References to experts are resolved when all ids are known.
 struct ExpertReferences {
   std::vector<Value> dependsOn;
+  std::vector<std::pair<std::size_t, Value>> reads; ///< index into ExpertEntry::reads
   std::optional<Value> fallback;
 };
+
+/// [first, end], or names.
+Status readPart(const Value &value, Source &out) {
+  KIMIC_TRY(value.readArray(kMaxElements));
+  const std::vector<JsonValue> &items = value.json().items;
+  if (items[0].kind == JsonValue::Kind::String)
+    return value.readTexts(out.names);
+  if (items.size() != 2)
+    return value.error(ErrorId::ManifestCountMismatch, std::to_string(items.size()) + " elements",
+                       "[first, end], or names");
+  std::uint32_t end = 0;
+  KIMIC_TRY(value.element(0).readIndex(out.first));
+  KIMIC_TRY(value.element(1).readIndex(end));
+  if (out.first >= end)
+    return value.error(ErrorId::ManifestOutOfRange, "[" + describe(items[0]) + ", " + describe(items[1]) + "]",
+                       "[first, end], the end behind the last one");
+  out.count = end - out.first;
+  return {};
+}
+
+Status readSource(const Value &value, Source &out, std::optional<Value> &expert) {
+  KIMIC_TRY(readKeys(value, {{"features", kOptional,
+                              [&](const Value &v) -> Status {
+                                if (v.json().kind != JsonValue::Kind::String)
+                                  return readPart(v, out);
+                                int index = 0;
+                                return v.readWord(index, {"all"}, ErrorId::ManifestUnknownWord);
+                              }},
+                             {"expert", kOptional,
+                              [&](const Value &v) -> Status {
+                                expert.emplace(v);
+                                return {};
+                              }},
+                             {"outputs", kOptional, [&](const Value &v) { return readPart(v, out); }}}));
+  const bool hasFeatures = value.json().find("features"), hasOutputs = value.json().find("outputs");
+  if (!hasFeatures && !expert)
+    return value.error(ErrorId::ManifestKeyMissing, "", "\"features\" or \"expert\"");
+  if (hasFeatures && (expert || hasOutputs))
+    return value.error(ErrorId::ManifestConflict, expert ? "\"expert\"" : "\"outputs\"",
+                       "a source of its own beside \"features\"");
+  return {};
+}
+
+/// How many features a request has, or their names.
+Status readFeatures(const Value &value, Manifest &out) {
+  if (value.json().kind != JsonValue::Kind::Array) {
+    KIMIC_TRY(value.readIndex(out.features));
+    if (out.features == 0)
+      return value.error(ErrorId::ManifestOutOfRange, "at least one feature");
+    return {};
+  }
+  KIMIC_TRY(value.readTexts(out.featureNames));
+  out.features = static_cast<std::uint32_t>(out.featureNames.size());
+  std::set<std::string_view> known;
+  for (std::size_t i = 0; i < out.featureNames.size(); ++i)
+    if (!known.insert(out.featureNames[i]).second)
+      return value.element(i).error(ErrorId::ManifestConflict, "each name once");
+  return {};
+}
 
 Status readExpert(const Value &value, ExpertEntry &out, ExpertReferences &references) {
   out.line = value.line();
@@ -323,6 +395,17 @@ Status readExpert(const Value &value, ExpertEntry &out, ExpertReferences &refere
          KIMIC_TRY(v.readArray(kMaxExperts));
          for (std::size_t i = 0; i < v.json().items.size(); ++i)
            references.dependsOn.push_back(v.element(i));
+         return {};
+       }},
+      {"reads", kOptional,
+       [&](const Value &v) -> Status {
+         KIMIC_TRY(v.readArray(kMaxSources));
+         for (std::size_t i = 0; i < v.json().items.size(); ++i) {
+           std::optional<Value> expert;
+           KIMIC_TRY(readSource(v.element(i), out.reads.emplace_back(), expert));
+           if (expert)
+             references.reads.emplace_back(i, *expert);
+         }
          return {};
        }},
       {"fallback", kOptional,
@@ -443,6 +526,8 @@ using IndexOfId = std::map<std::string, std::uint32_t>;
 Status resolve(const Value &reference, const IndexOfId &indices, std::uint32_t &out) {
   std::string id;
   KIMIC_TRY(reference.readId(id));
+  if (id == kRouterId)
+    return reference.error(ErrorId::ManifestUnknownExpert, "an expert, which the router's own network is not");
   auto at = indices.find(id);
   if (at == indices.end()) {
     Words ids;
@@ -582,12 +667,18 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
              {"name", kRequired, [&](const Value &v) { return v.readText(manifest.name); }},
              {"experts", kRequired, readExperts},
              {"router", kOptional, [&](const Value &v) { return readRouter(v, manifest.router.emplace(), router); }},
+             {"features", kOptional, [&](const Value &v) { return readFeatures(v, manifest); }},
              {"accuracy", kOptional, [&](const Value &v) { return readAccuracy(v, manifest.accuracy); }},
              {"routing_data", kOptional, [&](const Value &v) { return v.readPath(manifest.routingFile); }},
              {"metadata", kOptional, [&](const Value &v) { return v.readMetadata(manifest.metadata); }}}));
 
   for (std::size_t i = 0; i < manifest.experts.size(); ++i) {
     KIMIC_TRY(resolveAll(references[i].dependsOn, indices, manifest.experts[i].dependsOn));
+    for (const auto &[source, expert] : references[i].reads)
+      KIMIC_TRY(resolve(expert, indices, manifest.experts[i].reads[source].expert.emplace()));
+    if (!manifest.experts[i].reads.empty() && !manifest.router && !manifest.features)
+      return root.error(ErrorId::ManifestKeyMissing, "\"reads\" of " + manifest.experts[i].id,
+                        "\"features\" or a router");
     if (references[i].fallback)
       KIMIC_TRY(resolve(*references[i].fallback, indices, manifest.experts[i].fallback.emplace()));
   }
@@ -599,6 +690,13 @@ Result<Manifest, Diagnostic> parseManifest(std::string_view text, const std::str
 
   KIMIC_TRY(refuseCycle(manifest, fileName, "depends_on", findCycle(manifest.experts.size(), [&](std::uint32_t i) {
                           return manifest.experts[i].dependsOn;
+                        })));
+  KIMIC_TRY(refuseCycle(manifest, fileName, "reads", findCycle(manifest.experts.size(), [&](std::uint32_t i) {
+                          std::vector<std::uint32_t> next;
+                          for (const Source &source : manifest.experts[i].reads)
+                            if (source.expert)
+                              next.push_back(*source.expert);
+                          return next;
                         })));
   KIMIC_TRY(refuseCycle(manifest, fileName, "fallback", findCycle(manifest.experts.size(), [&](std::uint32_t i) {
                           const auto &fallback = manifest.experts[i].fallback;

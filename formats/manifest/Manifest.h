@@ -21,6 +21,10 @@ inline constexpr std::size_t kMaxTextBytes = 256u << 20;
 inline constexpr std::size_t kMaxExperts = 1u << 20; ///< so many have room in the text; a pack takes 2^24
 inline constexpr std::size_t kMaxValues = 8u << 20;  ///< of JSON: memory is some 100 bytes for each
 inline constexpr std::size_t kMaxElements = 65536;   ///< of any other list
+inline constexpr std::size_t kMaxFeatures = 65536;   ///< of a request
+inline constexpr std::size_t kMaxSources = 255;      ///< that an expert reads
+inline constexpr std::size_t kMaxNeeded = 255;       ///< experts that one expert needs
+inline constexpr std::size_t kMaxLevels = 16;        ///< of experts that read each other
 inline constexpr std::size_t kMaxDepth = 32;         ///< nesting of JSON values
 inline constexpr std::size_t kMaxIdBytes = 64;
 inline constexpr std::size_t kMaxStringBytes = 4096;        ///< any string outside `metadata`
@@ -83,6 +87,15 @@ enum class ExpertHead : std::uint8_t {
   Sigmoid, ///< 1 / (1 + exp(-output / temperature)) of each
 };
 
+/// Numbers that an expert reads. In what parseManifest() returns they may be said by names, or be all that there are;
+/// check() makes them ranges.
+struct Source {
+  std::optional<std::uint32_t> expert; ///< index into Manifest::experts, of whose outputs; none: of the request
+  std::vector<std::string> names;      ///< empty: those from `first` on
+  std::uint32_t first = 0, count = 0;  ///< count 0: to the last one
+  friend bool operator==(const Source &, const Source &) = default;
+};
+
 struct ExpertEntry : NetworkEntry {
   std::string id;   ///< [A-Za-z0-9_][A-Za-z0-9_.-]*, unique in the set, never kRouterId
   std::string name; ///< for people; the id if the manifest has none
@@ -97,6 +110,7 @@ struct ExpertEntry : NetworkEntry {
   float confidenceThreshold = 0; ///< 0..1
   AccuracyBudget accuracy;
   std::vector<std::uint32_t> dependsOn;  ///< indices into Manifest::experts, in the order written; free of cycles
+  std::vector<Source> reads;             ///< what its inputs are put together from; empty: the request; free of cycles
   std::optional<std::uint32_t> fallback; ///< index of the expert that stands in for this one; chains end
   std::string metadata;                  ///< a JSON object as compact text; empty if absent
 };
@@ -126,9 +140,11 @@ struct Manifest {
   std::string name;
   std::vector<ExpertEntry> experts; ///< at least one, in the order written
   std::optional<RouterEntry> router;
-  AccuracyBudget accuracy;   ///< of all experts that do not say otherwise
-  FileReference routingFile; ///< key `routing_data`: a trace, by which the pack is laid out
-  std::string metadata;      ///< as in ExpertEntry
+  std::uint32_t features = 0;            ///< numbers in a request; 0 if the manifest does not say
+  std::vector<std::string> featureNames; ///< empty, or as many
+  AccuracyBudget accuracy;               ///< of all experts that do not say otherwise
+  FileReference routingFile;             ///< key `routing_data`: a trace, by which the pack is laid out
+  std::string metadata;                  ///< as in ExpertEntry
 };
 
 /// Reads the text of a manifest. `fileName` only goes into errors, whose key is the JSON path (`experts[3].domain`).

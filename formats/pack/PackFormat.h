@@ -44,6 +44,12 @@ inline constexpr std::uint8_t kMinLeafLog2 = 6, kMaxLeafLog2 = 9;
 inline constexpr std::uint8_t kMinGroupLog2 = 6, kMaxGroupLog2 = 8;
 inline constexpr std::uint8_t kMaxBranchLog2 = 8; ///< 0: no branches
 inline constexpr std::uint8_t kMaxTransitions = 16;
+inline constexpr std::uint32_t kMaxPlanBytes = 4u << 20; ///< raw
+inline constexpr std::uint32_t kMaxPlanLevel = 16;
+inline constexpr std::uint32_t kMaxNeeds = 255, kMaxSources = 255; ///< of an expert
+
+/// Bits of Header::requiredFeatures.
+inline constexpr std::uint32_t kFeaturePlan = 1;
 
 /// Offsets of header fields, pack-v1 §3; they are also the first arguments of errors about these fields.
 inline constexpr std::size_t kVariantsAt = 25, kLeafLog2At = 26, kGroupLog2At = 27, kBranchLog2At = 28, kRouterAt = 29,
@@ -141,6 +147,7 @@ struct Header {
   Digest contentId{}, rootSha256{};
 
   std::uint64_t fileBytes() const { return extensions.length ? extensions.end() : meta.end(); }
+  bool hasPlan() const { return (requiredFeatures & kFeaturePlan) != 0; }
   /// Whether an optional feature may use what is reserved, pack-v1 §3.
   bool isExtended() const { return optionalFeatures != 0; }
   /// Experts that have entries in leaves: all but the router.
@@ -175,7 +182,8 @@ inline std::uint64_t Header::rootBytes() const {
   std::uint64_t modules = 0;
   for (unsigned index = 0; index < kVariantCount; ++index)
     modules += variants >> index & 1;
-  const std::uint64_t rows = groupCount() * (1 + modules) + routers + 1 + (branchLog2 ? 0 : leafCount());
+  const std::uint64_t rows =
+      groupCount() * (1 + modules) + routers + 1 + unsigned{hasPlan()} + (branchLog2 ? 0 : leafCount());
   return kRouterBytes + kBlockRowBytes * rows + (branchLog2 ? kBranchRowBytes * std::uint64_t{branchCount()} : 0);
 }
 
@@ -253,6 +261,7 @@ struct Root {
   std::optional<Router> router;
   ExpertEntry routerEntry; ///< meaningful if there is a router
   BlockRef meta;
+  BlockRef plan;          ///< meaningful if Header::hasPlan()
   Array<BlockRef> leaves; ///< empty if there are branches
   Array<Branch> branches; ///< empty if there are none
   Array<KernelGroup> groups;
@@ -264,6 +273,39 @@ struct Transition {
   std::uint8_t chance = 0; ///< about 256 times its probability, 1..255
 
   friend bool operator==(const Transition &, const Transition &) = default;
+};
+
+/// Numbers that an expert reads, pack-v1 §15.
+struct Source {
+  std::uint32_t expert = kNoExpert; ///< of whose outputs; kNoExpert: of the request
+  std::uint32_t first = 0, count = 0;
+
+  friend bool operator==(const Source &, const Source &) = default;
+};
+
+/// What experts read other than the whole request: a view of the raw bytes of the plan's block.
+struct Plan {
+  struct Entry {
+    std::uint32_t expert, level;
+    std::uint32_t needsEnd, sourcesEnd; ///< of its lists, which begin where those of the entry before it end
+  };
+
+  std::uint32_t features = 0;     ///< numbers in a request
+  std::span<const Entry> entries; ///< by rising expert, behind the plan's first four numbers; empty without a plan
+  const std::uint32_t *needs = nullptr;
+  const Source *sources = nullptr;
+
+  /// Null if the expert reads the whole request.
+  const Entry *find(std::uint32_t expert) const;
+  /// The experts that are needed before this one, each behind all that it reads.
+  std::span<const std::uint32_t> needsOf(const Entry &entry) const {
+    const std::uint32_t begin = (&entry)[-1].needsEnd;
+    return {needs + begin, entry.needsEnd - begin};
+  }
+  std::span<const Source> sourcesOf(const Entry &entry) const {
+    const std::uint32_t begin = (&entry)[-1].sourcesEnd;
+    return {sources + begin, entry.sourcesEnd - begin};
+  }
 };
 
 /// One listed expert, pack-v1 §5. Its number is Header::firstExpert(leaf) plus its index in the leaf.

@@ -208,8 +208,8 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
 
   header.requiredFeatures = load<std::uint32_t>(in + 12);
   header.optionalFeatures = load<std::uint32_t>(in + 16);
-  if (header.requiredFeatures)
-    return makeError(ErrorId::PackFeatures, header.requiredFeatures);
+  if (std::uint32_t unknown = header.requiredFeatures & ~kFeaturePlan)
+    return makeError(ErrorId::PackFeatures, unknown);
   if (in[24] != kHashSha256)
     return makeError(ErrorId::PackHashAlgorithm, in[24], kHashSha256);
   header.kernelAbi = load<std::uint32_t>(in + 20);
@@ -251,7 +251,7 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
     section = {alignUp(end), load<std::uint64_t>(in + kLengthsAt + 8 * number)};
     const bool isExpected = hasBlocks >> number & 1;
     if (number == kExtensions) {
-      if (section.length && !header.isExtended())
+      if (section.length ? !header.isExtended() && !header.hasPlan() : header.hasPlan())
         return makeError(ErrorId::PackExtensions, section.length);
     } else if ((section.length != 0) != isExpected) {
       return makeError(ErrorId::PackHeaderField, kLengthsAt + 8 * number, section.length, isExpected ? ~0ull : 0);
@@ -330,6 +330,13 @@ Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
   }
   rows.enter(header.meta);
   KIMIC_TRY(rows.read(root.meta, kMaxMetaBytes));
+  if (header.hasPlan()) {
+    KIMIC_TRY(rows.leave());
+    rows.enter(header.extensions);
+    KIMIC_TRY(rows.read(root.plan, kMaxPlanBytes));
+    if (header.optionalFeatures)
+      return {};
+  }
   return rows.leave();
 }
 
@@ -544,6 +551,42 @@ Result<void> checkBase(std::uint32_t expert, std::uint32_t base, std::uint32_t r
                        std::uint32_t baseRawLength) {
   if (baseCodec == Codec::Delta || baseRawLength != rawLength)
     return makeError(ErrorId::PackEntryBase, expert, base);
+  return {};
+}
+
+const Plan::Entry *Plan::find(std::uint32_t expert) const {
+  const Entry *first = entries.data();
+  std::size_t count = entries.size();
+  while (count) {
+    const Entry *middle = first + count / 2;
+    if (middle->expert == expert)
+      return middle;
+    if (middle->expert < expert)
+      first += count - count / 2;
+    count /= 2;
+  }
+  return nullptr;
+}
+
+Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan) {
+  // The first four numbers are in the places of an entry's: features, how many entries there are, 0, 0.
+  const Plan::Entry *head = reinterpret_cast<const Plan::Entry *>(raw.data());
+  const std::size_t size = raw.size();
+  if (size < sizeof(Plan::Entry) || head->level >= size / sizeof(Plan::Entry))
+    return makeError(ErrorId::PackPlanLength, size);
+  plan.features = head->expert;
+  plan.entries = {head + 1, head->level};
+  std::uint64_t needs = head->needsEnd, sources = head->sourcesEnd;
+  bool isSound = true;
+  for (const Plan::Entry &entry : plan.entries) {
+    isSound &= entry.needsEnd >= needs && entry.sourcesEnd >= sources;
+    needs = entry.needsEnd;
+    sources = entry.sourcesEnd;
+  }
+  plan.needs = reinterpret_cast<const std::uint32_t *>(plan.entries.data() + plan.entries.size());
+  plan.sources = reinterpret_cast<const Source *>(plan.needs + needs);
+  if (!isSound || size != sizeof(Plan::Entry) * (std::uint64_t{1} + head->level) + 4 * needs + sizeof(Source) * sources)
+    return makeError(ErrorId::PackPlanLength, size);
   return {};
 }
 

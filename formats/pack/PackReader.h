@@ -7,6 +7,7 @@
 //   decodeBlock(row, stored, base, output) -> raw bytes of any block, hash verified before decoding
 //   parseLeaf(header, leaf, raw)          -> the experts' entries, with the rows of their data blocks
 //   parseSignatures(header, group, raw)   -> what the group's kernels compute
+//   parsePlan(raw)                        -> what experts read
 //
 // Those with a last parameter for the result fill that in; it means nothing after a failure. The runtime uses them so.
 //
@@ -55,7 +56,7 @@ Section hotRange(const Header &header, const Root &root);
 Result<void> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
                          std::span<const std::uint8_t> raw, Array<BlockRef> &leaves);
 inline Result<Array<BlockRef>> parseBranch(const Header &header, const Root &root, std::uint32_t branch,
-                                                 std::span<const std::uint8_t> raw) {
+                                           std::span<const std::uint8_t> raw) {
   Array<BlockRef> leaves;
   KIMIC_TRY(parseBranch(header, root, branch, raw, leaves));
   return leaves;
@@ -115,6 +116,16 @@ inline Result<std::vector<quant::Signature>> parseSignatures(const Header &heade
   std::vector<quant::Signature> signatures(header.kernelsIn(group));
   KIMIC_TRY(parseSignatures(header, group, raw, [&](std::size_t i) -> auto & { return signatures[i]; }));
   return signatures;
+}
+
+/// Looks at the plan in the raw bytes of its block, which the result refers to: the lists of every expert are where it
+/// says, but nothing is known of what is in them. verifyPack() judges that; who runs experts does as it meets them.
+/// REQUIRES: the bytes are 4-byte aligned.
+Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan);
+inline Result<Plan> parsePlan(std::span<const std::uint8_t> raw) {
+  Plan plan;
+  KIMIC_TRY(parsePlan(raw, plan));
+  return plan;
 }
 
 /// Whether the expert's data block has a size that its kernel can read: layout.parameterBytes, or some multiples of 16

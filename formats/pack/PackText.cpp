@@ -60,6 +60,8 @@ template <std::size_t N> std::string wordText(const char *const (&words)[N], uns
 constexpr const char *kFormatWords[quant::kWeightFormatCount] = {"", "residual", "float32"};
 constexpr const char *kHeadWords[quant::kHeadCount] = {"", "softmax", "argmax"};
 constexpr const char *kSparseWord = "sparse", *kAffineWord = "affine";
+/// What `reads` calls the request.
+constexpr const char *kRequestWord = "request";
 
 std::string kernelText(const quant::Signature &signature) {
   std::string text = "kernel " + numberText(signature.inputs);
@@ -155,6 +157,9 @@ private:
       hasMeta_ = true;
     } else if (kind == "group") {
       parseGroup(rest);
+    } else if (kind == "features") {
+      if (rest.size() != 1 || !parseNumber(rest[0], contents_.features))
+        fail("features", rest.empty() ? "" : rest[0], "how many numbers a request has");
     } else if (kind == "kernel") {
       parseKernel(rest);
     } else if (kind == "module") {
@@ -164,7 +169,7 @@ private:
     } else if (kind == "router") {
       parseRouter(rest);
     } else {
-      fail("", kind, "meta, group, kernel, module, expert or router");
+      fail("", kind, "meta, group, features, kernel, module, expert or router");
     }
   }
 
@@ -300,18 +305,18 @@ private:
     fields.erase(field);
   }
 
-  /// EXPERT:CHANCE, separated by commas.
-  void takeNext(std::map<std::string_view, std::string_view> &fields, std::vector<Transition> &next) {
-    auto field = fields.find("next");
+  /// A list of EXPERT:REST, separated by commas: read(EXPERT, REST) for each of them.
+  template <class Read>
+  void takeList(std::map<std::string_view, std::string_view> &fields, std::string_view key, const char *expected,
+                Read read) {
+    auto field = fields.find(key);
     if (field == fields.end())
       return;
     for (std::string_view rest = field->second; !failed();) {
       const std::string_view item = rest.substr(0, rest.find(','));
       const std::size_t colon = std::min(item.find(':'), item.size());
-      Transition &transition = next.emplace_back();
-      if (colon == item.size() || !parseNumber(item.substr(0, colon), transition.expert) ||
-          !parseNumber(item.substr(colon + 1), transition.chance))
-        fail("next", item, "EXPERT:CHANCE");
+      if (colon == item.size() || !read(item.substr(0, colon), item.substr(colon + 1)))
+        fail(key, item, expected);
       if (item.size() == rest.size())
         break;
       rest.remove_prefix(item.size() + 1);
@@ -334,7 +339,18 @@ private:
     takeWord(fields, "domain", kDomains, expert.domain);
     take(fields, "threshold", expert.confidenceThreshold);
     take(fields, "flags", expert.flags);
-    takeNext(fields, expert.next);
+    takeList(fields, "next", "EXPERT:CHANCE", [&](std::string_view number, std::string_view chance) {
+      Transition &next = expert.next.emplace_back();
+      return parseNumber(number, next.expert) && parseNumber(chance, next.chance);
+    });
+    takeList(fields, "reads", "request:FIRST+COUNT or EXPERT:FIRST+COUNT",
+             [&](std::string_view from, std::string_view part) {
+               Source &source = expert.reads.emplace_back();
+               const std::size_t plus = std::min(part.find('+'), part.size());
+               return (from == kRequestWord || parseNumber(from, source.expert)) && plus < part.size() &&
+                      parseNumber(part.substr(0, plus), source.first) &&
+                      parseNumber(part.substr(plus + 1), source.count);
+             });
     refuseRest(fields);
     expert.parameters = parseBytes(words);
     contents_.experts.push_back(std::move(expert));
@@ -373,6 +389,15 @@ private:
   std::uint32_t line_ = 0;
 };
 
+std::string readsText(std::span<const Source> reads) {
+  std::string text;
+  for (const Source &source : reads)
+    text += (text.empty() ? " reads=" : ",") +
+            (source.expert == kNoExpert ? std::string(kRequestWord) : numberText(source.expert)) + ":" +
+            numberText(source.first) + "+" + numberText(source.count);
+  return text;
+}
+
 std::string nextText(std::span<const Transition> next) {
   std::string text;
   for (const Transition &transition : next)
@@ -402,6 +427,8 @@ std::string printContents(const PackContents &contents) {
     begin = end + 1;
   }
   text += "group " + numberText(1u << contents.groupLog2) + "\n";
+  if (contents.features)
+    text += "features " + numberText(contents.features) + "\n";
   for (const Bytes &signature : contents.signatures)
     text += kernelText(quant::decodeSignature(signature).value()) + "\n";
   for (unsigned index = 0; index < kVariantCount; ++index)
@@ -412,7 +439,7 @@ std::string printContents(const PackContents &contents) {
     text += "expert kernel=" + numberText(expert.kernel) +
             " domain=" + (domain < kDomainCount ? nameOf(expert.domain) : numberText(domain)) +
             " threshold=" + numberText(expert.confidenceThreshold) + " flags=" + numberText(unsigned{expert.flags}) +
-            nextText(expert.next) + byteLines(expert.parameters) + "\n";
+            nextText(expert.next) + readsText(expert.reads) + byteLines(expert.parameters) + "\n";
   }
   if (const std::optional<Router> &router = contents.router) {
     text += "router routed=" + numberText(router->routed) +
@@ -495,6 +522,8 @@ Result<std::string> printLayout(std::span<const std::uint8_t> file) {
     for (std::uint32_t number = 0; number < header.groupCount(); ++number)
       text += blockLine(root.groups[number].modules[0], "module scalar " + numberText(number));
   text += blockLine(root.meta, "metadata");
+  if (header.hasPlan())
+    text += blockLine(root.plan, "plan");
   return text;
 }
 

@@ -9,13 +9,16 @@
 //   module simd128 00 61 73 6d ...
 //   expert kernel=0 domain=Mathematics threshold=0.5 flags=0 next=1:200,2:30
 //     00 00 80 3f ...
+//   features 6
+//   expert kernel=1 reads=request:0+2,0:1+1
 //   router routed=2 head=softmax strategy=top-k merge=weighted top-k=2 temperature=1
 //
 // A kernel is its signature: inputs, then per layer the first code read and the groups of outputs, then words:
 // `residual` or `float32` weights, `sparse` inputs, `affine` if outputs are scaled, the head `softmax` or `argmax`.
-// Kernels, experts and the modules of a variant are numbered as they come; `group` is the number of kernels in a group.
-// Several `meta` lines are lines of one JSON text. A number in place of a word of the router, or of a domain, stands
-// for itself, so that text can describe what no reader accepts.
+// Kernels, experts and the modules of a variant are numbered as they come; `group` is the number of kernels in a group,
+// `features` that of numbers in a request, of which `reads` names FIRST+COUNT, as of an expert's outputs. Several
+// `meta` lines are lines of one JSON text. A number in place of a word of the router, or of a domain, stands for
+// itself, so that text can describe what no reader accepts.
 #pragma once
 
 #include "formats/base/Diagnostic.h"

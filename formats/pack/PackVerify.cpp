@@ -43,6 +43,7 @@ public:
       KIMIC_TRY(forEachEntry(
           leaf, [&](std::uint32_t expert, const LeafEntry &entry, const Leaf &) { return checkEntry(expert, entry); }));
     KIMIC_TRY(checkBases());
+    KIMIC_ASSIGN(Digest plan, checkPlan());
     KIMIC_TRY(checkData());
     for (std::uint32_t leaf = 0; leaf < header_.leafCount(); ++leaf)
       KIMIC_TRY(forEachEntry(leaf, [&](std::uint32_t, const LeafEntry &entry, const Leaf &whole) -> Result<void> {
@@ -51,6 +52,8 @@ public:
       }));
     if (root_.router)
       KIMIC_TRY(checkRouterData(id));
+    if (header_.hasPlan())
+      id.add(plan);
     return id.finish();
   }
 
@@ -160,6 +163,18 @@ private:
         KIMIC_TRY(checkBase(use.expert, use.base, use.data.rawLength, uses_[use.base].data.codec,
                             uses_[use.base].data.rawLength));
     return {};
+  }
+
+  /// Its digest. While uses_ is still in the order of the experts.
+  Result<Digest> checkPlan() const {
+    if (!header_.hasPlan())
+      return Digest{};
+    KIMIC_ASSIGN(Bytes bytes, raw(root_.plan));
+    KIMIC_ASSIGN(Plan plan, parsePlan(bytes));
+    KIMIC_TRY(pack::checkPlan(header_, plan, [&](std::uint32_t expert) -> const quant::Signature & {
+      return kernels_[expert < uses_.size() ? uses_[expert].kernel : root_.routerEntry.kernel].signature;
+    }));
+    return sha256(bytes);
   }
 
   Result<void> validate(std::uint32_t kernel, std::span<const std::uint8_t> parameters) const {
@@ -275,6 +290,90 @@ private:
 };
 
 } // namespace
+
+Result<void> checkPlan(const Header &header, const Plan &plan,
+                       const std::function<const quant::Signature &(std::uint32_t)> &signatureOf) {
+  auto *numbers = reinterpret_cast<const std::uint8_t *>(plan.entries.data() - 1);
+  auto fieldError = [&](const std::uint32_t &field, std::uint64_t limit) {
+    return makeError(ErrorId::PackPlanField,
+                     static_cast<std::uint64_t>(reinterpret_cast<const std::uint8_t *>(&field) - numbers), field,
+                     limit);
+  };
+  const Plan::Entry &head = plan.entries.data()[-1]; // features, entries, 0, 0
+  if (head.expert == 0 || head.expert > quant::kMaxWidth)
+    return fieldError(head.expert, quant::kMaxWidth);
+  if (head.level == 0 || head.level > header.listed())
+    return fieldError(head.level, header.listed());
+  for (const std::uint32_t *reserved : {&head.needsEnd, &head.sourcesEnd})
+    if (*reserved)
+      return fieldError(*reserved, 0);
+  std::vector<std::uint8_t> levels(header.listed()); // by expert
+  std::uint32_t least = 0;
+  for (const Plan::Entry &entry : plan.entries) {
+    if (entry.expert < least || entry.expert >= header.listed())
+      return fieldError(entry.expert, header.listed() - 1);
+    least = entry.expert + 1;
+    if (entry.level == 0 || entry.level > kMaxPlanLevel)
+      return fieldError(entry.level, kMaxPlanLevel);
+    const std::uint32_t needsBegin = (&entry)[-1].needsEnd, sourcesBegin = (&entry)[-1].sourcesEnd;
+    if (entry.needsEnd - needsBegin > kMaxNeeds)
+      return fieldError(entry.needsEnd, needsBegin + kMaxNeeds);
+    if (entry.sourcesEnd == sourcesBegin || entry.sourcesEnd - sourcesBegin > kMaxSources)
+      return fieldError(entry.sourcesEnd, sourcesBegin + kMaxSources);
+    levels[entry.expert] = static_cast<std::uint8_t>(entry.level);
+  }
+  std::vector<std::uint32_t> neededBy(header.listed(), kNoExpert); // the last entry that needs the expert
+  std::vector<std::uint32_t> needs;                                // of the entry
+  for (const Plan::Entry &entry : plan.entries) {
+    needs.clear();
+    auto need = [&](std::uint32_t expert) {
+      if (neededBy[expert] != entry.expert)
+        needs.push_back(expert);
+      neededBy[expert] = entry.expert;
+    };
+    std::uint64_t inputs = 0;
+    std::uint32_t below = 0;
+    for (const Source &source : plan.sourcesOf(entry)) {
+      const bool isRequest = source.expert == kNoExpert;
+      if (!isRequest && source.expert >= header.listed())
+        return fieldError(source.expert, header.listed() - 1);
+      const std::uint32_t limit = isRequest ? plan.features : signatureOf(source.expert).outputs();
+      const std::uint64_t end = std::uint64_t{source.first} + source.count;
+      if (isRequest && source.first >= limit)
+        return fieldError(source.first, limit - 1);
+      if (source.count == 0 || (isRequest && end > limit))
+        return fieldError(source.count, limit - std::min(limit, source.first));
+      if (end > limit)
+        return makeError(ErrorId::PackPlanOutputs, source.expert, limit, end);
+      inputs += source.count;
+      if (isRequest)
+        continue;
+      const Plan::Entry *read = plan.find(source.expert);
+      if (const std::uint32_t wanted = signatureOf(source.expert).inputs; !read && wanted != plan.features)
+        return makeError(ErrorId::PackPlanInputs, source.expert, wanted, plan.features);
+      below = std::max<std::uint32_t>(below, levels[source.expert]);
+      need(source.expert);
+      if (read)
+        for (std::uint32_t expert : plan.needsOf(*read))
+          need(expert < header.listed() ? expert : source.expert); // an error of `read`
+    }
+    if (entry.level != below + 1)
+      return makeError(ErrorId::PackPlanLevel, entry.expert, entry.level, below + 1);
+    if (const std::uint32_t wanted = signatureOf(entry.expert).inputs; wanted != inputs)
+      return makeError(ErrorId::PackPlanInputs, entry.expert, wanted, inputs);
+    std::sort(needs.begin(), needs.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return std::make_pair(levels[a], a) < std::make_pair(levels[b], b);
+    });
+    const std::span<const std::uint32_t> listed = plan.needsOf(entry);
+    for (std::size_t i = 0; i < std::max(needs.size(), listed.size()); ++i)
+      if (i >= needs.size() || i >= listed.size() || needs[i] != listed[i])
+        return makeError(ErrorId::PackPlanNeeds, entry.expert, i, i < listed.size() ? listed[i] : kNoExpert);
+  }
+  if (header.routers)
+    if (const std::uint32_t wanted = signatureOf(header.listed()).inputs; wanted != plan.features)
+      return makeError(ErrorId::PackPlanInputs, header.listed(), wanted, plan.features);
+  return {};
+}
 
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes) {
   if (bytes.size() < kRootOffset)

@@ -2,9 +2,10 @@
 #pragma once
 
 #include "formats/base/Result.h"
-#include "formats/pack/PackFormat.h"
+#include "formats/pack/PackReader.h"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace kimic::pack {
 /// The signatures of a file's slots that are used. Their form is checked, not their truth, which takes Ed25519.
 /// PackTruncated, PackSignatureSlot. `bytes`: at least the first kRootOffset of a file.
 Result<std::vector<SignatureSlot>> parseSignatureSlots(std::span<const std::uint8_t> bytes);
+
+/// Everything that pack-v1 §15 demands of a plan. `signatureOf(expert)` is that of its kernel.
+Result<void> checkPlan(const Header &header, const Plan &plan,
+                       const std::function<const quant::Signature &(std::uint32_t)> &signatureOf);
 
 /// Success exactly if `file` is a valid pack: every rule of pack-v1 §11, kernel modules included (their structure, by
 /// abi::verifyKernelModule). No bit of a valid pack without optional features can be changed without an error here, but

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace kimic::pack {
 namespace {
@@ -130,6 +131,10 @@ public:
     KIMIC_TRY(buildKernels());
     KIMIC_TRY(buildLeaves());
     KIMIC_TRY(meta_.add(bytesOf(directory_.meta), kMaxMetaBytes));
+    if (header_.hasPlan()) {
+      KIMIC_ASSIGN(plan_, planBytes());
+      KIMIC_TRY(extensions_.add(plan_, kMaxPlanBytes));
+    }
     const Bytes root = rootBytes();
     const Bytes head = headerBytes(root);
     KIMIC_ASSIGN(Header header, parseHeader(head));
@@ -141,7 +146,7 @@ public:
     KIMIC_TRY(emitSection(first_.bytes));
     KIMIC_TRY(emitSection(leaves_.bytes));
     KIMIC_TRY(emitData(header));
-    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_})
+    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_, &extensions_})
       KIMIC_TRY(emitSection(section->bytes));
     return header;
   }
@@ -160,9 +165,12 @@ private:
     header_.routers = directory_.router ? 1 : 0;
     header_.kernels = static_cast<std::uint32_t>(directory_.signatures.size());
     header_.groupLog2 = directory_.groupLog2;
-    for (const PackDirectory::Expert &expert : directory_.experts)
+    for (const PackDirectory::Expert &expert : directory_.experts) {
       header_.transitions =
           static_cast<std::uint8_t>(std::max<std::uint32_t>(header_.transitions, std::min(expert.nextCount, 255u)));
+      if (expert.sourceCount)
+        header_.requiredFeatures |= kFeaturePlan;
+    }
     const std::uint32_t groups = header_.groupCount();
     for (unsigned index = 0; index < kVariantCount; ++index) {
       const std::size_t modules = directory_.modules[index].size();
@@ -291,6 +299,65 @@ private:
     return std::move(out).take();
   }
 
+  /// Of an expert of the plan that is `depth` readers away from where the question began. A cycle has no end.
+  Result<std::uint32_t> levelOf(std::uint32_t expert, std::vector<std::uint8_t> &levels, std::uint32_t depth) const {
+    if (expert >= directory_.experts.size() || directory_.experts[expert].sourceCount == 0)
+      return 0u; // the reader's checks say whether there is such an expert
+    if (!levels[expert]) {
+      std::uint32_t below = 0;
+      if (depth == kMaxPlanLevel)
+        return makeError(ErrorId::PackPlanLevel, expert, kMaxPlanLevel, kMaxPlanLevel + 1);
+      for (const Source &source : readsOf(directory_.experts[expert])) {
+        KIMIC_ASSIGN(std::uint32_t level, levelOf(source.expert, levels, depth + 1));
+        below = std::max(below, level);
+      }
+      levels[expert] = static_cast<std::uint8_t>(below + 1);
+    }
+    return std::uint32_t{levels[expert]};
+  }
+
+  /// The numbers of pack-v1 §15.
+  Result<Bytes> planBytes() const {
+    const std::vector<PackDirectory::Expert> &experts = directory_.experts;
+    std::vector<std::uint8_t> levels(experts.size()); // 0: not known yet
+    ByteWriter entries, needs, sources;
+    std::uint32_t entryCount = 0, needCount = 0, sourceCount = 0;
+    for (std::uint32_t expert = 0; expert < experts.size(); ++expert) {
+      if (experts[expert].sourceCount == 0)
+        continue;
+      KIMIC_ASSIGN(std::uint32_t level, levelOf(expert, levels, 0));
+      std::set<std::pair<std::uint32_t, std::uint32_t>> needed; // level and number
+      std::vector<std::uint32_t> open{expert};
+      while (!open.empty() && needed.size() <= kMaxNeeds) {
+        const std::span<const Source> reads = readsOf(experts[open.back()]);
+        open.pop_back();
+        for (const Source &source : reads)
+          if (source.expert < experts.size() && needed.emplace(levels[source.expert], source.expert).second)
+            open.push_back(source.expert);
+      }
+      ++entryCount;
+      needCount += static_cast<std::uint32_t>(needed.size());
+      sourceCount += experts[expert].sourceCount;
+      for (std::uint32_t number : {expert, level, needCount, sourceCount})
+        entries.u32(number);
+      for (const auto &[below, need] : needed)
+        needs.u32(need);
+      for (const Source &source : readsOf(experts[expert]))
+        for (std::uint32_t number : {source.expert, source.first, source.count})
+          sources.u32(number);
+    }
+    ByteWriter out;
+    for (std::uint32_t number : {directory_.features, entryCount, 0u, 0u})
+      out.u32(number);
+    for (ByteWriter *part : {&entries, &needs, &sources})
+      out.append(std::move(*part).take());
+    return std::move(out).take();
+  }
+
+  std::span<const Source> readsOf(const PackDirectory::Expert &expert) const {
+    return std::span(directory_.sources).subspan(expert.firstSource, expert.sourceCount);
+  }
+
   std::span<const Transition> nextOf(const PackDirectory::Expert &expert) const {
     return std::span(directory_.next).subspan(expert.firstNext, expert.nextCount);
   }
@@ -303,7 +370,7 @@ private:
       out.append(std::move(branchRows_).take());
     else
       leaves_.writeRows(out);
-    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_})
+    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_, &extensions_})
       section->writeRows(out);
     return std::move(out).take();
   }
@@ -317,6 +384,8 @@ private:
       id.add(entryOf(expert), directory_.blocks[expert.block].rawSha256, nextOf(expert));
     if (directory_.router)
       id.add(directory_.routerData.block.rawSha256);
+    if (header_.hasPlan())
+      id.add(sha256(plan_));
     return id.finish();
   }
 
@@ -354,9 +423,9 @@ private:
     out.u64(first_.bytes.size());
     out.u64(leaves_.bytes.size());
     out.u64(dataLength_);
-    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_})
+    for (const SectionBuilder *section : {&kernels_, &scalar_, &meta_, &extensions_})
       out.u64(section->bytes.size());
-    out.zeros(kContentIdAt - out.size()); // no extensions
+    out.zeros(kContentIdAt - out.size());
     out.append(contentId());
     out.zeros(kRootHashAt - out.size());
     out.append(sha256(root));
@@ -395,7 +464,12 @@ private:
                                 parsed.router->columnBytes()));
       KIMIC_TRY(checkRouter(*parsed.router, signatures[entry.kernel].outputs()));
     }
-    return {};
+    if (!header.hasPlan())
+      return {};
+    KIMIC_ASSIGN(Plan plan, parsePlan(plan_));
+    return checkPlan(header, plan, [&](std::uint32_t expert) -> const quant::Signature & {
+      return signatures[(expert < header.listed() ? directory_.experts[expert] : directory_.routerExpert).kernel];
+    });
   }
 
   Result<void> emit(std::span<const std::uint8_t> bytes) {
@@ -435,7 +509,8 @@ private:
   const BlockSource &source_;
   const ByteSink &sink_;
   Header header_;
-  SectionBuilder first_, leaves_, kernels_, scalar_, meta_;
+  SectionBuilder first_, leaves_, kernels_, scalar_, meta_, extensions_;
+  Bytes plan_; ///< raw
   ByteWriter branchRows_;
   std::vector<std::uint64_t> places_; ///< by block, from the start of the data section
   std::uint64_t dataLength_ = 0, written_ = 0;
@@ -455,9 +530,12 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::s
   directory.groupLog2 = contents.groupLog2;
   directory.modules = contents.modules;
   directory.router = contents.router;
+  directory.features = contents.features;
   std::span<const PackContents::Expert> listed = contents.experts;
   if (contents.router && !listed.empty()) {
     const PackContents::Expert &expert = listed.back();
+    if (!expert.reads.empty())
+      return makeError(ErrorId::PackPlanField, 0, listed.size() - 1, listed.size() - 2);
     listed = listed.first(listed.size() - 1);
     directory.routerExpert.kernel = expert.kernel;
     directory.routerExpert.domain = expert.domain;
@@ -475,10 +553,12 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::s
     KIMIC_ASSIGN(bool isNew, encoder.add(expert.kernel, expert.parameters, stored));
     if (isNew)
       blocks.push_back(std::move(stored));
-    directory.experts.push_back({expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold, 0,
-                                 static_cast<std::uint32_t>(directory.next.size()),
-                                 static_cast<std::uint32_t>(expert.next.size())});
+    directory.experts.push_back(
+        {expert.kernel, expert.domain, expert.flags, expert.confidenceThreshold, 0,
+         static_cast<std::uint32_t>(directory.next.size()), static_cast<std::uint32_t>(expert.next.size()),
+         static_cast<std::uint32_t>(directory.sources.size()), static_cast<std::uint32_t>(expert.reads.size())});
     directory.next.insert(directory.next.end(), expert.next.begin(), expert.next.end());
+    directory.sources.insert(directory.sources.end(), expert.reads.begin(), expert.reads.end());
   }
   KIMIC_ASSIGN(std::vector<std::uint32_t> numbers, encoder.place(order, directory));
   Bytes pack;
@@ -541,7 +621,7 @@ Result<PackContents> readContents(std::span<const std::uint8_t> file) {
     for (const LeafEntry &entry : leaf.entries) {
       const std::span<const Transition> next = leaf.nextOf(entry);
       contents.experts.push_back(
-          {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, {}, {next.begin(), next.end()}});
+          {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, {}, {next.begin(), next.end()}, {}});
       entries.push_back(entry);
     }
   }
@@ -559,7 +639,16 @@ Result<PackContents> readContents(std::span<const std::uint8_t> file) {
     const ExpertEntry &entry = root.routerEntry;
     KIMIC_ASSIGN(Bytes parameters, rawOf(entry.data));
     contents.experts.push_back(
-        {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, std::move(parameters), {}});
+        {entry.kernel, entry.domain, entry.flags, entry.confidenceThreshold, std::move(parameters), {}, {}});
+  }
+  if (header.hasPlan()) {
+    KIMIC_ASSIGN(Bytes raw, rawOf(root.plan));
+    KIMIC_ASSIGN(Plan plan, parsePlan(raw));
+    contents.features = plan.features;
+    for (const Plan::Entry &entry : plan.entries) {
+      const std::span<const Source> sources = plan.sourcesOf(entry);
+      contents.experts[entry.expert].reads.assign(sources.begin(), sources.end());
+    }
   }
   return contents;
 }

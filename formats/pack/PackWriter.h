@@ -27,6 +27,7 @@ struct PackContents {
     float confidenceThreshold = 0;
     std::vector<std::uint8_t> parameters; ///< as quant::packParameters makes them for the kernel's signature
     std::vector<Transition> next;         ///< experts that are likely after this one, most likely first
+    std::vector<Source> reads;            ///< what its inputs are put together from; empty: the whole request
     friend bool operator==(const Expert &, const Expert &) = default;
   };
 
@@ -39,6 +40,7 @@ struct PackContents {
   std::array<std::vector<std::vector<std::uint8_t>>, kVariantCount> modules;
   std::vector<Expert> experts; ///< by expert number; with a router, its own network is the last one
   std::optional<Router> router;
+  std::uint32_t features = 0; ///< numbers in a request; 0 unless an expert has `reads`
 
   friend bool operator==(const PackContents &, const PackContents &) = default;
 };
@@ -61,8 +63,9 @@ struct PackDirectory {
     Domain domain = Domain::Reasoning;
     std::uint8_t flags = 0;
     float confidenceThreshold = 0;
-    std::uint32_t block = 0;                    ///< index into `blocks`
-    std::uint32_t firstNext = 0, nextCount = 0; ///< in `next`
+    std::uint32_t block = 0;                        ///< index into `blocks`
+    std::uint32_t firstNext = 0, nextCount = 0;     ///< in `next`
+    std::uint32_t firstSource = 0, sourceCount = 0; ///< in `sources`
   };
 
   std::string meta = "{}";
@@ -72,6 +75,8 @@ struct PackDirectory {
   std::vector<Expert> experts;   ///< the listed ones, by number
   std::vector<DataBlock> blocks; ///< in the order of the data section; each is used by an expert
   std::vector<Transition> next;
+  std::vector<Source> sources; ///< that experts read
+  std::uint32_t features = 0;  ///< as in PackContents
   std::optional<Router> router;
   Expert routerExpert;    ///< the router's own network; `block` is not looked at
   EncodedData routerData; ///< not of Codec::Delta

@@ -24,7 +24,8 @@ from . import _kimic
 from ._kimic import Error
 from ._report import Report
 
-__all__ = ["Choice", "Error", "Expert", "Explanation", "Layer", "Pack", "Report", "Route", "compile", "open"]
+__all__ = ["Choice", "Error", "Expert", "Explanation", "Layer", "Pack", "Plan", "PlanStep", "Report", "Route",
+           "compile", "open"]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -128,6 +129,32 @@ class Route:
     explanations: tuple[Explanation, ...]  #: of every routed expert, by number
 
 
+@dataclass(frozen=True)
+class PlanStep:
+    """One expert of an execution plan."""
+
+    expert: str
+    level: int  #: 0: it reads the whole request; else 1 more than the highest level of the experts that it reads
+    group: int  #: experts of a group do not read each other and have room in memory side by side
+    inputs: int
+    outputs: int
+    bytes: int  #: of its parameters
+    microseconds: float  #: measured, or estimated from the size of the parameters
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an answer takes."""
+
+    experts: tuple[str, ...]  #: that answer
+    steps: tuple[PlanStep, ...]  #: every expert that is needed, behind all that it reads
+    groups: tuple[tuple[str, ...], ...]
+    fallbacks: tuple[tuple[str, ...], ...]  #: for each of `experts` those that stand in for it, one after another
+    bytes: int  #: parameters of all steps
+    missing_bytes: int  #: that have to be read first
+    microseconds: float  #: of all steps, one after another
+
+
 class Pack:
     """A pack, in memory or in a file. Threads may share it; they take turns."""
 
@@ -207,6 +234,53 @@ class Pack:
             scores,
             tuple(Explanation(self.experts[n], *numbers, reasons[reason]) for n, (*numbers, reason) in enumerate(made)),
         )
+
+    def plan(
+        self,
+        x: Any = None,
+        experts: Optional[Sequence[Union[str, int]]] = None,
+        top_k: int = 0,
+        measured: Optional[Mapping[str, float]] = None,
+    ) -> Plan:
+        """What an answer takes: of the experts that the router chooses for the row `x`, or of `experts`.
+
+        `measured` are microseconds by id, where they are known; others are estimated from the size of the parameters.
+        """
+        if (x is None) == (experts is None):
+            raise ValueError("plan: expected a row, or experts")
+        if experts is None:
+            numbers = [choice.number for choice in self.route(x, top_k).choices]
+        else:
+            numbers = [self._number(expert) for expert in experts]
+        made = self._native.plan(numbers)
+        times = measured or {}
+        steps = tuple(
+            PlanStep(self.experts[number], *facts, times.get(self.experts[number], microseconds))
+            for number, *facts, microseconds in made["steps"]
+        )
+        return Plan(
+            tuple(self.experts[number] for number in numbers),
+            steps,
+            tuple(
+                tuple(step.expert for step in steps if step.group == group)
+                for group in sorted({step.group for step in steps})
+            ),
+            tuple(self._fallbacks(number) for number in numbers),
+            made["bytes"],
+            made["missing_bytes"],
+            sum(step.microseconds for step in steps),
+        )
+
+    def _fallbacks(self, number: int) -> tuple[str, ...]:
+        """The experts that stand in for one, one after another."""
+        chain: list[str] = []
+        entries = self.metadata.get("experts", [])
+        while number < len(entries):
+            number = entries[number].get("fallback")
+            if not isinstance(number, int) or not 0 <= number < len(entries) or self.experts[number] in chain:
+                break
+            chain.append(self.experts[number])
+        return tuple(chain)
 
     def to_bytes(self) -> bytes:
         """The pack itself."""

@@ -404,6 +404,22 @@ public:
     return py::make_tuple(toArray(std::move(result.y), {columns}), tupleOf(std::move(result.route)));
   }
 
+  /// What an answer of these experts takes: steps as (expert, level, group, inputs, outputs, bytes, microseconds).
+  py::dict plan(const std::vector<std::uint32_t> &experts) {
+    std::vector<KimicChoice> choices;
+    for (std::uint32_t expert : experts)
+      choices.push_back({expert, 1, 1});
+    auto plan = take(locked([&](runtime::NativePack &p) { return p.plan(choices); }));
+    py::list steps;
+    for (const KimicStep &s : plan.inOrder)
+      steps.append(py::make_tuple(s.expert, s.level, s.group, s.inputs, s.outputs, s.bytes, s.microseconds));
+    py::dict out;
+    out["steps"] = steps;
+    out["bytes"] = plan.bytes;
+    out["missing_bytes"] = plan.missingBytes;
+    return out;
+  }
+
   py::dict info() {
     const KimicPackInfo &info = pack.info();
     py::dict out;
@@ -578,5 +594,6 @@ PYBIND11_MODULE(_kimic, m) {
           py::arg("expert"), py::arg("x").noconvert(), py::arg("is_row"))
       .def("memory_usage", &Pack::memoryUsage)
       .def("explain", &Pack::explain, py::arg("x").noconvert(), py::arg("count"))
+      .def("plan", &Pack::plan, py::arg("experts"))
       .def("run_routed", &Pack::runRouted, py::arg("x").noconvert(), py::arg("count"));
 }

@@ -36,6 +36,8 @@ void ExpertCache::evict(Expert &expert) {
   --stats_.residentExperts;
   arena_.free(expert.parameters.data());
   expert.parameters = {};
+  arena_.free(expert.outputs);
+  expert.outputs = nullptr;
 }
 
 bool ExpertCache::evictOldest(const List &list) {

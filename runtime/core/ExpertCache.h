@@ -25,7 +25,10 @@ struct Expert {
   const Kernel *kernel = nullptr;      ///< what runs it, set when it becomes resident
   std::span<std::uint8_t> parameters;  ///< 16-byte aligned; empty unless resident
   KimicPriority list = KIMIC_DEMANDED; ///< KIMIC_PREFETCH: resident and never used
-  bool isAsked = false;                ///< pinned by the kimic_ask() that is running
+  bool isAsked = false;                ///< pinned by the call that is running
+  Expert *nextAsked = nullptr;         ///< another such expert
+  float *outputs = nullptr;            ///< where its outputs stay for whoever reads them, in packs with a plan
+  std::uint64_t epoch = 0;                  ///< of the request for which it ran last
   Expert *newer = nullptr, *older = nullptr;
   Expert *sibling = nullptr; ///< the next record of a list of PackSession
 

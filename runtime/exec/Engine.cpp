@@ -3,6 +3,8 @@
 #include "formats/pack/PackReader.h"
 #include "formats/reference/Reference.h"
 
+#include <cstring>
+
 namespace kimic::runtime {
 
 Expert *Engine::resident(std::uint32_t expert) {
@@ -18,8 +20,13 @@ Expert *Engine::resident(std::uint32_t expert) {
   return record;
 }
 
-Status Engine::reserve(const Kernel &kernel) {
-  if (std::uint32_t bytes = kernel.layout.scratchBytes; bytes > scratchBytes_) {
+// Numbers in the rows that the expert takes.
+std::uint32_t Engine::roomFor(const Expert &expert) const {
+  return expert.kernel->outputs + (session_.hasPlan() ? expert.kernel->signature.inputs : 0);
+}
+
+Status Engine::reserve(Expert &expert) {
+  if (std::uint32_t bytes = expert.kernel->layout.scratchBytes; bytes > scratchBytes_) {
     core_.cache.free(scratch_);
     scratchBytes_ = 0;
     scratch_ = core_.allocate(bytes);
@@ -28,16 +35,20 @@ Status Engine::reserve(const Kernel &kernel) {
     Arena::tag(scratch_, KIMIC_MEMORY_SCRATCH);
     scratchBytes_ = bytes;
   }
-  if (std::uint32_t outputs = kernel.outputs; outputs > outputRoom_) {
+  if (std::uint32_t room = roomFor(expert); room > room_) {
     core_.cache.free(sums_);
-    outputRoom_ = 0;
-    sums_ =
-        reinterpret_cast<double *>(core_.allocate(workspaceSize(outputs) * sizeof(double) + outputs * sizeof(float)));
+    room_ = 0;
+    sums_ = reinterpret_cast<double *>(core_.allocate(workspaceSize(room) * sizeof(double) + room * sizeof(float)));
     if (!sums_)
       return core_.failure();
     Arena::tag(sums_, KIMIC_MEMORY_SCRATCH);
-    outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(outputs));
-    outputRoom_ = outputs;
+    outputs_ = reinterpret_cast<float *>(sums_ + workspaceSize(room));
+    room_ = room;
+  }
+  if (session_.hasPlan() && !expert.outputs) {
+    expert.outputs = reinterpret_cast<float *>(core_.allocate(expert.kernel->outputs * sizeof(float)));
+    if (!expert.outputs)
+      return core_.failure();
   }
   return KIMIC_OK;
 }
@@ -45,7 +56,8 @@ Status Engine::reserve(const Kernel &kernel) {
 // The resident expert, if the buffers that it needs are there.
 Expert *Engine::runnable(std::uint32_t expert) {
   Expert *record = resident(expert);
-  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || record->kernel->outputs > outputRoom_)) {
+  if (record && (record->kernel->layout.scratchBytes > scratchBytes_ || roomFor(*record) > room_ ||
+                 (session_.hasPlan() && !record->outputs))) {
     core_.fail(ErrorId::ExpertNotResident, expert);
     record = nullptr;
   }
@@ -60,13 +72,106 @@ void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, floa
     reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_, rows);
 }
 
+#ifndef __EMSCRIPTEN__
+// What has been done of the expert.
+const KimicStep *Engine::stepOf(std::uint32_t expert) const {
+  for (const KimicStep &step : steps_)
+    if (step.expert == expert && step.isDone)
+      return &step;
+  return nullptr;
+}
+#endif
+
+bool Engine::shapeOf(std::uint32_t expert, Shape &shape) {
+  if (const KimicStep *step = stepOf(expert)) {
+    shape = {step->inputs, step->outputs, step->threshold};
+    return true;
+  }
+  const Expert *record = runnable(expert);
+  if (record)
+    shape = {session_.rowOf(expert, record->kernel->signature.inputs), record->kernel->outputs,
+             record->entry.confidenceThreshold};
+  return record;
+}
+
+// The outputs that the expert has for this request, and how many; null if it was not run for it.
+const float *Engine::knownOutputsOf(std::uint32_t expert, std::uint32_t &count) const {
+  if (const KimicStep *step = stepOf(expert)) {
+    count = step->outputs;
+    return values_ + step->first;
+  }
+  const Expert *record = session_.expert(expert);
+  if (!record || record->epoch != epoch_)
+    return nullptr;
+  count = record->kernel->outputs;
+  return record->outputs;
+}
+
+// Runs the expert alone, unless it has been run for this request; what it reads must have been. `isRead`: by an expert
+// that was asked with the request, so that it has to read all of that if it has no sources.
+const float *Engine::runOnce(std::uint32_t expert, const float *x, bool isRead) {
+  std::uint32_t count;
+  if (const float *known = knownOutputsOf(expert, count))
+    return known;
+  Expert *record = runnable(expert);
+  if (!record)
+    return nullptr;
+  const pack::Plan &plan = session_.plan();
+  const std::uint32_t inputs = record->kernel->signature.inputs;
+  std::uint32_t fed = isRead ? plan.features : inputs;
+  if (const pack::Plan::Entry *entry = plan.find(expert)) {
+    float *to = outputs_ + record->kernel->outputs;
+    fed = 0;
+    for (const pack::Source &source : plan.sourcesOf(*entry)) {
+      count = plan.features;
+      const float *from = source.expert == pack::kNoExpert ? x : knownOutputsOf(source.expert, count);
+      if (!from || source.first > count || source.count > count - source.first || source.count > inputs - fed) {
+        fed = ~0u; // the plan's fault
+        break;
+      }
+      std::memcpy(to + fed, from + source.first, source.count * sizeof(float));
+      fed += source.count;
+    }
+    x = to;
+  }
+  if (fed != inputs) {
+    core_.fail(ErrorId::PackPlanInputs, expert, inputs, fed);
+    return nullptr;
+  }
+  float *y = record->outputs ? record->outputs : outputs_;
+  call(*record, x, 1, y);
+  record->epoch = epoch_;
+  return y;
+}
+
+const float *Engine::outputsOf(std::uint32_t expert, const float *x) {
+  const float *outputs = nullptr;
+  for (std::uint32_t needed, i = 0; session_.needed(expert, i, needed); ++i)
+    if (outputs = runOnce(needed, x, needed != expert); !outputs)
+      break;
+  return outputs;
+}
+
 Status Engine::run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y) {
   Expert *record = runnable(expert);
   if (!record)
     return core_.failure();
   if (rows == 0)
     return core_.fail(ErrorId::NothingToRun);
-  call(*record, x, rows, y);
+  if (!session_.plan().find(expert)) {
+    call(*record, x, rows, y);
+    return KIMIC_OK;
+  }
+  const std::uint32_t outputs = record->kernel->outputs;
+  for (; rows; --rows) {
+    ++epoch_;
+    const float *from = outputsOf(expert, x);
+    if (!from)
+      return core_.failure();
+    std::memcpy(y, from, outputs * sizeof(float));
+    x += session_.plan().features;
+    y += outputs;
+  }
   return KIMIC_OK;
 }
 
@@ -119,54 +224,58 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
   if (merge > KIMIC_MERGE_CASCADE)
     return core_.fail(ErrorId::UnknownMerge, merge);
   const KimicChoice *best = &choices[0];
+  if (steps_.empty())
+    ++epoch_;
   for (const KimicChoice &choice : choices) {
-    Expert *record = runnable(choice.expert);
-    if (!record && merge == KIMIC_MERGE_CASCADE && &choice != &choices[0] &&
-        core_.lastError.id == ErrorId::ExpertNotResident)
-      continue;
-    if (!record)
+    Shape shape;
+    if (!shapeOf(choice.expert, shape)) {
+      if (merge == KIMIC_MERGE_CASCADE && &choice != &choices[0] && core_.lastError.id == ErrorId::ExpertNotResident)
+        continue;
       return core_.failure();
-    const Kernel &kernel = *record->kernel;
+    }
     if (inputs == kAsFirst)
-      inputs = kernel.signature.inputs;
+      inputs = shape.inputs;
     if (outputs == kAsFirst)
-      outputs = kernel.outputs;
-    if (kernel.signature.inputs != inputs)
-      return core_.fail(ErrorId::InputsDiffer, record->id, kernel.signature.inputs, inputs);
-    if (kernel.outputs != outputs)
-      return core_.fail(ErrorId::OutputsDiffer, record->id, kernel.outputs, outputs);
+      outputs = shape.outputs;
+    if (shape.inputs != inputs)
+      return core_.fail(ErrorId::InputsDiffer, choice.expert, shape.inputs, inputs);
+    if (shape.outputs != outputs)
+      return core_.fail(ErrorId::OutputsDiffer, choice.expert, shape.outputs, outputs);
     if (choice.score > best->score)
       best = &choice;
   }
   if (merge == KIMIC_MERGE_BEST || (choices.size() == 1 && merge < KIMIC_MERGE_VOTE)) {
-    call(*session_.expert(best->expert), x, 1, y);
+    const float *from = outputsOf(best->expert, x);
+    if (!from)
+      return core_.failure();
+    std::memcpy(y, from, outputs * sizeof(float));
     return KIMIC_OK;
   }
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
   float most = 0; // cascade: confidence of the answer so far
   for (const KimicChoice &choice : choices) {
-    Expert *record = runnable(choice.expert);
-    if (!record)
+    const float *from = outputsOf(choice.expert, x);
+    if (!from)
       return core_.failure();
-    call(*record, x, 1, outputs_);
     if (merge == KIMIC_MERGE_VOTE) {
-      if (outputs > 1 || outputs_[0] >= 0.5f)
-        sums_[largestOf(outputs_, outputs)] += 1;
+      if (outputs > 1 || from[0] >= 0.5f)
+        sums_[largestOf(from, outputs)] += 1;
     } else if (merge == KIMIC_MERGE_CASCADE) {
-      float confidence = confidenceOf(outputs_, outputs);
-      bool isSure = confidence >= record->entry.confidenceThreshold;
+      float confidence = confidenceOf(from, outputs);
+      Shape shape;
+      bool isSure = shapeOf(choice.expert, shape) && confidence >= shape.threshold;
       if (isSure || confidence > most || &choice == &choices[0]) {
         most = confidence;
         for (std::uint32_t n = 0; n < outputs; ++n)
-          y[n] = outputs_[n];
+          y[n] = from[n];
       }
       if (isSure)
         break;
     } else {
       double weight = merge == KIMIC_MERGE_AVERAGE ? 1 : static_cast<double>(choice.weight);
       for (std::uint32_t n = 0; n < outputs; ++n)
-        sums_[n] += weight * static_cast<double>(outputs_[n]);
+        sums_[n] += weight * static_cast<double>(from[n]);
     }
   }
   if (merge == KIMIC_MERGE_CASCADE)

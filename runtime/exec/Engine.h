@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/exec/Router.h"
+#include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelLinker.h"
 
 #include <span>
@@ -17,9 +18,27 @@ public:
   /// The resident expert with this id; or null, and noted is PackNotOpen, UnknownExpert or ExpertNotResident.
   Expert *resident(std::uint32_t expert);
 
-  /// Makes the buffers large enough to run experts of this kernel. ArenaExhausted; then experts count as not resident
-  /// whose buffers are lost.
-  Status reserve(const Kernel &kernel);
+  /// Makes the buffers large enough to run this expert. ArenaExhausted; then experts count as not resident whose
+  /// buffers are lost.
+  Status reserve(Expert &expert);
+
+  /// What rows for an expert and its answers look like.
+  struct Shape {
+    std::uint32_t inputs = 0, outputs = 0;
+    float threshold = 0; ///< of confidence
+  };
+  /// Of an expert that can be run, or has been as a step: false, and the errors of resident() noted, of others.
+  bool shapeOf(std::uint32_t expert, Shape &shape);
+
+  /// From now on, what is done of these steps is not run again: its outputs are in `values`.
+  void use(std::span<const KimicStep> steps, const float *values) {
+    steps_ = steps;
+    values_ = values;
+    ++epoch_;
+  }
+  /// The outputs of the expert for the request `x`, run with all that it needs and has not been run for it; until the
+  /// next call. Null if something is missing, with the errors of resident(), or PackPlanInputs: the plan is wrong.
+  const float *outputsOf(std::uint32_t expert, const float *x);
 
   /// y[rows][outputs] = expert(x[rows][inputs]). NothingToRun and the errors of resident().
   Status run(std::uint32_t expert, const float *x, std::uint32_t rows, float *y);
@@ -38,6 +57,14 @@ public:
 
 private:
   Expert *runnable(std::uint32_t expert);
+  std::uint32_t roomFor(const Expert &expert) const;
+#ifdef __EMSCRIPTEN__
+  static const KimicStep *stepOf(std::uint32_t) { return nullptr; }
+#else
+  const KimicStep *stepOf(std::uint32_t expert) const;
+#endif
+  const float *knownOutputsOf(std::uint32_t expert, std::uint32_t &count) const;
+  const float *runOnce(std::uint32_t expert, const float *x, bool isRead);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
 
   Core &core_;
@@ -45,9 +72,12 @@ private:
   float residentBonus_;
   std::uint8_t *scratch_ = nullptr;
   std::uint32_t scratchBytes_ = 0;
-  float *outputs_ = nullptr; ///< room for one row of outputs
+  float *outputs_ = nullptr; ///< room for one row of outputs, and behind it, with a plan, for one of inputs
   double *sums_ = nullptr;   ///< room for the sums of outputs, and for the router's workspace
-  std::uint32_t outputRoom_ = 0;
+  std::uint32_t room_ = 0;   ///< numbers in a row of them
+  std::span<const KimicStep> steps_;
+  const float *values_ = nullptr;
+  std::uint64_t epoch_ = 0; ///< of the request that is answered
 };
 
 } // namespace kimic::runtime

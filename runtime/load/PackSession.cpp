@@ -32,6 +32,19 @@ Status PackSession::readRoot() {
   // Rows are decoded to about their size in the pack.
   KIMIC_STEP(core_.ensureRoom(4 * section.length + 1024));
   KIMIC_STEP(core_.statusOf(pack::parseRoot(header_, bytes.subspan(section.offset, section.length), root_)));
+  hasRoot_ = true;
+  return KIMIC_OK;
+}
+
+Status PackSession::readPlan() {
+  if (header_.hasPlan()) {
+    KIMIC_STEP(planFetch_.poll(core_, root_.plan));
+    Status outcome = core_.statusOf(pack::parsePlan(planFetch_.bytes(), plan_));
+    if (outcome != KIMIC_OK) {
+      planFetch_.release(core_);
+      return outcome;
+    }
+  }
   isOpen_ = true;
   return KIMIC_OK;
 }
@@ -39,6 +52,8 @@ Status PackSession::readRoot() {
 Status PackSession::open() {
   if (isOpen_)
     return KIMIC_OK;
+  if (hasRoot_)
+    return readPlan();
   if (firstRead_.state == Ticket::State::Waiting)
     return KIMIC_PENDING;
   if (firstRead_.state == Ticket::State::Idle) {
@@ -52,7 +67,7 @@ Status PackSession::open() {
   core_.cache.free(firstBytes_);
   firstBytes_ = nullptr;
   firstRead_.reset();
-  return outcome;
+  return outcome == KIMIC_OK ? readPlan() : outcome;
 }
 
 PackSession::Page *PackSession::find(std::uint32_t number) {
@@ -191,6 +206,13 @@ std::span<const pack::Transition> PackSession::nextOf(std::uint32_t expert) {
   if (!page || !page->isParsed)
     return {};
   return page->leaf.nextOf(page->leaf.entries[expert - header_.firstExpert(number)]);
+}
+
+bool PackSession::needed(std::uint32_t expert, std::uint32_t i, std::uint32_t &number) const {
+  const pack::Plan::Entry *entry = plan_.find(expert);
+  const std::size_t count = entry ? plan_.needsOf(*entry).size() : 0;
+  number = i < count ? plan_.needsOf(*entry)[i] : expert;
+  return i <= count;
 }
 
 Status PackSession::fetchMetadata() { return root_.meta.rawLength ? metadata_.poll(core_, root_.meta) : KIMIC_OK; }

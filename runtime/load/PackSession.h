@@ -20,7 +20,7 @@ public:
   /// Makes open() refuse every other pack: PackDigest.
   void requireDigest(const Digest &digest) { required_ = digest; }
 
-  /// Reads and verifies header and root with one request.
+  /// Reads and verifies header and root with one request, and the plan if there is one.
   Status open();
   bool isOpen() const { return isOpen_; }
 
@@ -28,6 +28,16 @@ public:
   const pack::Header &header() const { return header_; }
   const pack::Root &root() const { return root_; }
   const Digest &digest() const { return digest_; }
+  /// Without entries if the pack has none. What its lists say is checked as it is used.
+  const pack::Plan &plan() const { return plan_; }
+  bool hasPlan() const { return !plan_.entries.empty(); }
+  /// Which is number i of the experts that this one needs, each behind all that it reads, itself the last; false if
+  /// there are fewer.
+  bool needed(std::uint32_t expert, std::uint32_t i, std::uint32_t &number) const;
+  /// Numbers in a row for the expert, whose network has so many inputs.
+  std::uint32_t rowOf(std::uint32_t expert, std::uint32_t inputs) const {
+    return plan_.find(expert) ? plan_.features : inputs;
+  }
 
   /// Reads the leaf of the expert, and before that its branch if there are some, unless the expert has a record; then
   /// `record` is that. It goes when another one is made while its expert is neither resident nor pinned. REQUIRES: the
@@ -72,6 +82,7 @@ private:
   static constexpr std::size_t kLeafBytes = 96 << 10, kBranchBytes = 128 << 10;
 
   Status readRoot();
+  Status readPlan();
   bool isRouter(std::uint32_t expert) const { return expert == header_.listed(); }
   /// The page of that number, now the most recently used; null if there is none.
   Page *find(std::uint32_t number);
@@ -81,11 +92,13 @@ private:
   Core &core_;
   Ticket firstRead_;
   std::uint8_t *firstBytes_ = nullptr;
-  bool isOpen_ = false;
+  bool hasRoot_ = false, isOpen_ = false;
   std::optional<Digest> required_;
   Digest digest_{};
   pack::Header header_;
   pack::Root root_;
+  pack::Plan plan_;
+  BlockFetch planFetch_;         ///< holds the bytes of the plan
   Page *pages_ = nullptr;        ///< the most recently used first
   BlockFetch metadata_;
   Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists

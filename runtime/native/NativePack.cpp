@@ -54,7 +54,10 @@ public:
     KIMIC_TRY(outcome(kimic_expert_info(runtime, expert, &expertInfo)));
     return expertInfo;
   }
-  Result<std::vector<float>> runChosen(std::span<const KimicChoice> choices, std::span<const float> x);
+  Result<Plan> plan(std::span<const KimicChoice> choices);
+  /// One row. If there is no room for all that it takes at once, part after part of it.
+  Result<std::vector<float>> runChosen(std::span<const KimicChoice> choices, std::uint32_t merge,
+                                       std::span<const float> x);
   /// That there is a router, and that x is one row for it; loads it. The most experts that it then chooses.
   Result<std::uint32_t> requireRow(std::span<const float> x, std::uint32_t count);
 
@@ -116,22 +119,50 @@ Result<void> NativePack::Host::open(NativeOptions options) {
   return outcome(kimic_pack_info(runtime, &info));
 }
 
-Result<std::vector<float>> NativePack::Host::runChosen(std::span<const KimicChoice> choices, std::span<const float> x) {
-  KIMIC_ASSIGN(KimicExpertInfo first, infoOf(choices[0].expert));
-  if (x.size() != first.inputs)
-    return makeError(ErrorId::InputLength, x.size(), 1, first.inputs);
-  std::vector<float> y(first.outputs);
+Result<NativePack::Plan> NativePack::Host::plan(std::span<const KimicChoice> choices) {
+  Plan plan;
+  plan.inOrder.resize(KIMIC_MOST_STEPS);
+  KIMIC_TRY(pump([&] {
+    return kimic_plan(runtime, choices.data(), static_cast<std::uint32_t>(choices.size()), &plan, plan.inOrder.data());
+  }));
+  plan.inOrder.resize(plan.steps);
+  return plan;
+}
+
+Result<std::vector<float>> NativePack::Host::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge,
+                                                       std::span<const float> x) {
+  const auto count = static_cast<std::uint32_t>(choices.size());
+  std::vector<float> y;
   std::size_t pinned = 0;
   Result<void> done;
   for (; pinned < choices.size() && done.ok(); ++pinned)
     done = pin(choices[pinned].expert);
-  if (done.ok())
-    done = outcome(kimic_run_chosen(runtime, choices.data(), static_cast<std::uint32_t>(choices.size()), info.merge,
-                                    x.data(), y.data()));
-  else
+  if (done.ok()) {
+    KimicExpertInfo first;
+    done = outcome(kimic_expert_info(runtime, choices[0].expert, &first));
+    if (done.ok() && x.size() != first.inputs)
+      done = makeError(ErrorId::InputLength, x.size(), 1, first.inputs);
+    y.resize(first.outputs);
+    if (done.ok())
+      done = outcome(kimic_run_chosen(runtime, choices.data(), count, merge, x.data(), y.data()));
+  } else {
     --pinned;
+  }
   while (pinned-- > 0)
     kimic_unpin(runtime, choices[pinned].expert);
+  if (!done.ok() && done.error().id == ErrorId::ArenaExhausted) {
+    KIMIC_ASSIGN(Plan made, plan(choices));
+    std::vector<float> values(made.values);
+    const auto first = std::find_if(made.inOrder.begin(), made.inOrder.end(),
+                                    [&](const KimicStep &step) { return step.expert == choices[0].expert; });
+    if (x.size() != first->inputs)
+      return makeError(ErrorId::InputLength, x.size(), 1, first->inputs);
+    y.resize(first->outputs);
+    done = pump([&] {
+      return kimic_run_plan(runtime, made.inOrder.data(), made.steps, choices.data(), count, merge, x.data(),
+                            values.data(), y.data());
+    });
+  }
   if (!done.ok())
     return done.error();
   return y;
@@ -173,10 +204,23 @@ Result<std::string> NativePack::metadata() {
 Result<KimicExpertInfo> NativePack::expertInfo(std::uint32_t expert) { return host_->infoOf(expert); }
 
 Result<std::vector<float>> NativePack::run(std::uint32_t expert, std::span<const float> x, std::uint32_t rows) {
-  KIMIC_ASSIGN(KimicExpertInfo facts, host_->infoOf(expert));
-  if (x.size() != std::uint64_t{rows} * facts.inputs)
-    return makeError(ErrorId::InputLength, x.size(), rows, facts.inputs);
-  std::vector<float> y(std::size_t{rows} * facts.outputs);
+  Result<KimicExpertInfo> facts = host_->infoOf(expert);
+  if (!facts.ok() && facts.error().id == ErrorId::ArenaExhausted && rows && x.size() % rows == 0) {
+    // It may have room without all that it reads.
+    const KimicChoice only{expert, 1, 1};
+    std::vector<float> all;
+    for (std::uint32_t row = 0; row < rows; ++row) {
+      KIMIC_ASSIGN(std::vector<float> y,
+                   host_->runChosen({&only, 1}, KIMIC_MERGE_BEST, x.subspan(row * (x.size() / rows), x.size() / rows)));
+      all.insert(all.end(), y.begin(), y.end());
+    }
+    return all;
+  }
+  if (!facts.ok())
+    return facts.error();
+  if (x.size() != std::uint64_t{rows} * facts->inputs)
+    return makeError(ErrorId::InputLength, x.size(), rows, facts->inputs);
+  std::vector<float> y(std::size_t{rows} * facts->outputs);
   KIMIC_TRY(runInto(expert, x.data(), rows, y.data()));
   return y;
 }
@@ -226,9 +270,11 @@ Result<NativePack::RoutedRun> NativePack::runRouted(std::span<const float> x, st
   KIMIC_ASSIGN(result.route, route(x, count));
   if (result.route.choices.empty())
     return makeError(ErrorId::RouterAbstained);
-  KIMIC_ASSIGN(result.y, host_->runChosen(result.route.choices, x));
+  KIMIC_ASSIGN(result.y, host_->runChosen(result.route.choices, host_->info.merge, x));
   return result;
 }
+
+Result<NativePack::Plan> NativePack::plan(std::span<const KimicChoice> choices) { return host_->plan(choices); }
 
 KimicMemory NativePack::memory() const {
   KimicMemory memory;

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "formats/base/Result.h"
-#include "runtime/include/kimic/Runtime.h"
+#include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelFunction.h"
 
 #include <functional>
@@ -44,7 +44,8 @@ public:
   /// Facts of an expert; loads it.
   Result<KimicExpertInfo> expertInfo(std::uint32_t expert);
 
-  /// Runs an expert on x[rows][inputs]; returns [rows][outputs]. InputLength if x is not `rows` rows, NothingToRun.
+  /// Runs an expert, and what it reads before it, on x[rows][inputs]; returns [rows][outputs]. InputLength if x is not
+  /// `rows` rows, NothingToRun.
   Result<std::vector<float>> run(std::uint32_t expert, std::span<const float> x, std::uint32_t rows);
 
   /// The same into `y`, which has room for [rows][outputs]; the caller knows that `x` and `y` are long enough. Resident
@@ -70,6 +71,12 @@ public:
   };
   /// Routes one row, runs the chosen experts and merges as the pack says. RouterAbstained, VoteUndecided.
   Result<RoutedRun> runRouted(std::span<const float> x, std::uint32_t count = 0);
+
+  struct Plan : KimicPlan {
+    std::vector<KimicStep> inOrder; ///< the steps
+  };
+  /// What an answer of these experts takes. The errors of kimic_plan().
+  Result<Plan> plan(std::span<const KimicChoice> choices);
 
   KimicStats stats() const;
   KimicMemory memory() const;

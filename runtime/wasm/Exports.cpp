@@ -12,6 +12,10 @@
 #include <cstring>
 #include <new>
 
+#ifndef __EMSCRIPTEN__
+#include "runtime/plan/Planner.h"
+#endif
+
 #ifdef __EMSCRIPTEN__
 #define KIMIC_EXPORT extern "C" __attribute__((used, visibility("default")))
 #else
@@ -33,15 +37,22 @@ struct KimicRuntime : Core {
   /// PackNotOpen if it is not.
   Status requireOpen() { return session.isOpen() ? KIMIC_OK : fail(ErrorId::PackNotOpen); }
 
-  /// kimic_load() with the core's priority.
+  /// Makes the expert alone resident, and runnable.
   Status load(std::uint32_t expert);
+  /// kimic_load() with the core's priority.
+  Status loadAll(std::uint32_t expert);
 
   /// The pack has a router that can choose `count` experts; 0 becomes its top-k.
   Status requireRouter(std::uint32_t &count);
 
-  /// Loads the experts and keeps those that are resident until release(). KIMIC_OK if all are.
-  Status keep(std::span<const KimicChoice> choices);
-  void release(std::span<const KimicChoice> choices);
+  /// Loads what the expert needs and keeps what is resident of it until release(). KIMIC_OK if all is.
+  Status keep(std::uint32_t expert);
+  void release();
+
+#ifndef __EMSCRIPTEN__
+  /// Runs as many steps as can be, up to the first group that is not complete.
+  Status runSteps(std::span<KimicStep> steps, const float *x, float *values);
+#endif
 
   /// Runs the chosen experts of every row.
   Status runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge, const float *x,
@@ -51,6 +62,7 @@ struct KimicRuntime : Core {
   KernelLinker linker;
   ExpertLoader loader;
   Engine engine;
+  Expert *asked = nullptr; ///< what keep() has kept, a list
   KimicRecovery recovery{};
   PackSession session;
   CircuitBreakers breakers;
@@ -62,7 +74,7 @@ Status KimicRuntime::load(std::uint32_t expert) {
   // The buffers must not cost the expert for which they are made.
   Expert &record = *session.expert(expert);
   ++record.pins;
-  Status reserved = engine.reserve(*record.kernel);
+  Status reserved = engine.reserve(record);
   --record.pins;
   return reserved;
 }
@@ -77,32 +89,72 @@ Status KimicRuntime::requireRouter(std::uint32_t &count) {
   return count <= router->routed ? KIMIC_OK : fail(ErrorId::TooManyChoices, count, router->routed);
 }
 
-Status KimicRuntime::keep(std::span<const KimicChoice> choices) {
+Status KimicRuntime::keep(std::uint32_t expert) {
   Status outcome = KIMIC_OK;
-  for (const KimicChoice &choice : choices) {
-    if (choice.expert == KIMIC_NO_EXPERT)
-      continue;
-    Status status = load(choice.expert);
+  for (std::uint32_t needed, i = 0; session.needed(expert, i, needed); ++i) {
+    Status status = load(needed);
     if (status > 0)
       return status;
-    if (status == KIMIC_PENDING)
+    if (status == KIMIC_PENDING) {
       outcome = KIMIC_PENDING;
-    else if (Expert &record = *session.expert(choice.expert); !record.isAsked) {
+    } else if (Expert &record = *session.expert(needed); !record.isAsked) {
       record.isAsked = true;
       ++record.pins;
+      record.nextAsked = asked;
+      asked = &record;
     }
   }
   return outcome;
 }
 
-void KimicRuntime::release(std::span<const KimicChoice> choices) {
-  for (const KimicChoice &choice : choices)
-    if (Expert *record = choice.expert == KIMIC_NO_EXPERT ? nullptr : session.expert(choice.expert);
-        record && record->isAsked) {
-      record->isAsked = false;
-      --record->pins;
-    }
+void KimicRuntime::release() {
+  for (; asked; asked = asked->nextAsked) {
+    asked->isAsked = false;
+    --asked->pins;
+  }
 }
+
+Status KimicRuntime::loadAll(std::uint32_t expert) {
+  Status status = keep(expert);
+  release();
+  return status;
+}
+
+#ifndef __EMSCRIPTEN__
+Status KimicRuntime::runSteps(std::span<KimicStep> steps, const float *x, float *values) {
+  Status outcome = KIMIC_OK;
+  bool isFurther;
+  do {
+    isFurther = false;
+    outcome = KIMIC_OK;
+    std::uint32_t group = KIMIC_MOST_STEPS; // the first that is not complete
+    for (KimicStep &step : steps) {
+      if (step.isDone)
+        continue;
+      if (group == KIMIC_MOST_STEPS)
+        group = step.group;
+      if (step.group != group)
+        break;
+      Status status = load(step.expert);
+      if (status == KIMIC_OK) {
+        engine.use(steps, values);
+        const float *outputs = engine.outputsOf(step.expert, x);
+        if (!outputs)
+          return failure();
+        std::memcpy(values + step.first, outputs, step.outputs * sizeof(float));
+        step.isDone = 1;
+        isFurther = true;
+      } else if (status == KIMIC_PENDING || outcome == KIMIC_OK) {
+        outcome = status;
+      }
+      // Others of the group may have taken the memory that they do not need any more.
+      if (status > 0 && lastError.id != ErrorId::ArenaExhausted)
+        return status;
+    }
+  } while (isFurther);
+  return outcome;
+}
+#endif
 
 Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge,
                              const float *x, float *y, std::uint32_t outputs) {
@@ -198,11 +250,11 @@ KIMIC_EXPORT std::int32_t kimic_metadata(KimicRuntime *runtime, KimicBytes *json
 
 KIMIC_EXPORT void kimic_release_metadata(KimicRuntime *runtime) { runtime->session.releaseMetadata(); }
 
-KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert) { return runtime->load(expert); }
+KIMIC_EXPORT std::int32_t kimic_load(KimicRuntime *runtime, std::uint32_t expert) { return runtime->loadAll(expert); }
 
 KIMIC_EXPORT std::int32_t kimic_prefetch(KimicRuntime *runtime, std::uint32_t expert) {
   runtime->priority = KIMIC_PREFETCH;
-  Status status = runtime->load(expert);
+  Status status = runtime->loadAll(expert);
   runtime->priority = KIMIC_DEMANDED;
   return status;
 }
@@ -217,7 +269,10 @@ KIMIC_EXPORT std::uint32_t kimic_next_experts(KimicRuntime *runtime, std::uint32
   return count;
 }
 
-KIMIC_EXPORT void kimic_cancel(KimicRuntime *runtime, std::uint32_t expert) { runtime->loader.cancel(expert); }
+KIMIC_EXPORT void kimic_cancel(KimicRuntime *runtime, std::uint32_t expert) {
+  for (std::uint32_t needed, i = 0; runtime->session.needed(expert, i, needed); ++i)
+    runtime->loader.cancel(needed);
+}
 
 KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t expert, KimicExpertInfo *info) {
   Expert *record = runtime->engine.resident(expert);
@@ -226,7 +281,7 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
   const pack::LeafEntry &entry = record->entry;
   const Kernel &kernel = *record->kernel;
   *info = KimicExpertInfo{};
-  info->inputs = kernel.signature.inputs;
+  info->inputs = runtime->session.rowOf(expert, kernel.signature.inputs);
   info->outputs = kernel.outputs;
   info->parameterBytes = static_cast<std::uint32_t>(record->parameters.size());
   info->kernel = entry.kernel;
@@ -236,22 +291,21 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
   return KIMIC_OK;
 }
 
-KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) {
-  Expert *record = runtime->engine.resident(expert);
-  if (!record)
-    return runtime->failure();
-  ++record->pins;
+// Adds to the pins of the expert and of all that it needs.
+static Status pin(KimicRuntime *runtime, std::uint32_t expert, std::int32_t pins) {
+  std::uint32_t needed, i;
+  for (i = 0; runtime->session.needed(expert, i, needed); ++i)
+    if (!runtime->engine.resident(needed))
+      return runtime->failure();
+  for (i = 0; runtime->session.needed(expert, i, needed); ++i)
+    if (Expert &record = *runtime->session.expert(needed); pins > 0 || record.pins)
+      record.pins += static_cast<std::uint32_t>(pins);
   return KIMIC_OK;
 }
 
-KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) {
-  Expert *record = runtime->engine.resident(expert);
-  if (!record)
-    return runtime->failure();
-  if (record->pins)
-    --record->pins;
-  return KIMIC_OK;
-}
+KIMIC_EXPORT std::int32_t kimic_pin(KimicRuntime *runtime, std::uint32_t expert) { return pin(runtime, expert, 1); }
+
+KIMIC_EXPORT std::int32_t kimic_unpin(KimicRuntime *runtime, std::uint32_t expert) { return pin(runtime, expert, -1); }
 
 KIMIC_EXPORT std::int32_t kimic_evict(KimicRuntime *runtime, std::uint32_t expert) {
   Expert *record = runtime->engine.resident(expert);
@@ -318,12 +372,41 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
     for (; chosen < count; ++chosen)
       all[row * count + chosen].expert = KIMIC_NO_EXPERT;
   }
-  Status status = runtime->keep(all);
+  Status status = KIMIC_OK;
+  for (const KimicChoice &choice : all) {
+    if (choice.expert == KIMIC_NO_EXPERT)
+      continue;
+    Status kept = runtime->keep(choice.expert);
+    if (kept != KIMIC_OK)
+      status = kept;
+    if (kept > 0)
+      break;
+  }
   if (status == KIMIC_OK)
     status = runtime->runRows(all, rows, merge, x, y, outputs);
-  runtime->release(all);
+  runtime->release();
   return status;
 }
+
+#ifndef __EMSCRIPTEN__
+KIMIC_EXPORT std::int32_t kimic_plan(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
+                                     KimicPlan *plan, KimicStep *steps) {
+  KIMIC_STEP(runtime->requireOpen());
+  return Planner(*runtime, runtime->session, runtime->linker).plan({choices, count}, *plan, steps);
+}
+
+KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps, std::uint32_t stepCount,
+                                         const KimicChoice *choices, std::uint32_t count, std::uint32_t merge,
+                                         const float *x, float *values, float *y) {
+  Status status = runtime->runSteps({steps, stepCount}, x, values);
+  if (status == KIMIC_OK) {
+    runtime->engine.use({steps, stepCount}, values);
+    status = runtime->engine.runChosen({choices, count}, merge, x, y);
+  }
+  runtime->engine.use({}, nullptr);
+  return status;
+}
+#endif
 
 KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
   if (!(recovery->jitter >= 0 && recovery->jitter <= 1))

@@ -1,11 +1,14 @@
 // Writes a pack of random experts of every kind behind a router, with the compiler's kernels.
 //
-//   random-pack OUTPUT.kpk softmax|sigmoid|product-keys
+//   random-pack OUTPUT.kpk softmax|sigmoid|product-keys|planned
+//
+// planned: softmax, and some routed experts read others.
 #include "compiler/Target/KernelModule.h"
 #include "formats/base/File.h"
 #include "tests/support/TestPack.h"
 
 #include <cstdio>
+#include <map>
 #include <string_view>
 
 using namespace kimic;
@@ -30,9 +33,9 @@ static RandomExpert shaped(ExpertGenerator &generator, std::uint32_t inputs, std
 
 int main(int argc, char **argv) {
   const std::string_view head = argc == 3 ? argv[2] : "";
-  const bool hasKeys = head == "product-keys", isSigmoid = head == "sigmoid";
-  if (!hasKeys && !isSigmoid && head != "softmax") {
-    std::fprintf(stderr, "usage: random-pack OUTPUT.kpk softmax|sigmoid|product-keys\n");
+  const bool hasKeys = head == "product-keys", isSigmoid = head == "sigmoid", isPlanned = head == "planned";
+  if (!hasKeys && !isSigmoid && !isPlanned && head != "softmax") {
+    std::fprintf(stderr, "usage: random-pack OUTPUT.kpk softmax|sigmoid|product-keys|planned\n");
     return 2;
   }
   ExpertGenerator generator(2024, {60, 6, 70, 4});
@@ -40,8 +43,10 @@ int main(int argc, char **argv) {
   constexpr std::uint32_t kExperts = 150, kInputs = 19;
   const std::uint32_t routedCount = hasKeys ? 12 : 7; // 12: a grid of 3 rows and 4 columns
   std::vector<RandomExpert> routed;
+  const std::map<std::uint32_t, std::vector<pack::Source>> plan = {
+      {1, {{0, 0, 5}, {2, 1, 3}, {pack::kNoExpert, 4, 6}}}, {3, {{1, 0, 5}, {pack::kNoExpert, 0, kInputs}}}};
   for (std::uint32_t i = 0; i < routedCount; ++i)
-    routed.push_back(shaped(generator, kInputs, 5));
+    routed.push_back(shaped(generator, isPlanned && i == 1 ? 14 : isPlanned && i == 3 ? 5 + kInputs : kInputs, 5));
   RandomExpert router = shaped(generator, kInputs, hasKeys ? 7 : routedCount);
   pack.addKernel(router.signature); // the first group has the router's
   for (const RandomExpert &expert : routed)
@@ -50,6 +55,11 @@ int main(int argc, char **argv) {
     pack.add(generator.expert());
   pack.addRouter(router, 3, pack::Merge::Weighted, 2);
   pack.contents.router->routed = routedCount;
+  if (isPlanned) {
+    pack.contents.features = kInputs;
+    for (const auto &[expert, sources] : plan)
+      pack.contents.experts[expert].reads = sources;
+  }
   if (hasKeys)
     pack.contents.router->head = pack::Head::ProductKeys;
   if (isSigmoid) {

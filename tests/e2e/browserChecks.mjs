@@ -9,7 +9,7 @@ import {checkPack, describe, engines} from '/e2e/checkPack.mjs';
 import {checkScale, measureLoad, scales} from '/e2e/checkScale.mjs';
 
 export async function checkPacks(where, report) {
-  for (const name of ['demo', 'random', 'sigmoid', 'product-keys']) {
+  for (const name of ['demo', 'random', 'sigmoid', 'product-keys', 'planned']) {
     const vectors = await (await fetch(`/packs/${name}.json`)).json();
     for (const options of engines) {
       const result = await checkPack(kimic, `/packs/${name}.kpk`, vectors, options);

@@ -454,3 +454,42 @@ def test_nan_weight_is_a_value_error():
 def test_calibration_of_another_width_is_a_value_error():
     with pytest.raises(ValueError, match="calibration has 5 columns, but the network needs 4"):
         kimic.compile([expert_of(calibration=inputs_of(5, 10, 1))])
+
+
+# Plans
+
+
+def planned_set(folder):
+    """top (5 inputs) reads two outputs of base and three features."""
+    for name, (inputs, hidden, outputs), seed in (("base", (4, 9, 3), 1), ("top", (5, 8, 2), 2), ("spare", (4, 7, 2), 3)):
+        (folder / f"{name}.net").write_text(net_of(layers_of((inputs, hidden, outputs), seed)))
+    (folder / "experts.json").write_text(json.dumps({"kimic": 1, "name": "planned", "features": 4, "experts": [
+        {"id": "top", "domain": "Planning", "network": "top.net", "fallback": "spare", "input_range": [-1, 1],
+         "reads": [{"expert": "base", "outputs": [1, 3]}, {"features": [0, 3]}]},
+        {"id": "base", "domain": "Coding", "network": "base.net", "input_range": [-1, 1]},
+        {"id": "spare", "domain": "Coding", "network": "spare.net", "input_range": [-1, 1]}]}))
+    return folder / "experts.json"
+
+
+def test_an_expert_runs_with_what_it_reads(tmp_path):
+    path = planned_set(tmp_path)
+    pack = kimic.compile(path, enforce_budgets=False)
+    plain = json.loads(path.read_text())
+    del plain["experts"][0]["reads"], plain["experts"][0]["fallback"]
+    path.write_text(json.dumps(plain))
+    alone = kimic.compile(path, enforce_budgets=False)
+    x = inputs_of(4, 20, 5)
+    inputs = np.hstack([alone.run(x, expert="base")[:, 1:3], x[:, :3]])
+    assert np.array_equal(pack.run(x, expert="top"), alone.run(inputs, expert="top"))
+
+
+def test_plan_tells_what_an_answer_takes(tmp_path):
+    pack = kimic.compile(planned_set(tmp_path), enforce_budgets=False)
+    plan = pack.plan(experts=["top"], measured={"base": 3.5})
+    assert plan.groups == (("base",), ("top",)) and plan.experts == ("top",)
+    assert [(step.expert, step.level, step.outputs) for step in plan.steps] == [("base", 0, 3), ("top", 1, 2)]
+    assert plan.bytes == sum(pack.expert_info(id)["parameter_bytes"] for id in ["base", "top"])
+    assert plan.fallbacks == (("spare",),)
+    assert plan.steps[0].microseconds == 3.5 and plan.microseconds == 3.5 + plan.steps[1].microseconds
+    with pytest.raises(ValueError):
+        pack.plan()

@@ -89,6 +89,8 @@ Places placesIn(std::span<const std::uint8_t> file) {
   if (header.hasVariant(abi::Variant::Scalar))
     add("scalar", root.groups[0].modules[0]);
   add("meta", root.meta);
+  if (header.hasPlan())
+    add("plan", root.plan);
 
   std::vector<std::uint8_t> raw(root.leaves[0].rawLength);
   Result<void> decoded =
@@ -222,6 +224,31 @@ private:
       bad_.file.erase(at, at + static_cast<std::ptrdiff_t>(count));
       return true;
     }
+    if (words[0] == "plan" && rest.size() == 2) {
+      std::uint64_t index = 0, value = 0;
+      if (!parseNumber(rest[0], index) || !parseNumber(rest[1], value) || !places_.contains("plan"))
+        return false;
+      const std::size_t at = places_.find("plan")->second.offset;
+      if (plan_.empty()) {
+        Header header = parseHeader(bad_.file).value();
+        Root root = parseRoot(header, std::span(bad_.file).subspan(header.root.offset, header.root.length)).value();
+        plan_.resize(root.plan.rawLength);
+        if (!decodeBlock(root.plan, std::span(bad_.file).subspan(at), plan_).ok())
+          return false;
+      }
+      if (4 * index + 4 > plan_.size())
+        return false;
+      for (unsigned i = 0; i < 4; ++i)
+        plan_[4 * index + i] = static_cast<std::uint8_t>(value >> (8 * i));
+      bad_.file.resize(at);
+      bad_.file.insert(bad_.file.end(), plan_.begin(), plan_.end());
+      const std::string size = std::to_string(plan_.size());
+      for (const std::string &change :
+           {"set header.extensions_length " + size, "set plan.stored " + size, std::string("set plan.codec 0")})
+        if (!apply(split(change)))
+          return false;
+      return true;
+    }
     if (words[0] == "append") {
       std::optional<std::vector<std::uint8_t>> bytes = bytesIn(rest);
       if (bytes)
@@ -319,6 +346,7 @@ private:
   BadPack bad_;
   PackContents contents_;
   Places places_;
+  std::vector<std::uint8_t> plan_; ///< raw, with what was changed
 };
 
 } // namespace

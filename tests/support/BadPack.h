@@ -6,13 +6,14 @@
 //   patch leaf+3 ff 00*2        bytes at an offset in a block
 //   insert data0 00*64          bytes before it; names keep their old places
 //   remove leaf+89 1            so many bytes, names keep their old places
+//   plan 5 17                   a number of the plan, which is then stored as it is
 //   append 00                   bytes at the end of the file
 //   truncate 100                to that length
 //   rehash                      all hashes right again; or only the levels named: data blocks root content header
 //   expect PackSectionLength 1 2 3
 //
 // Fields: header.<field of pack-v1 §3>, router.<field>, and .stored .raw .codec .reserved .sha256 of the rows
-// signatures, simd128, router_data, leaf, scalar, meta. Blocks: header, slots (of signatures), root, those rows' names,
+// signatures, simd128, router_data, leaf, scalar, meta, plan. Blocks: header, slots (of signatures), root, those rows' names,
 // and data0, data1, ... in file order. Lines are applied in order; `rehash` uses the extents that the file states by
 // then.
 #pragma once

@@ -52,7 +52,8 @@ public:
         });
     std::uint64_t row = rows(directory, sectionAt(4), (groups() - 1) * (1 + modules()));
     row = rows(row, sectionAt(5), variants() & 1 ? groups() : 0);
-    rows(row, sectionAt(6), 1);
+    row = rows(row, sectionAt(6), 1);
+    rows(row, sectionAt(7), read(12, 4) & kFeaturePlan);
   }
 
   void root() { setHash(file_, kRootHashAt, file_, kRootOffset, read(kLengthsAt, 8)); }

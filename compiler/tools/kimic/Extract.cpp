@@ -40,7 +40,8 @@ std::string metadataOf(const PackFile &pack, std::span<const std::uint32_t> expe
   return metadata.dump();
 }
 
-/// A pack of these experts. It keeps their kernels' groups whole, so that their code is that of the first pack.
+/// A pack of these experts, which has all that they read. It keeps their kernels' groups whole, so that their code is
+/// that of the first pack.
 std::vector<std::uint8_t> packOf(const PackFile &pack, std::span<const std::uint32_t> experts) {
   const pack::Header &header = pack.header;
   std::map<std::uint32_t, std::uint32_t> groups; // number in this pack -> in the new one
@@ -67,6 +68,15 @@ std::vector<std::uint8_t> packOf(const PackFile &pack, std::span<const std::uint
     copy.parameters = parametersOf(pack, expert);
     if (expert == header.listed()) // the router as an expert like others: without its columns
       copy.parameters.resize(copy.parameters.size() - pack.root.router->columnBytes());
+    if (const pack::Plan::Entry *entry = pack.plan.find(expert)) {
+      contents.features = pack.plan.features;
+      for (pack::Source source : pack.plan.sourcesOf(*entry)) {
+        if (source.expert != pack::kNoExpert)
+          source.expert =
+              static_cast<std::uint32_t>(std::find(experts.begin(), experts.end(), source.expert) - experts.begin());
+        copy.reads.push_back(source);
+      }
+    }
   }
   std::vector<std::uint8_t> bytes = take(pack.path, pack::writePack(contents));
   take(pack.path, pack::verifyPack(bytes));
@@ -87,7 +97,7 @@ void extract(const ExtractOptions &options, Context &context) {
   else if (options.what == "signature")
     bytes = quant::encode(pack.signatures[pack.experts[experts[0]].kernel]);
   else
-    bytes = packOf(pack, experts);
+    bytes = packOf(pack, experts = withNeeds(pack, experts));
   take(writeFileAtomically(options.output, textOf(bytes), options.overwrites));
   if (context.isJson) {
     Json ids = Json::array();
@@ -111,7 +121,8 @@ void extract(const ExtractOptions &options, Context &context) {
 } // namespace
 
 void addExtract(CLI::App &app, Context &context) {
-  CLI::App *command = app.add_subcommand("extract", "Write experts of a pack as a pack of their own, or their bytes");
+  CLI::App *command = app.add_subcommand(
+      "extract", "Write experts of a pack, with what they read, as a pack of their own, or their bytes");
   auto options = std::make_shared<ExtractOptions>();
   command->add_option("PACK", options->pack, "Pack to take from")->required();
   command->add_option("EXPERT", options->experts, "Ids of experts, or #NUMBER")->required()->expected(1, 1 << 20);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 namespace kimic::tool {
 
@@ -73,6 +74,8 @@ static PackFile decodeFrom(const std::string &path, std::shared_ptr<PackSource> 
     auto group = take(path, pack::parseSignatures(header, g, blockOf(pack, pack.root.groups[g].signatures)));
     pack.signatures.insert(pack.signatures.end(), group.begin(), group.end());
   }
+  if (header.hasPlan())
+    pack.plan = take(path, pack::parsePlan(blockOf(pack, pack.root.plan)));
   std::vector<std::uint8_t> metadata = blockOf(pack, pack.root.meta);
   pack.metadata = parseMetadata(std::string(metadata.begin(), metadata.end()));
   pack.names = expertNames(pack.metadata, header.experts);
@@ -82,6 +85,16 @@ static PackFile decodeFrom(const std::string &path, std::shared_ptr<PackSource> 
 PackFile openPackFile(const std::string &place) { return decodeFrom(place, openSource(place)); }
 
 PackFile decodePack(const std::string &path, std::string bytes) { return decodeFrom(path, sourceOf(std::move(bytes))); }
+
+std::vector<std::uint32_t> withNeeds(const PackFile &pack, std::vector<std::uint32_t> experts) {
+  std::set<std::uint32_t> known(experts.begin(), experts.end());
+  for (std::size_t i = 0; i < experts.size(); ++i)
+    if (const pack::Plan::Entry *entry = pack.plan.find(experts[i]))
+      for (const pack::Source &source : pack.plan.sourcesOf(*entry))
+        if (source.expert != pack::kNoExpert && known.insert(source.expert).second)
+          experts.push_back(source.expert);
+  return experts;
+}
 
 ColdStart coldStartOf(const PackFile &pack) {
   const pack::Header &header = pack.header;
@@ -103,24 +116,32 @@ ColdStart coldStartOf(const PackFile &pack) {
       start.bytes += end - begin;
     };
     read(hot.offset, hot.end(), {});
+    if (header.hasPlan())
+      read(pack.root.plan.offset, pack.root.plan.end(), {});
+    std::set<std::uint64_t> known; // starts of blocks
+    auto readOnce = [&](std::uint64_t begin, std::uint64_t end, const pack::Section &section) {
+      if (known.insert(begin).second)
+        read(begin, end, section);
+    };
     auto readLeaf = [&](std::uint32_t number) {
       if (header.branchLog2) {
         const pack::BlockRef &branch = pack.root.branches[number >> header.branchLog2].block;
-        read(branch.offset, branch.end(), hot);
+        readOnce(branch.offset, branch.end(), hot);
       }
       const pack::BlockRef &leaf = pack.leaves[number];
-      read(leaf.offset, leaf.end(), hot);
+      readOnce(leaf.offset, leaf.end(), hot);
     };
-    const std::uint32_t leaf = header.leafOf(i);
-    readLeaf(leaf);
-    const pack::KernelGroup &group = pack.root.groups[header.groupOf(pack.experts[i].kernel)];
-    const pack::BlockRef &module = group.module(variantsOf(header).back());
-    read(group.signatures.offset, module.offset > group.signatures.offset ? module.end() : group.signatures.end(), hot);
-    read(pack.experts[i].data.offset, pack.experts[i].data.end(), {});
-    if (const std::uint32_t base = pack.experts[i].base; base != pack::kNoExpert) {
-      if (header.leafOf(base) != leaf)
+    for (std::uint32_t expert : withNeeds(pack, {i})) {
+      readLeaf(header.leafOf(expert));
+      const pack::KernelGroup &group = pack.root.groups[header.groupOf(pack.experts[expert].kernel)];
+      const pack::BlockRef &module = group.module(variantsOf(header).back());
+      readOnce(group.signatures.offset, module.offset > group.signatures.offset ? module.end() : group.signatures.end(),
+               hot);
+      readOnce(pack.experts[expert].data.offset, pack.experts[expert].data.end(), {});
+      if (const std::uint32_t base = pack.experts[expert].base; base != pack::kNoExpert) {
         readLeaf(header.leafOf(base));
-      read(pack.experts[base].data.offset, pack.experts[base].data.end(), {});
+        readOnce(pack.experts[base].data.offset, pack.experts[base].data.end(), {});
+      }
     }
     worst.requests = std::max(worst.requests, start.requests);
     worst.bytes = std::max(worst.bytes, start.bytes);

@@ -24,6 +24,7 @@ struct PackFile {
   std::vector<pack::LeafEntry> experts;            ///< by number; the router, if there is one, is the last
   std::vector<std::vector<pack::Transition>> next; ///< by expert
   std::vector<quant::Signature> signatures;        ///< by kernel number
+  pack::Plan plan;                                 ///< what experts read; without entries if the pack has none
   Json metadata;                                   ///< null if they are no object
   std::vector<ExpertNames> names;                  ///< by expert number
 };
@@ -40,9 +41,13 @@ std::vector<std::uint8_t> blockOf(const PackFile &pack, const pack::BlockRef &bl
 /// The raw parameter block of an expert, verified.
 std::vector<std::uint8_t> parametersOf(const PackFile &pack, std::uint32_t expert);
 
-/// What a browser reads before the first answer of an expert: the first 36 KiB, then the rest of the hot range, then
-/// whatever of leaf, kernels (with the most demanding variant), data and their base lies beyond them, each as one
-/// request. The worst expert, of those that the router chooses from if there is one.
+/// These experts, and behind them all others that they read, by whatever way round.
+std::vector<std::uint32_t> withNeeds(const PackFile &pack, std::vector<std::uint32_t> experts);
+
+/// What a browser reads before the first answer of an expert: the first 36 KiB, the plan, then the rest of the hot
+/// range, then whatever of leaf, kernels (with the most demanding variant), data and their base lies beyond them, each
+/// as one request; and the same of all that the expert reads. The worst expert, of those that the router chooses from
+/// if there is one.
 struct ColdStart {
   unsigned requests = 0;
   std::uint64_t bytes = 0;

@@ -59,6 +59,9 @@ std::vector<ExpertNames> expertNames(const Json &metadata, std::uint32_t count) 
       if (auto labels = entry.find("labels"); labels != entry.end() && labels->is_array())
         for (const Json &label : *labels)
           expert.labels.push_back(textOf(label));
+      if (auto fallback = entry.find("fallback");
+          fallback != entry.end() && fallback->is_number_unsigned() && fallback->get<std::uint64_t>() < count)
+        expert.fallback = fallback->get<std::uint32_t>();
     }
     if (expert.id.empty())
       expert.id = "#" + std::to_string(i);

@@ -5,6 +5,7 @@
 #include "compiler/tools/kimic/JsonText.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ struct ExpertNames {
   std::string specialization;
   std::string task; ///< "classification", "regression" or empty
   std::vector<std::string> labels;
+  std::optional<std::uint32_t> fallback; ///< the number of an expert that stands in for it
 
   /// The label of the strongest output ("no" or "yes" of two labels for a single output, by the middle of 0..1), or
   /// empty without labels.

@@ -18,7 +18,7 @@ namespace {
 struct RouteOptions {
   std::string pack, data;
   std::uint32_t topK = 0; ///< 0: as many as the pack says
-  bool isExplained = false;
+  bool isExplained = false, isPlanned = false;
 };
 
 constexpr const char *kReasons[] = {"chosen", "outranked", "below-threshold", "router-abstained"};
@@ -37,6 +37,56 @@ Json explanationJson(const Explanation &route, const std::vector<ExpertNames> &n
                        {"threshold", number(e.threshold)}});
   }
   return experts;
+}
+
+using Plan = runtime::NativePack::Plan;
+
+/// The experts that stand in for one, one after another.
+std::vector<std::uint32_t> fallbacksOf(std::uint32_t expert, const std::vector<ExpertNames> &names) {
+  std::vector<std::uint32_t> chain;
+  while (names[expert].fallback && std::find(chain.begin(), chain.end(), *names[expert].fallback) == chain.end())
+    chain.push_back(expert = *names[expert].fallback);
+  return chain;
+}
+
+Json planJson(const Plan &plan, const Explanation &route, const std::vector<ExpertNames> &names) {
+  Json steps = Json::array(), fallbacks = Json::object();
+  for (const KimicStep &step : plan.inOrder)
+    steps.push_back({{"expert", names[step.expert].id},
+                     {"level", step.level},
+                     {"group", step.group},
+                     {"inputs", step.inputs},
+                     {"outputs", step.outputs},
+                     {"bytes", step.bytes},
+                     {"microseconds", number(step.microseconds)}});
+  for (const KimicChoice &choice : route.choices)
+    for (std::uint32_t fallback : fallbacksOf(choice.expert, names))
+      fallbacks[names[choice.expert].id].push_back(names[fallback].id);
+  return {{"groups", plan.groups},
+          {"bytes", plan.bytes},
+          {"missing_bytes", plan.missingBytes},
+          {"microseconds", number(plan.microseconds)},
+          {"steps", std::move(steps)},
+          {"fallbacks", std::move(fallbacks)}};
+}
+
+/// A line for each group, then what the whole takes.
+std::string planText(const Plan &plan, const Explanation &route, const std::vector<ExpertNames> &names) {
+  std::string out;
+  for (std::size_t i = 0; i < plan.inOrder.size(); ++i) {
+    const KimicStep &step = plan.inOrder[i];
+    const bool isNew = i == 0 || step.group != plan.inOrder[i - 1].group;
+    out += isNew ? fmt::format("{}  group {}: ", i ? "\n" : "", step.group + 1) : ", ";
+    out += names[step.expert].id;
+  }
+  for (const KimicChoice &choice : route.choices)
+    if (const std::vector<std::uint32_t> chain = fallbacksOf(choice.expert, names); !chain.empty()) {
+      out += fmt::format("\n  if {} fails: ", names[choice.expert].id);
+      for (std::size_t i = 0; i < chain.size(); ++i)
+        out += (i ? ", then " : "") + names[chain[i]].id;
+    }
+  return out + fmt::format("\n  {} bytes of parameters, {} of them to be read; about {:.2g} us\n",
+                           withCommas(plan.bytes), withCommas(plan.missingBytes), plan.microseconds);
 }
 
 Json routeJson(const Explanation &route, const std::vector<ExpertNames> &names, bool isExplained) {
@@ -90,10 +140,17 @@ void route(const RouteOptions &options, Context &context) {
     if (isInterrupted())
       throw Failure(ExitCode::Interrupted, "interrupted");
     Explanation made = take(options.pack, pack.explain(data.inputs.row(row), options.topK));
-    if (context.isJson)
+    std::optional<Plan> plan;
+    if (options.isPlanned && !made.choices.empty())
+      plan = take(options.pack, pack.plan(made.choices));
+    if (context.isJson) {
       routes.push_back(routeJson(made, names, options.isExplained));
-    else
-      text += choicesText(made, names) + "\n" + (options.isExplained ? explanationText(made, names) : "");
+      if (plan)
+        routes.back()["plan"] = planJson(*plan, made, names);
+    } else {
+      text += choicesText(made, names) + "\n" + (options.isExplained ? explanationText(made, names) : "") +
+              (plan ? planText(*plan, made, names) : "");
+    }
     context.console.progress("routing", row + 1, data.inputs.rows);
   }
   context.console.clearProgress();
@@ -116,6 +173,8 @@ void addRoute(CLI::App &app, Context &context) {
       ->type_name("K");
   command->add_flag("--explain", options->isExplained,
                     "For every expert: scores, threshold, and why it was chosen or not");
+  command->add_flag("--plan", options->isPlanned,
+                    "What the answer takes: all experts that are needed, group by group, bytes and time, fallbacks");
   command->footer(
       "Text output is one line a row: the chosen experts with their weights. With --explain a table follows:\n"
       "logit of the router's network, score, what decides on the order (score, bias), the threshold of the\n"

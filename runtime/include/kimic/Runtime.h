@@ -111,7 +111,7 @@ typedef struct KimicPackInfo {
 } KimicPackInfo;
 
 typedef struct KimicExpertInfo {
-  uint32_t inputs; /* numbers per row */
+  uint32_t inputs; /* numbers per row: of a request, if the expert reads other experts or parts of it */
   uint32_t outputs;
   uint32_t parameterBytes;
   uint32_t kernel;  /* pack-wide kernel id */
@@ -284,8 +284,9 @@ int32_t kimic_pack_info(KimicRuntime *runtime, KimicPackInfo *info);
 int32_t kimic_metadata(KimicRuntime *runtime, KimicBytes *json);
 void kimic_release_metadata(KimicRuntime *runtime);
 
-/* Makes the expert resident, with its kernel, and counts as its use. Experts that were used longest ago and are not
- * pinned make room. UnknownExpert; ArenaExhausted if even that is not enough; the errors of reading the pack. */
+/* Makes the expert resident, with its kernel and all experts that it reads, and counts as their use. Experts that were
+ * used longest ago and are not pinned make room. UnknownExpert; ArenaExhausted if even that is not enough; the errors
+ * of reading the pack. */
 int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
 
 /* Like kimic_load(), but nobody waits: the requests have the priority KIMIC_PREFETCH, and memory is taken only if it is
@@ -297,14 +298,16 @@ int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
  * `room`. Returns how many it wrote; none before its leaf was read, as by kimic_load(). */
 uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
 
-/* Whoever loaded or prefetched the expert does not wait any more. What is not resident yet is dropped as soon as its
- * bytes have arrived, unless it is asked for again. Requests that the host took must be completed all the same. */
+/* Whoever loaded or prefetched the expert, with what it reads, does not wait any more. What is not resident yet is
+ * dropped as soon as its bytes have arrived, unless it is asked for again. Requests that the host took must be
+ * completed all the same. */
 void kimic_cancel(KimicRuntime *runtime, uint32_t expert);
 
 /* Facts of a resident expert. ExpertNotResident. */
 int32_t kimic_expert_info(KimicRuntime *runtime, uint32_t expert, KimicExpertInfo *info);
 
-/* Keeps a resident expert until it is unpinned as often as it was pinned. ExpertNotResident. */
+/* Keeps a resident expert, and those that it reads, until it is unpinned as often as it was pinned. ExpertNotResident.
+ */
 int32_t kimic_pin(KimicRuntime *runtime, uint32_t expert);
 int32_t kimic_unpin(KimicRuntime *runtime, uint32_t expert);
 
@@ -316,8 +319,9 @@ int32_t kimic_evict(KimicRuntime *runtime, uint32_t expert);
 void *kimic_allocate(KimicRuntime *runtime, size_t bytes);
 void kimic_free(KimicRuntime *runtime, void *address);
 
-/* Runs a resident expert: y[rows * outputs] = expert(x[rows * inputs]), in f32, rows >= 1. Does not allocate. `x` and
- * `y` are 4-byte aligned, do not overlap and lie in the arena when kernels are linked. ExpertNotResident, NothingToRun.
+/* Runs a resident expert: y[rows * outputs] = expert(x[rows * inputs]), in f32, rows >= 1. What it reads runs before
+ * it, and must be resident. Does not allocate. `x` and `y` are 4-byte aligned, do not overlap and lie in the arena when
+ * kernels are linked. ExpertNotResident, NothingToRun.
  */
 int32_t kimic_run(KimicRuntime *runtime, uint32_t expert, const float *x, uint32_t rows, float *y);
 
@@ -333,9 +337,10 @@ int32_t kimic_route(KimicRuntime *runtime, const float *x, uint32_t count, Kimic
 int32_t kimic_explain(KimicRuntime *runtime, const float *x, uint32_t count, KimicChoice *choices, uint32_t *chosen,
                       KimicExplanation *explanations);
 
-/* Runs the chosen experts, all resident, on one row and merges their outputs to y[outputs]. `merge` is a KimicMerge.
- * Outputs are summed in f64 in the order of the choices and rounded to f32 once. Does not allocate.
- * ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer, VoteUndecided. */
+/* Runs the chosen experts and those that they read, all resident, each once, on one row and merges their outputs to
+ * y[outputs]. `merge` is a KimicMerge. Outputs are summed in f64 in the order of the choices and rounded to f32 once.
+ * Does not allocate. ExpertNotResident, NothingToRun (no choice), UnknownMerge, OutputsDiffer, InputsDiffer,
+ * VoteUndecided. */
 int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, uint32_t count, uint32_t merge,
                          const float *x, float *y);
 

@@ -37,7 +37,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1dPackKernelAbi pack has kernel ABI {0}, this reader knows {1}
 1cPackHeaderField header field at byte {0} is {1}, its limit is {2}
 1cPackReserved reserved byte {0} is {1}, expected 0
-1cPackExtensions pack has {0} bytes of extensions, but no optional feature
+1cPackExtensions pack has {0} bytes of extensions, which its features exclude
 1cPackFileTooLarge section {0} of {1} bytes takes the pack past {2} bytes
 1cPackRootLength root is {0} bytes, but the header's counts need {1}
 1cPackRootTooLarge header and root are {0} bytes, but at most {1} are allowed
@@ -70,7 +70,13 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 2cPackSignaturesMalformed signatures of group {0} are malformed at byte {1}
 1cPackSignatureCount group {0} has {1} signatures, expected {2}
 1cPackParameterBytes expert {0} has {1} parameter bytes, but its kernel reads {2}
-8cPackFileSize file is {0} bytes, but its header says {1}
+1cPackPlanField plan has {1} at byte {0}, its limit is {2}
+1cPackPlanLength plan is {0} bytes, which its lists do not add up to
+1cPackPlanLevel plan has expert {0} at level {1}, but what it reads puts it at {2}
+1cPackPlanInputs expert {0} has {1} inputs, but the plan feeds it {2}
+1cPackPlanOutputs expert {0} has {1} outputs, but the plan reads {2}
+1cPackPlanNeeds plan has number {1} of the experts that expert {0} needs as {2}, which the others exclude
+2cPackFileSize file is {0} bytes, but its header says {1}
 1cPackPadding padding byte {0} is {1}, expected 0
 1cPackDataPlacement data block stands at byte {0}, expected at {1}
 1cPackDataConflict expert {0} describes the data block at byte {1} unlike another expert
@@ -171,4 +177,6 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1jPackNotVouchedFor nothing vouches for a pack from another origin
 1dSignatureUncheckable this engine cannot check Ed25519 signatures here
 1aOptionMalformed option is malformed
-1jPackDigest pack does not have the digest that was asked for`;
+1jPackDigest pack does not have the digest that was asked for
+5dPlanTooLarge an answer needs more than {0} experts
+1eExpertTooLarge expert {0} takes {1} bytes beside the outputs that are kept for it, but {2} are to be had`;

@@ -5,7 +5,7 @@ import {checkPack, describe, engines} from '../checkPack.mjs';
 import {importKimic, packPath, vectorsOf} from '../setup.mjs';
 
 const kimic = await importKimic();
-for (const name of ['demo', 'random', 'sigmoid', 'product-keys'])
+for (const name of ['demo', 'random', 'sigmoid', 'product-keys', 'planned'])
   for (const options of engines)
     test(`${name} computes the reference's bits: ${options.variant ?? options.engine}`, async t => {
       const result = await checkPack(kimic, packPath(name), await vectorsOf(name), options);

@@ -245,6 +245,130 @@ TEST_F(ExpertSetTest, FallbackOfAnotherShapeIsRefused) {
                                   "output, expected 40 inputs and 25 outputs"));
 }
 
+/// Expert a (25 inputs) reads `reads`; b has 40 inputs and 25 outputs, of which two have names in `rest`.
+std::string reading(const std::string &reads, const std::string &rest = "", const std::string &features = "40") {
+  return R"({"kimic": 1, "name": "s", "features": )" + features + R"(, "experts": [
+      {"id": "a", "domain": "Coding", "network": "wide.net", "reads": )" +
+         reads + R"(},
+      {"id": "b", "domain": "Coding", "network": "a.net")" +
+         rest + "}]}";
+}
+
+class ReadsTest : public ExpertSetTest {
+protected:
+  void SetUp() override {
+    ExpertSetTest::SetUp();
+    write("wide.net", fannText(25, 40));
+    write("two.net", fannText(40, 2));
+  }
+};
+
+TEST_F(ReadsTest, AllOutputsAreARange) {
+  EXPECT_THAT(setOf(reading(R"([{"expert": "b"}])")).experts[0].reads, ElementsAre(Source{1, {}, 0, 25}));
+}
+
+TEST_F(ReadsTest, NeighboursByNameAreOneRange) {
+  const std::string two = R"({"kimic": 1, "name": "s", "features": 40, "experts": [
+      {"id": "a", "domain": "Coding", "network": "wide.net",
+       "reads": [{"expert": "b", "outputs": ["q", "p"]}, {"expert": "b", "outputs": ["p", "q"]}, {"features": [19, 40]}]},
+      {"id": "b", "domain": "Coding", "network": "two.net", "outputs": ["p", "q"]}]})";
+  EXPECT_THAT(setOf(two).experts[0].reads,
+              ElementsAre(Source{1, {}, 1, 1}, Source{1, {}, 0, 1}, Source{1, {}, 0, 2}, Source{{}, {}, 19, 21}));
+}
+
+TEST_F(ReadsTest, ANameThatIsNotAnOutputIsRefused) {
+  EXPECT_EQ(errorOf(R"({"kimic": 1, "name": "s", "features": 40, "experts": [
+      {"id": "a", "domain": "Coding", "network": "wide.net", "reads": [{"expert": "b", "outputs": ["speed"]}]},
+      {"id": "b", "domain": "Coding", "network": "two.net", "outputs": ["speeds", "q"]}]})"),
+            "experts.json:2: experts[0].reads[0]: word is not one of those that mean something here: found \"speed\", "
+            "expected \"speeds\"");
+}
+
+TEST_F(ReadsTest, NamesOfOutputsThatHaveNoneAreRefused) {
+  EXPECT_EQ(errorOf(reading(R"([{"expert": "b", "outputs": ["speed"]}])")),
+            "experts.json:2: experts[0].reads[0]: word is not one of those that mean something here: found \"speed\", "
+            "expected a range: there are no names for the 25 outputs of b");
+}
+
+TEST_F(ReadsTest, ARangeBehindTheLastOutputIsRefused) {
+  EXPECT_EQ(errorOf(reading(R"([{"expert": "b", "outputs": [1, 26]}])")),
+            "experts.json:2: experts[0].reads[0]: value is out of range: found [1, 26], expected a range of the 25 "
+            "outputs of b");
+}
+
+TEST_F(ReadsTest, ARangeBehindTheLastFeatureIsRefused) {
+  EXPECT_EQ(errorOf(reading(R"([{"features": [16, 41]}])")),
+            "experts.json:2: experts[0].reads[0]: value is out of range: found [16, 41], expected a range of the 40 "
+            "features of the request");
+}
+
+TEST_F(ReadsTest, SourcesThatDoNotAddUpAreRefused) {
+  EXPECT_EQ(
+      errorOf(reading(R"([{"expert": "b", "outputs": [0, 9]}, {"features": [0, 15]}])")),
+      "experts.json:2: experts[0].reads: counts do not agree: found 24 numbers, expected 25 inputs of the network");
+}
+
+TEST_F(ReadsTest, AnExpertThatCannotReadTheWholeRequestIsRefused) {
+  EXPECT_EQ(errorOf(reading(R"([{"expert": "b"}])", "", "39")),
+            "experts.json:2: experts[0].reads[0]: counts do not agree: found b with 40 inputs, expected 39 features of "
+            "the request, all of which it reads");
+}
+
+TEST_F(ReadsTest, FeaturesThatAreNotTheRoutersAreRefused) {
+  EXPECT_EQ(
+      errorOf(R"({"kimic": 1, "name": "s", "features": 39,
+      "experts": [{"id": "a", "domain": "Coding", "network": "a.net"}],
+      "router": {"experts": ["a"], "network": "narrow.net"}})"),
+      "experts.json:3: features: counts do not agree: found 39 features, expected 40 inputs of the router's network");
+}
+
+TEST_F(ReadsTest, RoutedExpertsMayReadOthersWhateverTheirInputs) {
+  write("deep.net", fannText(25, 25));
+  ExpertSet set = setOf(R"({"kimic": 1, "name": "s", "experts": [
+      {"id": "a", "domain": "Coding", "network": "a.net"},
+      {"id": "b", "domain": "Coding", "network": "deep.net", "reads": [{"expert": "a"}], "fallback": "a"}],
+      "router": {"experts": ["a", "b"], "network": "router.net"}})");
+  EXPECT_EQ(set.features, 40u);
+  EXPECT_THAT(set.experts[1].reads, ElementsAre(Source{0, {}, 0, 25}));
+}
+
+/// Expert i reads expert i - 1 and the request.
+std::string chainOf(unsigned length) {
+  std::string text = R"({"kimic": 1, "name": "s", "features": 40, "experts": [)";
+  for (unsigned i = 0; i < length; ++i)
+    text += std::string(i ? "," : "") + R"({"id":"e)" + std::to_string(i) +
+            R"(","domain":"Coding","network":"narrow.net","reads":[)" +
+            (i ? R"({"expert":"e)" + std::to_string(i - 1) + R"("},{"features":[1,40]}]})"
+               : std::string(R"({"features":"all"}]})"));
+  return text + "]}";
+}
+
+TEST_F(ReadsTest, SixteenLevelsAreEnough) { EXPECT_EQ(setOf(chainOf(16)).experts.size(), 16u); }
+
+TEST_F(ReadsTest, SeventeenLevelsAreRefused) {
+  EXPECT_THAT(errorOf(chainOf(17)),
+              testing::HasSubstr("experts[16].reads: manifest is too large: found more than 16 levels of experts"));
+}
+
+TEST_F(ReadsTest, AnExpertThatNeedsTooManyIsRefused) {
+  std::string text = R"({"kimic": 1, "name": "s", "features": 40, "experts": [)";
+  for (unsigned i = 0; i < 256; ++i)
+    text += R"({"id":"e)" + std::to_string(i) + R"(","domain":"Coding","network":"narrow.net"},)";
+  auto reader = [](const std::string &id, unsigned first, unsigned end, const std::string &more) {
+    std::string reads;
+    for (unsigned i = first; i < end; ++i)
+      reads += R"({"expert":"e)" + std::to_string(i) + R"("},)";
+    return R"({"id":")" + id + R"(","domain":"Coding","network":"n)" + id + R"(.net","reads":[)" + reads + more + "]}";
+  };
+  write("nhalf.net", fannText(129, 1));
+  write("nall.net", fannText(130, 1));
+  text += reader("half", 0, 128, R"({"features":[0,1]})") + "," +
+          reader("all", 128, 256, R"({"expert":"half"},{"features":[0,1]})") + "]}";
+  EXPECT_THAT(errorOf(text),
+              testing::HasSubstr("experts[257].reads: manifest is too large: found more than 255 experts, "
+                                 "expected at most 255 that are needed first"));
+}
+
 /// `keys` are more ones of the router, `keysOfB` of expert b.
 std::string routed(const std::string &network, const std::string &second, const std::string &keys = "",
                    const std::string &keysOfB = "") {

@@ -60,7 +60,7 @@ TEST(Manifest, ReadsEveryKeyOfAnExpert) {
   EXPECT_EQ(digits.domain, Domain::Reasoning);
   EXPECT_EQ(digits.specialization, "8 x 8 images");
   EXPECT_EQ(digits.networkFile.path, "nets/digits.net");
-  EXPECT_EQ(digits.networkFile.line, 12u);
+  EXPECT_EQ(digits.networkFile.line, 13u);
   EXPECT_EQ(digits.semantics, SemanticsTag::Fann);
   EXPECT_EQ(digits.calibrationFile.path, "data/digits.npy");
   EXPECT_EQ(digits.testFile.path, "data/digits-test.npy");
@@ -121,6 +121,25 @@ TEST(Manifest, ReadsHowARouterChooses) {
   EXPECT_FALSE(router.isNormalised);
   EXPECT_EQ(router.minVotes, 2u);
   EXPECT_EQ(router.fallback, 0u);
+}
+
+TEST(Manifest, ReadsWhatAnExpertReads) {
+  const Manifest manifest = complete();
+  EXPECT_EQ(manifest.features, 2u);
+  EXPECT_THAT(manifest.featureNames, ElementsAre("left", "right"));
+  EXPECT_THAT(manifest.experts[1].reads,
+              ElementsAre(Source{2, {}, 1, 2}, Source{{}, {"right"}, 0, 0}, Source{{}, {}, 0, 0}));
+}
+
+TEST(Manifest, SaysHowExpertsReadThemselves) {
+  auto manifest = parseManifest(R"({"kimic": 1, "name": "s", "features": 4, "experts": [
+      {"id": "a", "domain": "Coding", "network": "a.net", "reads": [{"expert": "b"}]},
+      {"id": "b", "domain": "Coding", "network": "a.net", "reads": [{"features": "all"}, {"expert": "a"}]}]})",
+                                "experts.json");
+  ASSERT_FALSE(manifest.ok());
+  EXPECT_EQ(manifest.error().message(),
+            "experts.json:2: experts[0].reads: experts depend on themselves: found a -> b -> "
+            "a, expected no way back to an expert");
 }
 
 TEST(Manifest, ReadsOneThresholdForAllExperts) {

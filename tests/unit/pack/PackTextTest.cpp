@@ -62,8 +62,9 @@ TEST(PackText, ReadsBackWhatItPrints) {
   contents.signatures = {quant::encode({3, {{quant::WeightFormat::Int8, 0, {{Activation::Cos, true, 9}}}}, true})};
   contents.modules[0] = {{1, 2, 3}};
   contents.modules[2] = {{0, 0, 0, 0, 0, 9}};
-  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}, {{7, 255}, {1, 2}}},
-                      {7, static_cast<Domain>(200), 3, 1e-30f, {}, {}}};
+  contents.experts = {{0, Domain::Creativity, 0, 0.1f, {5}, {{7, 255}, {1, 2}}, {}},
+                      {7, static_cast<Domain>(200), 3, 1e-30f, {}, {}, {{kNoExpert, 0, 2}, {0, 3, 9}}}};
+  contents.features = 5;
   // No field has its default.
   contents.router =
       Router{1,    Head::Sigmoid, Strategy::Threshold, static_cast<Merge>(9), 2, 0.3f, 7, 2.827f, 0.25f, 4, false, true,
