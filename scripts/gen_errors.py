@@ -10,8 +10,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENTRY = re.compile(r'^KIMIC_ERROR\((\w+),\s*(\d+),\s*(\w+),\s*"((?:[^"\\]|\\.)*)"\)', re.M)
-# What can happen where a pack is used; networks, manifests and the compiler are elsewhere.
-WEB = range(2000, 5000)
+# What can happen where a pack is used; networks, manifests and the compiler are elsewhere, and so is what only writes,
+# signs, verifies or prints packs and parameters, or keeps histories.
+WEB = set(range(2000, 5000)) - {2014, 3021, 3023} - set(range(2070, 2100)) - set(range(4041, 4044))
 SECTIONS = [(1000, "Networks"), (1200, "Data files"), (1300, "Manifest"), (1400, "Routing traces"),
             (2000, "Pack"), (3000, "Kernels and parameters"),
             (4000, "Runtime and its hosts"), (5000, "Compiler"), (6000, "Tools")]

@@ -42,8 +42,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackRootLength root is {0} bytes, but the header's counts need {1}
 1cPackRootTooLarge header and root are {0} bytes, but at most {1} are allowed
 1cPackRootHash root of {0} bytes does not have the hash that the header names
-1cPackSignatureSlot signature slot {0} is half filled, follows an unused one or repeats the key of slot {1}
-6dPackRouterUnknown router record has {1} at byte {0}, this reader knows up to {2}
+7dPackRouterUnknown router record has {1} at byte {0}, this reader knows up to {2}
 1cPackRouterField router record has {1} at byte {0}, its limit is {2}
 1cPackRouterOutputs router's network has {0} outputs for {1} routed experts
 1cPackRouterColumn router's column {0} has a number for expert {1} that is out of range
@@ -76,18 +75,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1cPackPlanInputs expert {0} has {1} inputs, but the plan feeds it {2}
 1cPackPlanOutputs expert {0} has {1} outputs, but the plan reads {2}
 1cPackPlanNeeds plan has number {1} of the experts that expert {0} needs as {2}, which the others exclude
-2cPackFileSize file is {0} bytes, but its header says {1}
-1cPackPadding padding byte {0} is {1}, expected 0
-1cPackDataPlacement data block stands at byte {0}, expected at {1}
-1cPackDataConflict expert {0} describes the data block at byte {1} unlike another expert
-1cPackDataTotals header field at byte {0} is {1}, but the leaves say {2}
-1cPackMetaSyntax metadata are not one JSON object: byte {0}
-1cPackContentId header does not have the content id of the pack's contents
-4aPackContentsModules variant {0} has {1} modules for {2} kernel groups
-1ePackTooManyRows pack needs {0} directory rows, but {1} fit into the first read
-1aPackContentsOrder order of the data names expert {0} {1} times, but each of {2} experts is expected once
-8aPackTextSyntax text does not describe a pack
-910cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
+932cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
 1aSignatureInputs kernel has {0} inputs, but 1 to {1} are allowed
 1aSignatureLayers kernel has {0} layers, but 1 to {1} are allowed
 1aSignatureWidth layer {0} of the kernel has {1} outputs, but 1 to {2} are allowed
@@ -103,10 +91,8 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1aSignatureUnclamped layer {0} of the kernel: group {1} is not clamped, but all groups of float32 layers are
 1dSignatureHead kernel has head {0}, which this version does not know
 6cParametersSize parameter block has {0} bytes, but its signature needs {1}
-1cParametersMalformed parameter block has {1} at byte {0}, but {2} was expected
-1cParameterNotFinite parameter at byte {0} is not a finite number
-1aAccumulatorOverflow layer {0}, row {1}: the accumulator can reach {2}, but at most 2147483647 is allowed
-1cResidualCount layer {0} has {1} residual rows, but only {2} outputs
+2cParameterNotFinite parameter at byte {0} is not a finite number
+2cResidualCount layer {0} has {1} residual rows, but only {2} outputs
 1cResidualOutput layer {0}: residual row {1} is for output {2}, which does not exist or is out of order
 75jKernelTruncated kernel module is cut short at byte {0}
 1jKernelHeader kernel module has {1:x} at byte {0} of its header, but {2:x} was expected
@@ -168,10 +154,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1dVariantUnavailable this engine cannot run the kernels that were asked for
 1bHttpRefused server refused with status {0} the read of {2} bytes at byte {1}
 1gThreadLost a thread of the pool ended while it worked
-1aHistoryMalformed history does not follow the format: {1} at byte {0}, but {2} was expected
-1dHistoryVersion history has version {0}, this reader knows {1}
-1fHistoryOfOtherPack history is of another pack
-1aFeatureNotFinite feature {0} is not a finite number
+4aFeatureNotFinite feature {0} is not a finite number
 6jSignatureMissing none of the pack's {0} signatures is of a trusted key
 1jSignatureWrong signature {0} of the pack is of a trusted key, but not valid
 1jPackNotVouchedFor nothing vouches for a pack from another origin

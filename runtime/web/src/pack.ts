@@ -358,18 +358,19 @@ export class Pack {
   async route(input: Float32Array, options: RouteOptions = {}): Promise<RouteResult> {
     const router = this.requireRouter(options.k);
     const k = options.k ?? router.topK;
+    const explainer = options.explain ? await import('./explain.js') : undefined;
     return this.whileLoaded([router.expert], options, () => {
       const {inputs} = this.shapeOf(router.expert);
       if (input.length !== inputs) throw kimicError('InputLength', {args: [input.length, 1, inputs]});
       const experts = router.routedExperts;
       const choicesAt = input.length * floatBytes;
       const detailsAt = choicesAt + Runtime.choicesBytes(k);
-      const detailsBytes = options.explain ? Runtime.explanationsBytes(experts) : experts * floatBytes;
+      const detailsBytes = experts * (explainer?.explanationBytes ?? floatBytes);
       const io = this.reserve(detailsAt + detailsBytes, [router.expert]);
       this.view().set(input);
-      if (options.explain) {
-        const choices = this.runtime.explain(io, k, io + choicesAt, io + detailsAt);
-        const explanations = this.runtime.explanationsAt(io + detailsAt, experts);
+      if (explainer) {
+        const choices = explainer.explain(this.runtime, io, k, io + choicesAt, io + detailsAt);
+        const explanations = explainer.explanationsAt(this.runtime, io + detailsAt, experts);
         return {choices, scores: Float32Array.from(explanations, e => e.score), explanations};
       }
       const choices = this.runtime.route(io, k, io + choicesAt, io + detailsAt);

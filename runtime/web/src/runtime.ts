@@ -22,8 +22,7 @@ const headNames = ['softmax', 'sigmoid', 'product-keys'] as const;
 export type RouterHead = (typeof headNames)[number];
 const strategyNames = ['top-1', 'top-k', 'threshold'] as const;
 export type Strategy = (typeof strategyNames)[number];
-const reasonNames = ['chosen', 'outranked', 'below-threshold', 'router-abstained'] as const;
-export type Reason = (typeof reasonNames)[number];
+export type Reason = 'chosen' | 'outranked' | 'below-threshold' | 'router-abstained';
 
 export interface ReadRequest {
   kind: 'read';
@@ -190,9 +189,12 @@ export interface Stats {
 }
 
 const choiceBytes = 12;
-const explanationBytes = 24;
 /** kMaxTransitions: an expert has no more next ones. */
 const mostTransitions = 16;
+
+/** The beginning of KimicMemory. */
+const memoryNames =
+  'linear cap used peak other experts compressed scratch host largestFree pinnedBytes allocations'.split(' ');
 
 /** One instance of the runtime's module, with one runtime in it. Addresses and sizes are plain numbers. */
 export class Runtime {
@@ -388,12 +390,8 @@ export class Runtime {
     if (status) this.check(status);
     return this.u32(0) ? this.data.getUint32(choice, true) : noExpert;
   }
-  /** The same as route(); `explanations` has room for all routed experts. */
-  explain(x: number, count: number, choices: number, explanations: number): Choice[] {
-    this.check(this.exports.kimic_explain(this.handle, x, count, choices, this.exchange, explanations));
-    return this.choicesAt(choices);
-  }
-  private choicesAt(choices: number): Choice[] {
+  /** After a call that chose: what was chosen. */
+  choicesAt(choices: number): Choice[] {
     return Array.from({length: this.u32(0)}, (_, i) => {
       const at = choices + i * choiceBytes;
       return {
@@ -402,16 +400,6 @@ export class Runtime {
         weight: this.data.getFloat32(at + 8, true),
       };
     });
-  }
-  explanationsAt(explanations: number, experts: number): Explanation[] {
-    return Array.from({length: experts}, (_, expert) => {
-      const at = explanations + expert * explanationBytes;
-      const [logit, score, selection, threshold] = this.floats(at, 4) as unknown as [number, number, number, number];
-      return {expert, logit, score, selection, threshold, reason: reasonNames[this.data.getUint32(at + 16, true)]!};
-    });
-  }
-  static explanationsBytes(experts: number): number {
-    return experts * explanationBytes;
   }
   static choicesBytes(count: number): number {
     return count * choiceBytes;
@@ -440,7 +428,7 @@ export class Runtime {
   }
 
   /** Calls an export that only few packs need. */
-  invoke(name: 'kimic_set_recovery' | 'kimic_admit' | 'kimic_remedy' | 'kimic_clean_up', ...args: number[]): number {
+  invoke(name: 'kimic_explain' | 'kimic_set_recovery' | 'kimic_admit' | 'kimic_remedy' | 'kimic_clean_up', ...args: number[]): number {
     return (this.exports[name] as (...args: number[]) => number)(this.handle, ...args);
   }
   /** Where structs pass, in `view`. */
@@ -450,22 +438,8 @@ export class Runtime {
 
   memoryUsage(): MemoryUsage {
     this.exports.kimic_memory(this.handle, this.exchange);
-    return {
-      linear: this.u64(0),
-      cap: this.u64(8),
-      used: this.u64(16),
-      peak: this.u64(24),
-      other: this.u64(32),
-      experts: this.u64(40),
-      compressed: this.u64(48),
-      scratch: this.u64(56),
-      host: this.u64(64),
-      largestFree: this.u64(72),
-      pinnedBytes: this.u64(80),
-      allocations: this.u64(88),
-      residentExperts: this.u32(96),
-      pinnedExperts: this.u32(100),
-    };
+    const sizes = memoryNames.map((name, i) => [name, this.u64(8 * i)]);
+    return {...Object.fromEntries(sizes), residentExperts: this.u32(96), pinnedExperts: this.u32(100)} as MemoryUsage;
   }
 
   stats(): Stats {

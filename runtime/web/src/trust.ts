@@ -53,34 +53,8 @@ export class Trust {
    */
   async requireSignature(first: Uint8Array, digest: string): Promise<void> {
     if (!this.keys) return;
-    const message = new Uint8Array([...new TextEncoder().encode('kimic-pack-v1\0'), ...bytesOf(digest, '')]);
-    let [used, good] = [0, 0];
-    for (let slot = 0; slot < 4; ++slot) {
-      const at = 256 + 96 * slot;
-      const name = hexOf(first.subarray(at, at + 32));
-      const key = this.keys.get(name);
-      if (!/^0*$/.test(name)) ++used;
-      if (!key) continue;
-      if (!(await verify(key, first.slice(at + 32, at + 96), message))) throw kimicError('SignatureWrong', {args: [slot]});
-      ++good;
-    }
-    if (!good) throw kimicError('SignatureMissing', {args: [used]});
+    await (await import('./signatures.js')).requireSignature(this.keys, first, bytesOf(digest, ''));
   }
-}
-
-async function verify(key: BufferSource, signature: BufferSource, message: BufferSource): Promise<boolean> {
-  try {
-    const {subtle} = await webCrypto();
-    return await subtle.verify('Ed25519', await subtle.importKey('raw', key, 'Ed25519', false, ['verify']), signature, message);
-  } catch (cause) {
-    throw kimicError('SignatureUncheckable', {cause, hint: 'it needs https or localhost, and a browser with Ed25519; or pass integrity'});
-  }
-}
-
-/** Node 18 has it in a module only. */
-async function webCrypto(): Promise<Crypto> {
-  const name = 'node:crypto';
-  return globalThis.crypto ?? (await import(name)).webcrypto;
 }
 
 /** Whether an address belongs to another origin than this page or worker. Without a page, every server does. */
