@@ -77,6 +77,8 @@ public:
     const std::uint8_t what = input_.byte();
     const std::uint32_t expert = expertOf(input_.byte());
     std::uint32_t chosen = 0;
+    if (what >= 248)
+      return recover(expert);
     switch (what % 24) {
     case 0:
       return check(kimic_open(runtime_));
@@ -138,6 +140,22 @@ public:
       return;
     }
     }
+  }
+
+  void recover(std::uint32_t expert) {
+    const std::uint8_t what = input_.byte();
+    now_ += what;
+    const KimicRecovery recovery{double(what), 100, 200, input_.byte() % 8u, what % 3u, what % 2u, what / 200.0f};
+    check(kimic_set_recovery(runtime_, &recovery));
+    if (what % 2)
+      return kimic_clean_up(runtime_);
+    const std::int32_t status = kimic_admit(runtime_, expert, now_);
+    check(status);
+    double delay = -1;
+    if (status == KIMIC_OK)
+      require(kimic_remedy(runtime_, expert, input_.byte() % 16u, what, what % 3, now_, what / 256.0, &delay) <=
+                  KIMIC_REMEDY_FAIL &&
+              delay >= 0 && delay <= 100);
   }
 
   /// The cap holds, and the accounts agree.
@@ -254,6 +272,7 @@ private:
   Input &input_;
   KimicRuntime *runtime_;
   std::vector<KimicRequest> waiting_;
+  double now_ = 0; ///< ms
   float x_[kMostRows * kInputs], y_[kMostRows * kInputs], scores_[kMostRows * kExperts];
   KimicChoice choices_[kMostRows * kMostCount];
   KimicExplanation explanations_[kExperts];
