@@ -67,7 +67,7 @@ def test_plan_as_text(kimic, tmp_path):
     pack = compiled(kimic, tmp_path, top_k=1, threshold=[1, 1, 1], fallback="gamma")
     text = kimic("route", pack, "--data", tmp_path / "rows.npy", "--plan").stdout.splitlines()
     assert text[0] == "gamma:1.000"
-    assert text[1:3] == ["  group 1: alpha, beta", "  group 2: gamma"]
+    assert text[1:3] == ["  group 1: beta, alpha", "  group 2: gamma"]
     assert "bytes of parameters" in text[3]
 
 

@@ -43,8 +43,8 @@ int main(int argc, char **argv) {
   constexpr std::uint32_t kExperts = 150, kInputs = 19;
   const std::uint32_t routedCount = hasKeys ? 12 : 7; // 12: a grid of 3 rows and 4 columns
   std::vector<RandomExpert> routed;
-  const std::map<std::uint32_t, std::vector<pack::Source>> plan = {
-      {1, {{0, 0, 5}, {2, 1, 3}, {pack::kNoExpert, 4, 6}}}, {3, {{1, 0, 5}, {pack::kNoExpert, 0, kInputs}}}};
+  const std::map<std::uint32_t, std::vector<pack::Source>> plan = {{1, {{0, 0, 5}, {2, 1, 3}, {pack::kNoExpert, 4, 6}}},
+                                                                   {3, {{1, 0, 5}, {pack::kNoExpert, 0, kInputs}}}};
   for (std::uint32_t i = 0; i < routedCount; ++i)
     routed.push_back(shaped(generator, isPlanned && i == 1 ? 14 : isPlanned && i == 3 ? 5 + kInputs : kInputs, 5));
   RandomExpert router = shaped(generator, kInputs, hasKeys ? 7 : routedCount);

@@ -51,6 +51,17 @@ void readParts(std::span<const std::uint8_t> file) {
         for (const Transition &next : leaf->nextOf(entry))
           require(next.expert < header->listed());
       }
+  if (header->hasPlan()) {
+    const std::vector<std::uint8_t> raw = decode(root->plan);
+    if (Result<Plan> plan = parsePlan(raw); plan.ok())
+      for (const Plan::Entry &entry : plan->entries) {
+        const auto *end = raw.data() + raw.size();
+        require(reinterpret_cast<const std::uint8_t *>(plan->needsOf(entry).data() + plan->needsOf(entry).size()) <=
+                end);
+        require(reinterpret_cast<const std::uint8_t *>(plan->sourcesOf(entry).data() + plan->sourcesOf(entry).size()) <=
+                end);
+      }
+  }
   for (std::uint32_t number = 0; number < header->groupCount(); ++number)
     (void)parseSignatures(*header, number, decode(root->groups[number].signatures));
 }

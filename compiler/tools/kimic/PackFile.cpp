@@ -75,7 +75,7 @@ static PackFile decodeFrom(const std::string &path, std::shared_ptr<PackSource> 
     pack.signatures.insert(pack.signatures.end(), group.begin(), group.end());
   }
   if (header.hasPlan())
-    pack.plan = take(path, pack::parsePlan(blockOf(pack, pack.root.plan)));
+    pack.plan = take(path, pack::parsePlan(pack.planBytes = blockOf(pack, pack.root.plan)));
   std::vector<std::uint8_t> metadata = blockOf(pack, pack.root.meta);
   pack.metadata = parseMetadata(std::string(metadata.begin(), metadata.end()));
   pack.names = expertNames(pack.metadata, header.experts);

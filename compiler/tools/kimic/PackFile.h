@@ -14,6 +14,10 @@
 namespace kimic::tool {
 
 struct PackFile {
+  PackFile() = default;
+  PackFile(PackFile &&) = default;
+  PackFile &operator=(PackFile &&) = default;
+
   std::string path;
   std::shared_ptr<PackSource> source;
   Digest digest{};
@@ -24,6 +28,7 @@ struct PackFile {
   std::vector<pack::LeafEntry> experts;            ///< by number; the router, if there is one, is the last
   std::vector<std::vector<pack::Transition>> next; ///< by expert
   std::vector<quant::Signature> signatures;        ///< by kernel number
+  std::vector<std::uint8_t> planBytes;             ///< what `plan` refers to
   pack::Plan plan;                                 ///< what experts read; without entries if the pack has none
   Json metadata;                                   ///< null if they are no object
   std::vector<ExpertNames> names;                  ///< by expert number
