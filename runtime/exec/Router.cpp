@@ -76,6 +76,8 @@ public:
   }
   /// The score, not divided by sum() yet.
   double share(std::uint32_t expert) const {
+    if (shares_ && sum_ != 0)
+      return shares_[expert];
     if (isSigmoid_) {
       double x = logits_[expert] / temperature_, e = expNonPositive(x < 0 ? x : -x);
       return (x < 0 ? e : 1) / (1 + e);
@@ -89,12 +91,21 @@ public:
       sum_ = 1;
       for (std::uint32_t begin = 0; !isSigmoid_ && begin < logits_.size(); begin = endOf(begin)) {
         double part = 0;
-        for (std::uint32_t i = begin; i < endOf(begin); ++i)
-          part += this->part(i, highest_[begin ? 1 : 0]);
+        for (std::uint32_t i = begin; i < endOf(begin); ++i) {
+          double share = this->part(i, highest_[begin ? 1 : 0]);
+          if (shares_)
+            shares_[i] = share;
+          part += share;
+        }
         sum_ *= part;
       }
     }
     return sum_;
+  }
+  /// Where sum() leaves all shares, if all are wanted and each is one exponential.
+  void keepShares(double *shares) {
+    if (!isSigmoid_ && !rows_ && sum_ == 0)
+      shares_ = shares;
   }
   float score(std::uint32_t expert) const { return static_cast<float>(share(expert) / sum()); }
   std::uint32_t rows() const { return rows_; }
@@ -112,6 +123,7 @@ private:
   bool isSigmoid_;
   std::uint32_t rows_, columns_;
   double highest_[2] = {};
+  double *shares_ = nullptr;
   mutable double sum_ = 0; ///< 0: not known yet
 };
 
@@ -243,6 +255,8 @@ std::uint32_t choose(const Routing &routing, std::span<const float> outputs, std
                      std::span<KimicChoice> choices, Details details) {
   Scores scores(routing.record, logitsOf(outputs, workspace));
   rank(routing, scores, workspace, choices);
+  if (details.scores)
+    scores.keepShares(workspace.last(outputs.size()).data());
   KimicExplanation *explanations = details.explanations;
   for (std::uint32_t expert = 0; explanations && expert < routing.record.routed; ++expert)
     explanations[expert] = {static_cast<float>(scores.logit(expert)),
