@@ -11,8 +11,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENTRY = re.compile(r'^KIMIC_ERROR\((\w+),\s*(\d+),\s*(\w+),\s*"((?:[^"\\]|\\.)*)"\)', re.M)
 # What can happen where a pack is used; networks, manifests and the compiler are elsewhere, and so is what only writes,
-# signs, verifies or prints packs and parameters, or keeps histories.
-WEB = set(range(2000, 5000)) - {2014, 3021, 3023} - set(range(2070, 2100)) - set(range(4041, 4044))
+# signs, verifies or prints packs and parameters, plans ahead, or keeps histories.
+WEB = (set(range(2000, 5000)) - {2014, 2063, 2065, 2067, 2068, 3021, 3023} - set(range(2070, 2100)) -
+       set(range(4041, 4044)) - {4060, 4061})
 SECTIONS = [(1000, "Networks"), (1200, "Data files"), (1300, "Manifest"), (1400, "Routing traces"),
             (2000, "Pack"), (3000, "Kernels and parameters"),
             (4000, "Runtime and its hosts"), (5000, "Compiler"), (6000, "Tools")]

@@ -20,9 +20,9 @@ export async function runBrowser(t, visit) {
     t.diagnostic(report.agent);
     for (const line of report.lines) t.diagnostic(line);
     assert.deepEqual(report.failures, []);
-    // Four packs on three engines in page and worker, two variants of kernels, two large packs
+    // Five packs on three engines in page and worker, two variants of kernels, two large packs
     // and their kernels, the servers, two caches, the pool.
-    assert.equal(report.lines.length, 33);
+    assert.equal(report.lines.length, 39);
     assert.equal(report.isIsolated, false); // nothing needs cross-origin isolation
   } finally {
     await close?.();

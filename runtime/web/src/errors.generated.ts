@@ -69,13 +69,9 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 2cPackSignaturesMalformed signatures of group {0} are malformed at byte {1}
 1cPackSignatureCount group {0} has {1} signatures, expected {2}
 1cPackParameterBytes expert {0} has {1} parameter bytes, but its kernel reads {2}
-1cPackPlanField plan has {1} at byte {0}, its limit is {2}
-1cPackPlanLength plan is {0} bytes, which its lists do not add up to
-1cPackPlanLevel plan has expert {0} at level {1}, but what it reads puts it at {2}
-1cPackPlanInputs expert {0} has {1} inputs, but the plan feeds it {2}
-1cPackPlanOutputs expert {0} has {1} outputs, but the plan reads {2}
-1cPackPlanNeeds plan has number {1} of the experts that expert {0} needs as {2}, which the others exclude
-932cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
+2cPackPlanLength plan is {0} bytes, which its lists do not add up to
+2cPackPlanInputs expert {0} has {1} inputs, but the plan feeds it {2}
+934cSignatureMalformed kernel signature of {1} bytes is malformed at byte {0}
 1aSignatureInputs kernel has {0} inputs, but 1 to {1} are allowed
 1aSignatureLayers kernel has {0} layers, but 1 to {1} are allowed
 1aSignatureWidth layer {0} of the kernel has {1} outputs, but 1 to {2} are allowed
@@ -160,6 +156,4 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1jPackNotVouchedFor nothing vouches for a pack from another origin
 1dSignatureUncheckable this engine cannot check Ed25519 signatures here
 1aOptionMalformed option is malformed
-1jPackDigest pack does not have the digest that was asked for
-5dPlanTooLarge an answer needs more than {0} experts
-1eExpertTooLarge expert {0} takes {1} bytes beside the outputs that are kept for it, but {2} are to be had`;
+1jPackDigest pack does not have the digest that was asked for`;
