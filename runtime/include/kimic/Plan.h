@@ -19,8 +19,8 @@ typedef struct KimicStep {
   uint32_t group;  /* experts of a group do not read each other and have room side by side; groups run in order */
   uint32_t inputs; /* numbers per row, as in KimicExpertInfo */
   uint32_t outputs;
-  uint32_t first;     /* where its outputs are in the values of the plan */
-  uint32_t bytes;     /* its parameters */
+  uint32_t first;        /* where its outputs are in the values of the plan */
+  uint32_t bytes;        /* its parameters */
   uint32_t missingBytes; /* that have to be read for it; 0 if it is resident */
   uint32_t loadBytes;    /* memory that it takes while it is loaded, at most */
   float threshold;       /* of its confidence */
