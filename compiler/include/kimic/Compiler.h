@@ -236,7 +236,8 @@ struct CompileOutput {
 /// KernelRefused, CompilationCancelled, IrTreeNotWritable, those of reading the routing trace, and those of writing the
 /// pack.
 /// The pack goes to `output` if that is not null; what was written there is no pack unless this succeeds. Then memory
-/// holds 64 MiB of parameter blocks at most, whatever the size of the pack; the others lie in a temporary file.
+/// holds 64 MiB of parameter blocks at most, and as much of encoded ones, whatever the size of the pack; the others lie
+/// in temporary files.
 Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {},
                                           PackOutput *output = nullptr);
 
