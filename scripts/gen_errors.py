@@ -10,10 +10,17 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENTRY = re.compile(r'^KIMIC_ERROR\((\w+),\s*(\d+),\s*(\w+),\s*"((?:[^"\\]|\\.)*)"\)', re.M)
-# What can happen where a pack is used; networks, manifests and the compiler are elsewhere, and so is what only writes,
-# signs, verifies or prints packs and parameters, plans ahead, or keeps histories.
-WEB = (set(range(2000, 5000)) - {2014, 2063, 2065, 2067, 2068, 3021, 3023} - set(range(2070, 2100)) -
-       set(range(4041, 4044)) - {4060, 4061})
+# Of the numbers of packs, kernels and runtime those that no page can meet: what only writes, signs, verifies or prints
+# packs and parameters, plans ahead, or keeps histories. All other numbers are elsewhere: networks, manifests, compiler.
+NATIVE_ONLY = set("""
+    PackSignatureSlot PackPlanField PackPlanLevel PackPlanOutputs PackPlanNeeds PackFileSize PackPadding
+    PackDataPlacement PackDataConflict PackDataTotals PackMetaSyntax PackContentId PackContentsModules
+    PackTooManyRows PackContentsOrder PackContentsRouterReads PackTextSyntax ParametersMalformed AccumulatorOverflow
+    HistoryMalformed HistoryVersion HistoryOfOtherPack PlanTooLarge ExpertTooLarge
+""".split())
+WEB = range(2000, 5000)
+# What every page runs; an error that is raised there is in its table.
+WEB_SOURCES = ["core", "exec", "load", "recover"]
 SECTIONS = [(1000, "Networks"), (1200, "Data files"), (1300, "Manifest"), (1400, "Routing traces"),
             (2000, "Pack"), (3000, "Kernels and parameters"),
             (4000, "Runtime and its hosts"), (5000, "Compiler"), (6000, "Tools")]
@@ -40,6 +47,12 @@ def entries():
     unknown = {kind for _, _, kind, _ in found} - KINDS.keys()
     if unknown:
         sys.exit(f"gen_errors: unknown kinds {sorted(unknown)}")
+    if unknown := NATIVE_ONLY - {name for name, _, _, _ in found}:
+        sys.exit(f"gen_errors: no such errors {sorted(unknown)}")
+    for folder in WEB_SOURCES:
+        for source in sorted((ROOT / "runtime" / folder).iterdir()):
+            if raised := NATIVE_ONLY & set(re.findall(r"ErrorId::(\w+)", source.read_text())):
+                sys.exit(f"gen_errors: {source.relative_to(ROOT)} raises {sorted(raised)}, which are NATIVE_ONLY")
     return sorted(found, key=lambda entry: entry[1])
 
 
@@ -59,7 +72,7 @@ def typescript():
              "export const errorLines = `"]
     last = 0
     for name, number, kind, sentence in entries():
-        if number in WEB:
+        if number in WEB and name not in NATIVE_ONLY:
             plain = sentence.replace('\\"', '"').replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
             lines.append(f"{number - last}{chr(97 + names.index(kind))}{name} {plain}")
             last = number

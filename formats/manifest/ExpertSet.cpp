@@ -141,7 +141,7 @@ Status resolve(const ExpertSet &set, const NetworkCheck &check, const char *key,
   return {};
 }
 
-/// How many levels of experts the expert stands on, 1 for one that reads the request only; more than kMaxLevels if
+/// How many levels of experts the expert stands on, 1 for one that reads the request only; more than kMaxPlanLevel if
 /// there are more than that. `levels`: those that are known, by expert.
 std::size_t levelOf(const ExpertSet &set, std::uint32_t index, std::vector<std::uint8_t> &levels,
                     std::size_t depth = 0) {
@@ -149,30 +149,30 @@ std::size_t levelOf(const ExpertSet &set, std::uint32_t index, std::vector<std::
   if (expert.reads.empty() || levels[index])
     return levels[index];
   std::size_t level = 0;
-  if (depth == kMaxLevels)
-    return kMaxLevels + 1;
+  if (depth == kMaxPlanLevel)
+    return kMaxPlanLevel + 1;
   for (const Source &source : expert.reads) {
     if (!source.expert)
       continue;
     level = std::max(level, levelOf(set, *source.expert, levels, depth + 1));
-    if (level >= kMaxLevels)
-      return kMaxLevels + 1; // at once: ways down that were not looked at to their ends are not remembered
+    if (level >= kMaxPlanLevel)
+      return kMaxPlanLevel + 1; // at once: ways down that were not looked at to their ends are not remembered
   }
   return levels[index] = static_cast<std::uint8_t>(level + 1);
 }
 
-/// Whether the expert needs more than kMaxNeeded others.
+/// Whether the expert needs more than kMaxNeeds others.
 bool needsTooMany(const ExpertSet &set, std::uint32_t index) {
   std::set<std::uint32_t> needed{index};
   std::vector<std::uint32_t> open{index};
-  while (!open.empty() && needed.size() <= kMaxNeeded + 1) {
+  while (!open.empty() && needed.size() <= kMaxNeeds + 1) {
     const Expert &expert = set.experts[open.back()];
     open.pop_back();
     for (const Source &source : expert.reads)
       if (source.expert && needed.insert(*source.expert).second)
         open.push_back(*source.expert);
   }
-  return needed.size() > kMaxNeeded + 1;
+  return needed.size() > kMaxNeeds + 1;
 }
 
 /// Makes what an expert reads ranges, which add up to its inputs.
@@ -196,12 +196,13 @@ Status checkReads(ExpertSet &set, std::uint32_t i, std::vector<std::uint8_t> &le
   if (inputs != expert.numInputs())
     return check.error(ErrorId::ManifestCountMismatch, ".reads", counted(inputs, "number"),
                        counted(expert.numInputs(), "input") + " of the network");
-  if (levelOf(set, i, levels) > kMaxLevels)
-    return check.error(ErrorId::ManifestTooLarge, ".reads", "more than " + counted(kMaxLevels, "level") + " of experts",
-                       "at most " + std::to_string(kMaxLevels));
+  if (levelOf(set, i, levels) > kMaxPlanLevel)
+    return check.error(ErrorId::ManifestTooLarge, ".reads",
+                       "more than " + counted(kMaxPlanLevel, "level") + " of experts",
+                       "at most " + std::to_string(kMaxPlanLevel));
   if (needsTooMany(set, i))
-    return check.error(ErrorId::ManifestTooLarge, ".reads", "more than " + counted(kMaxNeeded, "expert"),
-                       "at most " + std::to_string(kMaxNeeded) + " that are needed first");
+    return check.error(ErrorId::ManifestTooLarge, ".reads", "more than " + counted(kMaxNeeds, "expert"),
+                       "at most " + std::to_string(kMaxNeeds) + " that are needed first");
   expert.reads = std::move(ranges);
   return {};
 }

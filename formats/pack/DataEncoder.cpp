@@ -4,9 +4,10 @@
 
 namespace kimic::pack {
 
-static /// Whether an order that is not empty names each of so many experts once.
-    Result<void>
-    checkOrder(std::span<const std::uint32_t> order, std::size_t experts) {
+namespace {
+
+/// Whether an order that is not empty names each of so many experts once.
+Result<void> checkOrder(std::span<const std::uint32_t> order, std::size_t experts) {
   std::vector<std::uint32_t> times(order.empty() ? 0 : experts);
   for (std::uint32_t expert : order)
     if (expert >= experts || ++times[expert] > 1)
@@ -16,6 +17,8 @@ static /// Whether an order that is not empty names each of so many experts once
       return makeError(ErrorId::PackContentsOrder, expert, 0, experts);
   return {};
 }
+
+} // namespace
 
 Result<bool> DataEncoder::add(std::uint32_t kernel, std::span<const std::uint8_t> raw,
                               std::vector<std::uint8_t> &stored) {

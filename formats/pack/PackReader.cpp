@@ -243,6 +243,7 @@ Result<void> parseHeader(std::span<const std::uint8_t> bytes, Header &header) {
                                             &Header::data, &Header::kernelBlocks, &Header::scalar,
                                             &Header::meta, &Header::extensions};
   constexpr unsigned kExtensions = std::size(kSections) - 1;
+  // By the numbers of sections: root, first, leaves and metadata have blocks in any pack.
   const unsigned hasBlocks = 0b1000111 | (header.dataBlocks != 0) << 3 | (header.groupCount() > 1) << 4 |
                              header.hasVariant(abi::Variant::Scalar) << 5;
   std::uint64_t end = kRootOffset;
@@ -334,7 +335,7 @@ Result<void> parseRoot(const Header &header, std::span<const std::uint8_t> bytes
     KIMIC_TRY(rows.leave());
     rows.enter(header.extensions);
     KIMIC_TRY(rows.read(root.plan, kMaxPlanBytes));
-    if (header.optionalFeatures)
+    if (header.isExtended())
       return {};
   }
   return rows.leave();
@@ -454,7 +455,8 @@ Result<void> parseLeaf(const Header &header, std::uint32_t leaf, std::span<const
   result.entries.renew(count);
   ByteReader in(raw);
 
-  // Column by column, in the order of the leaf.
+  // Column by column, in the order of the leaf. One loop for all of them, and a switch in it: a loop for each is faster
+  // to read, but costs the runtime's code that much more.
   enum Column : unsigned { Kernel, Place, Stored, Saved, CodecNumber, Base, DomainNumber, Flags, Threshold, Hash, End };
   constexpr std::uint64_t kMaxLength = 0xFFFFFFFF; // of what a row can say; checkBlock() applies the real limits
   for (unsigned column = 0; column != End; ++column) {

@@ -9,7 +9,6 @@
 #include "formats/quant/Layout.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 namespace kimic::pack {
@@ -535,7 +534,7 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::s
   if (contents.router && !listed.empty()) {
     const PackContents::Expert &expert = listed.back();
     if (!expert.reads.empty())
-      return makeError(ErrorId::PackPlanField, 0, listed.size() - 1, listed.size() - 2);
+      return makeError(ErrorId::PackContentsRouterReads, expert.reads.size());
     listed = listed.first(listed.size() - 1);
     directory.routerExpert.kernel = expert.kernel;
     directory.routerExpert.domain = expert.domain;

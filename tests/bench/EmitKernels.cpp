@@ -11,11 +11,11 @@
 #include "tests/support/KernelCases.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace kimic {

@@ -13,9 +13,9 @@
 //   expect PackSectionLength 1 2 3
 //
 // Fields: header.<field of pack-v1 §3>, router.<field>, and .stored .raw .codec .reserved .sha256 of the rows
-// signatures, simd128, router_data, leaf, scalar, meta, plan. Blocks: header, slots (of signatures), root, those rows' names,
-// and data0, data1, ... in file order. Lines are applied in order; `rehash` uses the extents that the file states by
-// then.
+// signatures, simd128, router_data, leaf, scalar, meta, plan. Blocks: header, slots (of signatures), root, those rows'
+// names, and data0, data1, ... in file order. Lines are applied in order; `rehash` uses the extents that the file states
+// by then.
 #pragma once
 
 #include "formats/base/Error.h"

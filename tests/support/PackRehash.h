@@ -10,7 +10,7 @@ namespace kimic::test {
 /// Which hashes to set, from the inside out.
 struct RehashLevels {
   bool data = true;    ///< hashes of data blocks, in leaves that are stored and can be parsed
-  bool blocks = true;  ///< hashes of leaves, metadata and kernel blocks, in the root
+  bool blocks = true;  ///< hashes of leaves, branches, metadata, plan and kernel blocks, in the root and in branches
   bool root = true;    ///< hash of the root, in the header
   bool content = true; ///< content id, in the header, if nothing else is wrong
   bool header = true;  ///< hash of the header

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace kimic::tests {
+namespace kimic::test {
 
 /// The raw bytes; nothing if the block breaks a rule. `base`: empty for a sparse block.
 inline std::optional<std::vector<std::uint8_t>>
@@ -64,4 +64,4 @@ decodeAsSpecified(std::span<const std::uint8_t> block, std::span<const std::uint
   return raw;
 }
 
-} // namespace kimic::tests
+} // namespace kimic::test

@@ -12,15 +12,21 @@
 namespace kimic::pack {
 namespace {
 
-std::vector<std::uint8_t> goodPack(const std::string &name = "routed") {
+std::vector<std::uint8_t> goodPack(const std::string &name) {
   std::string problem;
   std::optional<std::vector<std::uint8_t>> file = test::readGoodPack(KIMIC_GOLDEN_DIR, name, problem);
   EXPECT_TRUE(file) << problem;
   return file.value_or(std::vector<std::uint8_t>());
 }
 
-TEST(Corruption, EveryFlippedBitIsNoticed) {
-  std::vector<std::uint8_t> file = goodPack();
+/// Of a good pack: one with a router, and one with a plan besides.
+class Corruption : public testing::TestWithParam<const char *> {};
+
+INSTANTIATE_TEST_SUITE_P(Golden, Corruption, testing::Values("routed", "planned"),
+                         [](const auto &info) { return std::string(info.param); });
+
+TEST_P(Corruption, EveryFlippedBitIsNoticed) {
+  std::vector<std::uint8_t> file = goodPack(GetParam());
   for (std::size_t bit = 0; bit < 8 * file.size(); ++bit) {
     file[bit / 8] ^= static_cast<std::uint8_t>(1u << bit % 8);
     ASSERT_FALSE(verifyPack(file).ok()) << "byte " << bit / 8 << " bit " << bit % 8;
@@ -29,8 +35,8 @@ TEST(Corruption, EveryFlippedBitIsNoticed) {
   EXPECT_TRUE(verifyPack(file).ok());
 }
 
-TEST(Corruption, EveryTruncationIsNoticed) {
-  const std::vector<std::uint8_t> file = goodPack();
+TEST_P(Corruption, EveryTruncationIsNoticed) {
+  const std::vector<std::uint8_t> file = goodPack(GetParam());
   for (std::size_t length = 0; length < file.size(); ++length) {
     // A copy of its own, so that a sanitizer sees every read past the end.
     const std::vector<std::uint8_t> shorter(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(length));
@@ -38,12 +44,12 @@ TEST(Corruption, EveryTruncationIsNoticed) {
   }
 }
 
-TEST(Corruption, TruncationOfTheHeaderIsCalledSo) {
-  const std::vector<std::uint8_t> file = goodPack();
+TEST(Damage, TruncationOfTheHeaderIsCalledSo) {
+  const std::vector<std::uint8_t> file = goodPack("routed");
   EXPECT_EQ(parseHeader(std::span(file).first(255)).error(), makeError(ErrorId::PackTruncated, 255, 256));
 }
 
-TEST(Corruption, OtherParametersUnderRightHashesAreAnotherValidPack) {
+TEST(Damage, OtherParametersUnderRightHashesAreAnotherValidPack) {
   std::vector<std::uint8_t> file = goodPack("pair");
   file[1088 + 100] ^= 1; // in the stored parameters of expert 0
   ASSERT_FALSE(verifyPack(file).ok());
@@ -52,8 +58,8 @@ TEST(Corruption, OtherParametersUnderRightHashesAreAnotherValidPack) {
   EXPECT_TRUE(result.ok()) << message(result.error());
 }
 
-TEST(Corruption, DamageUnderRightHashesNeverCrashes) {
-  const std::vector<std::uint8_t> file = goodPack();
+TEST_P(Corruption, DamageUnderRightHashesNeverCrashes) {
+  const std::vector<std::uint8_t> file = goodPack(GetParam());
   std::mt19937 random(1);
   for (int round = 0; round < 4000; ++round) {
     std::vector<std::uint8_t> damaged = file;

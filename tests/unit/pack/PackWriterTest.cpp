@@ -201,7 +201,8 @@ Bytes packOfOneBlock(const DataBlock &block, const Bytes &stored, const quant::S
   return pack;
 }
 
-// What fails here is time: these 320 GB would take a quarter of an hour if each expert's block were looked at.
+// What fails here is time, by the limit of this program in CMakeLists.txt: these 320 GB would take a quarter of an hour
+// if each expert's block were looked at.
 TEST(PackVerify, LooksAtABlockOncePerKernelHoweverManyExpertsShareIt) {
   const quant::Signature signature{
       2000, {{quant::WeightFormat::Float32, 0, {{Activation::Linear, true, 2048}}}}, false, false};
@@ -315,6 +316,14 @@ TEST(PackWriter, WritesDataInTheOrderThatItIsGiven) {
   for (std::size_t i = 1; i < std::size(order); ++i)
     EXPECT_LT(entries[order[i - 1]].data.offset, entries[order[i]].data.offset);
   EXPECT_TRUE(*readContents(file) == contents);
+}
+
+TEST(PackWriter, ARouterThatReadsOthersIsRefused) {
+  PackContents contents = contentsWith({weightsWith(1, 1), weightsWith(1, 2)});
+  contents.router.emplace().routed = 1;
+  contents.features = 64;
+  contents.experts.back().reads = {{kNoExpert, 0, 32}, {0, 0, 32}};
+  EXPECT_EQ(writePack(contents).error(), makeError(ErrorId::PackContentsRouterReads, 2));
 }
 
 TEST(PackWriter, TheOrderOfTheDataDoesNotChangeTheContentId) {

@@ -42,7 +42,7 @@ TEST(SparseBlock, DecodesWhatWasEncoded) {
           Bytes output(length);
           ASSERT_TRUE(decodeSparse(block, output).ok());
           ASSERT_EQ(output, raw);
-          ASSERT_EQ(tests::decodeAsSpecified(block, {}, length), raw);
+          ASSERT_EQ(test::decodeAsSpecified(block, {}, length), raw);
         }
   EXPECT_GT(smaller, 100u);
 }
@@ -82,7 +82,7 @@ TEST(SparseBlock, AgreesWithTheSpecificationOnAnyBits) {
       block[random() % block.size()] ^= static_cast<std::uint8_t>(random() % 3 ? 0 : 1 << random() % 8);
     }
     const Bytes base = random() % 2 ? Bytes(length, 7) : Bytes();
-    const std::optional<Bytes> expected = tests::decodeAsSpecified(block, base, length);
+    const std::optional<Bytes> expected = test::decodeAsSpecified(block, base, length);
     Bytes output(length);
     const Result<void> found = base.empty() ? decodeSparse(block, output) : decodeDelta(block, base, output);
     ASSERT_EQ(found.ok(), expected.has_value()) << round;
