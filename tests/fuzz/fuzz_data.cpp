@@ -1,15 +1,10 @@
 // Readers of training data and arrays: whatever the bytes, no crash; what is accepted has the size that it says.
 #include "formats/data/FannData.h"
 #include "formats/data/Npy.h"
-
-#include <cstdlib>
+#include "tests/fuzz/Require.h"
 
 using namespace kimic;
-
-static void require(bool holds) {
-  if (!holds)
-    std::abort();
-}
+using kimic::test::require;
 
 static void checkMatrix(const Matrix &matrix) { require(matrix.values.size() == matrix.rows * matrix.cols); }
 

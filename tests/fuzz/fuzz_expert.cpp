@@ -2,17 +2,13 @@
 // hold them: whatever the bytes, no crash, and the reference evaluator stays inside of its areas.
 #include "formats/quant/KernelName.h"
 #include "formats/quant/Parameters.h"
+#include "tests/fuzz/Require.h"
 #include "tests/support/KernelCases.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 using namespace kimic;
-
-static void require(bool holds) {
-  if (!holds)
-    std::abort();
-}
+using kimic::test::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
   if (size == 0)

@@ -1,16 +1,11 @@
 // Network readers: whatever the bytes, no crash; and what is accepted keeps the promises of Network.h.
 #include "formats/fann/Evaluator.h"
 #include "formats/fann/FannReader.h"
-
-#include <cstdlib>
+#include "tests/fuzz/Require.h"
 
 using namespace kimic;
 using namespace kimic::fann;
-
-static void require(bool holds) {
-  if (!holds)
-    std::abort();
-}
+using kimic::test::require;
 
 static void checkNetwork(const Network &network) {
   require(network.layers.size() >= 2 && network.numInputs > 0 && network.numOutputs > 0);

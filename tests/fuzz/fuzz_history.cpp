@@ -2,18 +2,15 @@
 //
 // Input: a history without its hash, which is appended here, so that what is behind the hash is reached.
 #include "runtime/history/History.h"
+#include "tests/fuzz/Require.h"
 
-#include <cstdlib>
 #include <vector>
 
 using namespace kimic;
 using namespace kimic::runtime;
+using kimic::test::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-  auto require = [](bool claim) {
-    if (!claim)
-      std::abort();
-  };
   const Digest pack = {1, 2, 3};
   History history;
   history.observe(5, true, 10, 0.5f);

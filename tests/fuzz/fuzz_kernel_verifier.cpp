@@ -1,14 +1,9 @@
 // The verifier of kernel modules: whatever the bytes, no crash; a wider variant accepts what a narrower one does.
 #include "formats/abi/KernelVerifier.h"
-
-#include <cstdlib>
+#include "tests/fuzz/Require.h"
 
 using namespace kimic;
-
-static void require(bool holds) {
-  if (!holds)
-    std::abort();
-}
+using kimic::test::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
   std::span<const std::uint8_t> bytes(data, size);

@@ -2,17 +2,13 @@
 // survive being read again.
 #include "formats/manifest/Json.h"
 #include "formats/manifest/Manifest.h"
+#include "tests/fuzz/Require.h"
 
-#include <cstdlib>
 #include <set>
 
 using namespace kimic;
 using namespace kimic::manifest;
-
-static void require(bool holds) {
-  if (!holds)
-    std::abort();
-}
+using kimic::test::require;
 
 static void checkPath(const FileReference &file) {
   if (file.isPresent())

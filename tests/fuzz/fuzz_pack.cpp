@@ -4,19 +4,14 @@
 #include "formats/pack/PackReader.h"
 #include "formats/pack/PackText.h"
 #include "formats/pack/PackVerify.h"
+#include "tests/fuzz/Require.h"
 #include "tests/support/PackRehash.h"
-
-#include <cstdlib>
 
 using namespace kimic;
 using namespace kimic::pack;
+using kimic::test::require;
 
 namespace {
-
-void require(bool claim) {
-  if (!claim)
-    std::abort();
-}
 
 /// As the runtime does: part by part, with no look at the file as a whole.
 void readParts(std::span<const std::uint8_t> file) {

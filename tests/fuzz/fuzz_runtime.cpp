@@ -2,17 +2,21 @@
 // twice.
 //
 // Input: options (3 bytes), then calls, one byte each, with operands behind it. Whatever comes, every call returns a
-// status of the catalogue, the cap holds, and at the end an honest host gets the right answer, if there is one.
-#include "runtime/include/kimic/Runtime.h"
+// status of the catalogue, the cap holds, and at the end an honest host gets the right answer, if there is one. Of a
+// pack with a plan that does not hold there is none.
+#include "formats/pack/PackReader.h"
+#include "runtime/include/kimic/Plan.h"
+#include "tests/fuzz/Require.h"
+#include "tests/support/PackRehash.h"
 #include "tests/support/TestPack.h"
 
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 
 using namespace kimic;
+using kimic::test::require;
 using kimic::testing::constantExpert;
 using kimic::testing::TestPack;
 
@@ -20,7 +24,8 @@ namespace {
 
 constexpr std::uint32_t kExperts = 10, kInputs = 64, kOutputs = 32, kMostRows = 3, kMostCount = 12;
 
-std::vector<std::uint8_t> makePack() {
+/// Without a plan, or one in which expert 4 reads 0 and the request, and 5 reads 4, 1 and 0.
+std::vector<std::uint8_t> makePack(bool hasPlan) {
   TestPack pack;
   for (std::uint32_t i = 0; i < kExperts; ++i)
     pack.add(constantExpert(i == 9 ? 8 : kInputs, std::vector<std::int32_t>(i == 8 ? 4 : kOutputs, 1 + i)));
@@ -28,14 +33,36 @@ std::vector<std::uint8_t> makePack() {
   pack.contents.router->strategy = pack::Strategy::Threshold;
   pack.contents.router->threshold = 0.05f;
   pack.contents.meta = R"({"name":"fuzz"})";
+  if (hasPlan) {
+    pack.contents.features = kInputs;
+    pack.contents.experts[4].reads = {{0, 0, kOutputs}, {pack::kNoExpert, 7, kInputs - kOutputs}};
+    pack.contents.experts[5].reads = {{4, 0, kOutputs}, {1, 0, 30}, {0, 30, 2}};
+  }
   return pack.bytes();
 }
 
-void require(bool claim, int line = __builtin_LINE()) {
-  if (claim)
-    return;
-  std::fprintf(stderr, "fuzz_runtime.cpp:%d: does not hold\n", line);
-  std::abort();
+/// A pack whose plan, its last block, is not compressed.
+struct StoredPlan {
+  std::vector<std::uint8_t> file;
+  std::size_t offset; ///< of the plan
+};
+
+StoredPlan storePlan(std::vector<std::uint8_t> file) {
+  const pack::Header header = pack::parseHeader(file).value();
+  const pack::Root root =
+      pack::parseRoot(header, std::span(file).subspan(header.root.offset, header.root.length)).value();
+  const auto offset = static_cast<std::size_t>(root.plan.offset);
+  std::vector<std::uint8_t> raw(root.plan.rawLength);
+  require(pack::decodeBlock(root.plan, std::span(file).subspan(offset), raw).ok());
+  file.resize(offset);
+  file.insert(file.end(), raw.begin(), raw.end());
+  const std::uint64_t length = raw.size();
+  std::memcpy(&file[pack::kLengthsAt + 8 * 7], &length, 8);
+  std::uint8_t *row = &file[header.root.end() - pack::kBlockRowBytes];
+  std::memcpy(row, &length, 4);
+  row[8] = static_cast<std::uint8_t>(pack::Codec::Stored);
+  test::rehashPack(file);
+  return {file, offset};
 }
 
 class Input {
@@ -59,13 +86,35 @@ private:
   const std::uint8_t *next_, *end_;
 };
 
+/// The pack with other numbers in its plan. How many a request has stays: so many the caller has to give.
+std::vector<std::uint8_t> withOtherPlan(const StoredPlan &plan, Input &input) {
+  std::vector<std::uint8_t> file = plan.file;
+  const std::size_t numbers = (file.size() - plan.offset) / 4;
+  for (unsigned count = 1 + input.byte() % 3; count; --count) {
+    const std::size_t index = 1 + input.byte() % (numbers - 1);
+    const std::uint8_t value = input.byte();
+    constexpr std::uint32_t kLarge[] = {1u << 16, 1u << 20, 0x7FFFFFFF, 0xFFFFFFFF};
+    const std::uint32_t number = value < 252 ? value % 72u : kLarge[value - 252];
+    std::memcpy(&file[plan.offset + 4 * index], &number, 4);
+  }
+  test::rehashPack(file, {.content = false});
+  return file;
+}
+
+enum class PackKind { Plain, Planned, Hostile };
+
 class Session {
 public:
-  Session(const std::vector<std::uint8_t> &pack, Input &input) : pack_(pack), input_(input) {
+  explicit Session(Input &input) : input_(input) {
+    static const std::vector<std::uint8_t> plain = makePack(false), planned = makePack(true);
+    static const StoredPlan stored = storePlan(planned);
     KimicOptions options{};
     options.arenaBytes = KIMIC_MINIMUM_ARENA + input.byte() * 512u;
     options.variants = input.byte() % 4 == 0 ? 1 : 0;
-    options.residentBonus = static_cast<float>(input.byte() % 3) / 2;
+    const std::uint8_t last = input.byte();
+    options.residentBonus = static_cast<float>(last % 3) / 2;
+    kind_ = last < 128 ? PackKind::Plain : last < 192 ? PackKind::Planned : PackKind::Hostile;
+    pack_ = kind_ == PackKind::Plain ? plain : kind_ == PackKind::Planned ? planned : withOtherPlan(stored, input);
     runtime_ = kimic_create(&options);
     require(runtime_);
     for (float &x : x_)
@@ -79,6 +128,8 @@ public:
     std::uint32_t chosen = 0;
     if (what >= 248)
       return recover(expert);
+    if (what >= 240)
+      return plan(expert, what % 2);
     switch (what % 24) {
     case 0:
       return check(kimic_open(runtime_));
@@ -158,6 +209,34 @@ public:
               delay >= 0 && delay <= 100);
   }
 
+  /// Makes a plan, or goes on with the one that was made last.
+  void plan(std::uint32_t expert, bool isNew) {
+    if (!isNew && plan_.steps)
+      return check(runPlan(input_.byte() % 8));
+    planned_ = {{expert, 1, 1}};
+    for (unsigned more = input_.byte() % 4; more; --more)
+      planned_.push_back({expertOf(input_.byte()), input_.number(), input_.number()});
+    check(makePlan());
+  }
+
+  std::int32_t makePlan() {
+    plan_ = {};
+    KimicPlan made;
+    const std::int32_t status =
+        kimic_plan(runtime_, planned_.data(), static_cast<std::uint32_t>(planned_.size()), &made, steps_.data());
+    if (status != KIMIC_OK)
+      return status;
+    require(made.steps > 0 && made.steps <= KIMIC_MOST_STEPS && made.groups > 0 && made.groups <= made.steps);
+    plan_ = made;
+    values_.assign(made.values, 0);
+    return status;
+  }
+
+  std::int32_t runPlan(std::uint32_t merge) {
+    return kimic_run_plan(runtime_, steps_.data(), plan_.steps, planned_.data(),
+                          static_cast<std::uint32_t>(planned_.size()), merge, x_, values_.data(), y_);
+  }
+
   /// The cap holds, and the accounts agree.
   void checkMemory() {
     KimicMemory memory;
@@ -176,6 +255,8 @@ public:
       while (!waiting_.empty())
         answer(0, 0);
     }
+    if (kind_ == PackKind::Hostile)
+      return askForAll();
     if (finishHonestly([&] { return kimic_open(runtime_); }) != KIMIC_OK)
       return;
     for (std::uint32_t expert = 0; expert < kExperts; ++expert) {
@@ -185,12 +266,34 @@ public:
       if (status == KIMIC_OK) {
         require(kimic_run(runtime_, expert, x_, 1, y_) == KIMIC_OK);
         require(y_[0] == static_cast<float>(1 + expert));
+        planned_ = {{expert, 1, 1}};
+        if (finish([&] { return makePlan(); }) == KIMIC_OK &&
+            finish([&] { return runPlan(KIMIC_MERGE_AVERAGE); }) == KIMIC_OK)
+          require(y_[0] == static_cast<float>(1 + expert));
       }
     }
     checkMemory();
   }
 
 private:
+  /// Every call that looks at the plan, of every expert, with a host that answers well.
+  void askForAll() {
+    check(finish([&] { return kimic_open(runtime_); }));
+    for (std::uint32_t expert = 0; expert < kExperts; ++expert) {
+      check(finish([&] { return kimic_load(runtime_, expert); }));
+      check(kimic_run(runtime_, expert, x_, 1, y_));
+      check(kimic_pin(runtime_, expert));
+      check(kimic_unpin(runtime_, expert));
+      planned_ = {{expert, 1, 1}};
+      if (const std::int32_t status = finish([&] { return makePlan(); }); status == KIMIC_OK)
+        check(finish([&] { return runPlan(KIMIC_MERGE_AVERAGE); }));
+      else
+        check(status);
+      kimic_cancel(runtime_, expert);
+    }
+    checkMemory();
+  }
+
   static std::int32_t hostError(std::uint8_t byte) {
     constexpr ErrorId kErrors[] = {ErrorId::None, ErrorId::LinkFailed, ErrorId::HttpStatus, ErrorId::PackChanged};
     return static_cast<std::int32_t>(kErrors[byte % 4]);
@@ -268,7 +371,8 @@ private:
     return status;
   }
 
-  const std::vector<std::uint8_t> &pack_;
+  std::vector<std::uint8_t> pack_;
+  PackKind kind_;
   Input &input_;
   KimicRuntime *runtime_;
   std::vector<KimicRequest> waiting_;
@@ -276,14 +380,17 @@ private:
   float x_[kMostRows * kInputs], y_[kMostRows * kInputs], scores_[kMostRows * kExperts];
   KimicChoice choices_[kMostRows * kMostCount];
   KimicExplanation explanations_[kExperts];
+  std::vector<KimicChoice> planned_;
+  KimicPlan plan_{}; ///< of these; without steps if there is none
+  std::vector<KimicStep> steps_ = std::vector<KimicStep>(KIMIC_MOST_STEPS);
+  std::vector<float> values_;
 };
 
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-  static const std::vector<std::uint8_t> pack = makePack();
   Input input(data, size);
-  Session session(pack, input);
+  Session session(input);
   for (int calls = 0; !input.isAtEnd() && calls < 2000; ++calls)
     session.call();
   session.checkMemory();

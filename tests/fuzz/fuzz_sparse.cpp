@@ -3,18 +3,14 @@
 //
 // Input: u16 raw length, at least 1; u8, odd for delta; then the block.
 #include "formats/pack/SparseBlock.h"
+#include "tests/fuzz/Require.h"
 #include "tests/support/SparseOracle.h"
-
-#include <cstdlib>
 
 using namespace kimic;
 using namespace kimic::pack;
+using kimic::test::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-  auto require = [](bool claim) {
-    if (!claim)
-      std::abort();
-  };
   if (size < 3)
     return 0;
   const std::size_t rawLength = data[0] | std::size_t{data[1]} << 8;
@@ -27,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   const std::vector<std::uint8_t> block(data + 3, data + size);
   std::vector<std::uint8_t> output(rawLength);
   const Result<void> result = base.empty() ? decodeSparse(block, output) : decodeDelta(block, base, output);
-  const auto expected = tests::decodeAsSpecified(block, base, rawLength);
+  const auto expected = test::decodeAsSpecified(block, base, rawLength);
   require(result.ok() == expected.has_value() && (!expected || output == *expected));
 
   if (!block.empty()) {

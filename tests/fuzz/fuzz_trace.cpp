@@ -1,16 +1,12 @@
 // One line of a routing trace: whatever the bytes, no crash; what is accepted keeps the promises of TraceReader.h.
 #include "formats/trace/TraceReader.h"
+#include "tests/fuzz/Require.h"
 
 #include <cmath>
-#include <cstdlib>
 #include <set>
 
 using namespace kimic;
-
-static void require(bool holds) {
-  if (!holds)
-    std::abort();
-}
+using kimic::test::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
   static const trace::ExpertNumbers experts{{{"a", 0}, {"beta", 1}, {"c.d", 2}}, 3, 2};
