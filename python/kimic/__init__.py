@@ -155,6 +155,21 @@ class Plan:
     microseconds: float  #: of all steps, one after another
 
 
+def _object(text: str) -> dict:
+    """The JSON object; an empty one if it is none. Metadata come from outside."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any, count: int) -> list[dict]:
+    """The first `count` elements of a JSON list; empty objects for those that are something else or not there."""
+    entries = value[:count] if isinstance(value, list) else []
+    return [entry if isinstance(entry, dict) else {} for entry in entries] + [{}] * (count - len(entries))
+
+
 class Pack:
     """A pack, in memory or in a file. Threads may share it; they take turns."""
 
@@ -164,19 +179,22 @@ class Pack:
         self._content = content
         self._path = path
         self._report = report
-        text = native.metadata()
-        self.metadata: dict = json.loads(text) if text else {}
+        self.metadata: dict = _object(native.metadata())
         self.info: dict = native.info()
-        names = [entry.get("id", f"#{i}") for i, entry in enumerate(self.metadata.get("experts", []))]
-        self.experts: list[str] = names + [f"#{i}" for i in range(len(names), self.info["experts"])]
+        self._entries = _objects(self.metadata.get("experts"), self.info["experts"])
+        names = [entry.get("id") for entry in self._entries]
+        self.experts: list[str] = [name if isinstance(name, str) else f"#{i}" for i, name in enumerate(names)]
         self._numbers = {name: i for i, name in enumerate(self.experts)}
 
     @property
     def report(self) -> Report:
         """What compiling it measured; of a pack that was opened, what its metadata kept of that."""
         if self._report is None:
-            kept = self.metadata.get("report", {})
-            experts = [{"id": name, **expert} for name, expert in zip(self.experts, kept.get("experts", []))]
+            kept = self.metadata.get("report")
+            if not isinstance(kept, dict) or not isinstance(kept.get("experts"), list):
+                kept = {"experts": []}
+            entries = _objects(kept["experts"], len(kept["experts"]))
+            experts = [{"id": name, **entry} for name, entry in zip(self.experts, entries)]
             self._report = Report({**kept, "experts": experts})
         return self._report
 
@@ -223,7 +241,7 @@ class Pack:
         if not isinstance(x, np.ndarray) or x.dtype != np.float32 or not x.flags.c_contiguous:
             raise TypeError("bind: expected a row-major float32 array; another would be copied, and then stay as it is")
         is_row = x.ndim == 1
-        return self._native.bind(self._number(expert), x.reshape(1, -1) if is_row else x.view(), is_row)
+        return self._native.bind(self._number(expert), x.reshape(1, -1) if is_row else x, is_row)
 
     def route(self, x: Any, top_k: int = 0) -> Route:
         """The experts that the router chooses for one row of inputs; `top_k` 0 means as many as the pack says."""
@@ -252,6 +270,8 @@ class Pack:
             numbers = [choice.number for choice in self.route(x, top_k).choices]
         else:
             numbers = [self._number(expert) for expert in experts]
+        if experts is None and not numbers:  # the router abstains
+            return Plan((), (), (), (), 0, 0, 0.0)
         made = self._native.plan(numbers)
         times = measured or {}
         steps = tuple(
@@ -273,14 +293,12 @@ class Pack:
 
     def _fallbacks(self, number: int) -> tuple[str, ...]:
         """The experts that stand in for one, one after another."""
-        chain: list[str] = []
-        entries = self.metadata.get("experts", [])
-        while number < len(entries):
-            number = entries[number].get("fallback")
-            if not isinstance(number, int) or not 0 <= number < len(entries) or self.experts[number] in chain:
-                break
-            chain.append(self.experts[number])
-        return tuple(chain)
+        chain: list[int] = [number]
+        while True:
+            number = self._entries[chain[-1]].get("fallback")
+            if type(number) is not int or not 0 <= number < len(self._entries) or number in chain:
+                return tuple(self.experts[n] for n in chain[1:])
+            chain.append(number)
 
     def to_bytes(self) -> bytes:
         """The pack itself."""

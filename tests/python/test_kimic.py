@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import gc
+import hashlib
 import json
+import struct
 import threading
 
 import kimic
@@ -461,8 +463,8 @@ def test_calibration_of_another_width_is_a_value_error():
 
 def planned_set(folder):
     """top (5 inputs) reads two outputs of base and three features."""
-    for name, (inputs, hidden, outputs), seed in (("base", (4, 9, 3), 1), ("top", (5, 8, 2), 2), ("spare", (4, 7, 2), 3)):
-        (folder / f"{name}.net").write_text(net_of(layers_of((inputs, hidden, outputs), seed)))
+    for name, sizes, seed in (("base", (4, 9, 3), 1), ("top", (5, 8, 2), 2), ("spare", (4, 7, 2), 3)):
+        (folder / f"{name}.net").write_text(net_of(layers_of(sizes, seed)))
     (folder / "experts.json").write_text(json.dumps({"kimic": 1, "name": "planned", "features": 4, "experts": [
         {"id": "top", "domain": "Planning", "network": "top.net", "fallback": "spare", "input_range": [-1, 1],
          "reads": [{"expert": "base", "outputs": [1, 3]}, {"features": [0, 3]}]},
@@ -493,3 +495,45 @@ def test_plan_tells_what_an_answer_takes(tmp_path):
     assert plan.steps[0].microseconds == 3.5 and plan.microseconds == 3.5 + plan.steps[1].microseconds
     with pytest.raises(ValueError):
         pack.plan()
+
+
+def test_plan_of_a_row_on_which_the_router_abstains_is_empty(tmp_path):
+    for name, seed in (("a", 1), ("b", 2), ("router", 3)):
+        (tmp_path / f"{name}.net").write_text(net_of(layers_of((4, 5, 2), seed)))
+    (tmp_path / "experts.json").write_text(json.dumps({"kimic": 1, "name": "unsure", "experts": [
+        {"id": id, "domain": "Coding", "network": f"{id}.net", "input_range": [-1, 1]} for id in ("a", "b")],
+        "router": {"network": "router.net", "experts": ["a", "b"], "threshold": 1, "input_range": [-1, 1]}}))
+    pack = kimic.compile(tmp_path / "experts.json", enforce_budgets=False)
+    x = inputs_of(4, 1, 5)[0]
+    assert pack.route(x).choices == ()
+    assert pack.plan(x) == kimic.Plan((), (), (), (), 0, 0, 0.0)
+
+
+def with_metadata(pack, text):
+    """The bytes of a pack without a plan with other metadata, and the hashes on the way to them right again."""
+    data = bytearray(pack.to_bytes())
+    text = text.encode()
+    (root_length,) = struct.unpack_from("<Q", data, 56)
+    (length,) = struct.unpack_from("<Q", data, 104)
+    data[len(data) - length:] = text
+    data[104:112] = struct.pack("<Q", len(text))
+    end = 640 + root_length
+    data[end - 44:end] = struct.pack("<IIBxxx", len(text), len(text), 0) + hashlib.sha256(text).digest()
+    data[192:224] = hashlib.sha256(data[640:end]).digest()
+    data[224:256] = hashlib.sha256(data[:224]).digest()
+    return data
+
+
+@pytest.mark.parametrize("text", [
+    "x", "[]", "[" * 100000, '{"experts": 7}', '{"experts": [7, {"id": 3}]}', '{"experts": [{"id": "e"}, {"id": "e"}]}',
+    '{"experts": [{"fallback": 1}, 7]}', '{"experts": [{"fallback": true}]}', '{"experts": [{"fallback": 9}]}',
+    '{"experts": [{"fallback": -1}]}', '{"experts": [{"fallback": "b"}]}', '{"report": [], "experts": []}',
+    '{"report": {"experts": [7]}, "experts": []}', '{"report": {"experts": {"a": 1}}, "experts": []}'])
+def test_hostile_metadata_are_names_at_most(tmp_path, text):
+    pack = kimic.compile([expert_of(id="a", seed=1), expert_of(id="b", seed=2)])
+    (tmp_path / "strange.kpk").write_bytes(with_metadata(pack, text))
+    strange = kimic.open(tmp_path / "strange.kpk")
+    assert len(strange.experts) == 2 and all(isinstance(name, str) for name in strange.experts)
+    assert set(strange.plan(experts=[0]).fallbacks[0]) <= {strange.experts[1]}
+    assert len(strange.report["experts"]) <= 2
+    assert np.array_equal(strange.run(inputs_of(4, 2, 3), expert=1), pack.run(inputs_of(4, 2, 3), expert="b"))
