@@ -275,6 +275,7 @@ private:
   std::mutex progressLock;
   std::vector<Job> work;                    ///< by expert id
   std::vector<std::uint32_t> order;         ///< index into set.experts by expert id, without the router
+  std::vector<std::uint32_t> idOf;          ///< expert id by index into set.experts
   cluster::Arrangement arrangement;         ///< of the listed experts; empty without a trace
   std::vector<CompiledExpert> experts;      ///< without their parameters
   Spill blocks;                             ///< the parameters, by expert id
@@ -283,6 +284,7 @@ private:
   CompileOutput output;
 
   bool stopsBeforeKernels() const { return options.stopAfter && *options.stopAfter <= Phase::Outline; }
+  bool writesPack() const { return !isShard && (!options.stopAfter || *options.stopAfter == Phase::Archive); }
   bool isCancelled() const { return options.cancelled && options.cancelled->load(); }
 
   Diagnostic errorOf(ErrorId id) const {
@@ -316,6 +318,9 @@ private:
     for (std::uint32_t index = 0; index < set.experts.size(); ++index)
       if (!isListed[index])
         order.push_back(index);
+    idOf.resize(set.experts.size());
+    for (std::uint32_t id = 0; id < order.size(); ++id)
+      idOf[order[id]] = id;
     for (std::uint32_t index : order) {
       const manifest::Expert &expert = set.experts[index];
       if (expert.isLeftOut && isShard)
@@ -334,8 +339,10 @@ private:
     inParallel(jobs, work.size(), [&](std::size_t id) {
       if (auto compiled = compileOne(work[id], output.report.experts[id]); compiled) {
         experts[id] = std::move(*compiled);
-        if (auto kept = blocks.put(static_cast<std::uint32_t>(id), std::exchange(experts[id].parameters, {})); !kept)
-          errors[id] = kept.error();
+        std::vector<std::uint8_t> parameters = std::exchange(experts[id].parameters, {});
+        if (writesPack())
+          if (auto kept = blocks.put(static_cast<std::uint32_t>(id), std::move(parameters)); !kept)
+            errors[id] = kept.error();
       } else {
         errors[id] = compiled.error();
       }
@@ -402,11 +409,6 @@ private:
       out.routed = set.router->experts.size();
     }
     return out;
-  }
-
-  /// The number in the pack of an expert of the set.
-  std::uint32_t numberOf(std::uint32_t index) const {
-    return static_cast<std::uint32_t>(std::find(order.begin(), order.end(), index) - order.begin());
   }
 
   static Head headOf(const Job &job) { return job.expert ? Head{job.expert->head, job.expert->temperature} : Head{}; }
@@ -689,9 +691,8 @@ private:
 
   /// What experts read. check() has made their sources ranges.
   void addPlan() {
-    std::vector<std::uint32_t> numbers(set.experts.size()); // in the pack, by index
-    for (std::uint32_t id = 0; id < order.size(); ++id)
-      numbers[order[id]] = id;
+    static_assert(manifest::kMaxNeeds == pack::kMaxNeeds && manifest::kMaxSources == pack::kMaxSources &&
+                  manifest::kMaxPlanLevel == pack::kMaxPlanLevel);
     for (std::uint32_t id = 0; id < order.size(); ++id) {
       const std::vector<manifest::Source> &reads = set.experts[order[id]].reads;
       pack::PackDirectory::Expert &entry = directory.experts[id];
@@ -699,20 +700,24 @@ private:
       entry.sourceCount = static_cast<std::uint32_t>(reads.size());
       for (const manifest::Source &source : reads)
         directory.sources.push_back(
-            {source.expert ? numbers[*source.expert] : pack::kNoExpert, source.first, source.count});
+            {source.expert ? idOf[*source.expert] : pack::kNoExpert, source.first, source.count});
     }
     directory.features = directory.sources.empty() ? 0 : set.features;
   }
 
   Result<void, Diagnostic> writePack() {
-    KIMIC_ASSIGN(directory.meta, packMetadata(set, order, output.report));
+    KIMIC_ASSIGN(directory.meta, packMetadata(set, order, idOf, output.report));
     const auto listed = static_cast<std::uint32_t>(order.size());
-    Spill stored; // encoded blocks
-    std::optional<Diagnostic> spillError;
+    Spill stored;                    // encoded blocks
+    std::optional<Diagnostic> cause; // of an error inside of the writer
     auto readFrom = [&](const Spill &spill, std::uint32_t number, std::vector<std::uint8_t> &bytes) -> Result<void> {
+      if (isCancelled()) {
+        cause = errorOf(ErrorId::CompilationCancelled);
+        return makeError(ErrorId::CompilationCancelled);
+      }
       auto read = spill.get(number);
       if (!read) {
-        spillError = read.error();
+        cause = read.error();
         return makeError(ErrorId::FileUnreadable);
       }
       bytes = std::move(*read);
@@ -720,13 +725,13 @@ private:
     };
     pack::DataEncoder encoder(
         [&](std::uint32_t id, std::vector<std::uint8_t> &raw) { return readFrom(blocks, id, raw); });
-    auto refused = [&](const Error &error) {
-      return spillError ? *spillError : errorOf(ErrorId::PackNotWritable, error);
-    };
+    auto refused = [&](const Error &error) { return cause ? *cause : errorOf(ErrorId::PackNotWritable, error); };
 
     std::uint32_t blockCount = 0;
+    std::vector<std::uint8_t> raw;
     for (std::uint32_t id = 0; id < listed; ++id) {
-      KIMIC_ASSIGN(std::vector<std::uint8_t> raw, blocks.get(id));
+      if (auto read = readFrom(blocks, id, raw); !read)
+        return refused(read.error());
       pack::PackDirectory::Expert &entry = directory.experts.emplace_back();
       entry.kernel = output.report.experts[id].kernelId;
       entry.domain = work[id].expert->domain;
@@ -764,7 +769,7 @@ private:
           auto appended = to.append(bytes);
           if (appended)
             return {};
-          spillError = appended.error();
+          cause = appended.error();
           return makeError(ErrorId::FileNotWritten);
         });
     if (!header)
@@ -794,7 +799,7 @@ private:
     entry.scale = router.scale;
     entry.isNormalised = router.isNormalised;
     if (router.fallback)
-      entry.fallback = numberOf(*router.fallback);
+      entry.fallback = idOf[*router.fallback];
     // As pack-v1 §4 orders them. A threshold for all experts is in the record.
     KIMIC_ASSIGN(std::vector<std::uint8_t> block, blocks.get(id));
     auto addColumn = [&](const std::vector<float> &column) {

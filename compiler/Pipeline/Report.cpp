@@ -294,11 +294,7 @@ static Json describe(const manifest::Expert &expert, const std::vector<std::uint
 }
 
 Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, const std::vector<std::uint32_t> &order,
-                                             Report &report) {
-  std::vector<std::uint32_t> idOf(set.experts.size());
-  for (std::uint32_t id = 0; id < order.size(); ++id)
-    idOf[order[id]] = id;
-
+                                             const std::vector<std::uint32_t> &idOf, Report &report) {
   Json out;
   out["kimic"] = {{"version", KIMIC_VERSION}, {"packVersion", pack::kMajor}, {"kernelAbi", abi::kVersion}};
   out["name"] = report.name;

@@ -11,6 +11,6 @@ namespace kimic {
 /// warning. Numbers have six digits, so that the last bits of a platform's exp() do not reach the pack. PackNotWritable
 /// if 4 MiB are not enough for the rest.
 Result<std::string, Diagnostic> packMetadata(const manifest::ExpertSet &set, const std::vector<std::uint32_t> &order,
-                                             Report &report);
+                                             const std::vector<std::uint32_t> &idOf, Report &report);
 
 } // namespace kimic

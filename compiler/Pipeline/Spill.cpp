@@ -1,8 +1,9 @@
 #include "compiler/Pipeline/Spill.h"
 
 #include <cerrno>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace kimic {
@@ -14,7 +15,7 @@ static Diagnostic fileError(ErrorId id, const std::string &folder) {
 /// A file without a name; -1 and errno if there is none.
 static int temporaryFile(const std::string &folder) {
   std::string name = folder + "/kimic-XXXXXX";
-  int file = ::mkstemp(name.data());
+  int file = ::mkostemp(name.data(), O_CLOEXEC);
   if (file >= 0)
     ::unlink(name.c_str());
   return file;
@@ -63,6 +64,8 @@ Result<std::vector<std::uint8_t>, Diagnostic> Spill::get(std::uint32_t number) c
     ssize_t got = ::pread(file_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(entry.offset + done));
     if (got < 0 && errno == EINTR)
       continue;
+    if (got == 0)
+      errno = EIO; // somebody has made the file shorter
     if (got <= 0)
       return fileError(ErrorId::FileUnreadable, folder_);
     done += static_cast<std::size_t>(got);

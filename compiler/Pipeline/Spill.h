@@ -4,10 +4,11 @@
 #include "formats/base/Diagnostic.h"
 #include "formats/base/Result.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <span>
+#include <string>
 #include <vector>
 
 namespace kimic {

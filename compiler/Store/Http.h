@@ -1,16 +1,12 @@
 // What every request of kimic over HTTP has in common. Needs libcurl.
 #pragma once
 
-#include <cstdint>
+#include "compiler/Store/HttpStore.h"
+
 #include <curl/curl.h>
 #include <string>
 
 namespace kimic::store {
-
-struct HttpTimeouts {
-  unsigned connectMs = 5'000;
-  unsigned stallMs = 20'000; ///< without a byte in this time, a request has failed
-};
 
 /// Sets the URL, user agent, time limits, and that redirects stay with HTTP. `curl` keeps no pointer into `url`.
 void prepareRequest(CURL *curl, const std::string &url, HttpTimeouts timeouts = {});

@@ -1,5 +1,7 @@
 #include "compiler/Store/HttpStore.h"
 
+#include "compiler/Store/Http.h"
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>

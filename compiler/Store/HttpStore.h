@@ -1,10 +1,14 @@
 // A store behind plain HTTP, and how a place that a person names becomes a store. Needs libcurl.
 #pragma once
 
-#include "compiler/Store/Http.h"
 #include "compiler/Store/Store.h"
 
 namespace kimic::store {
+
+struct HttpTimeouts {
+  unsigned connectMs = 5'000;
+  unsigned stallMs = 20'000; ///< without a byte in this time, a request has failed
+};
 
 struct HttpOptions {
   HttpTimeouts timeouts;

@@ -237,7 +237,7 @@ struct CompileOutput {
 /// pack.
 /// The pack goes to `output` if that is not null; what was written there is no pack unless this succeeds. Then memory
 /// holds 64 MiB of parameter blocks at most, and as much of encoded ones, whatever the size of the pack; the others lie
-/// in temporary files.
+/// in temporary files. Besides there are what options.experts remembers, and a report for each expert.
 Result<CompileOutput, Diagnostic> compile(const manifest::ExpertSet &set, const CompileOptions &options = {},
                                           PackOutput *output = nullptr);
 

@@ -478,6 +478,33 @@ TEST(Compiler, CancelledCompilationIsAnError) {
   EXPECT_EQ(output.error().id, ErrorId::CompilationCancelled);
 }
 
+/// Cancels at its first byte.
+class CancellingOutput : public PackOutput {
+public:
+  explicit CancellingOutput(std::atomic<bool> &cancelled) : cancelled_(cancelled) {}
+  Result<void, Diagnostic> append(std::span<const std::uint8_t>) override {
+    cancelled_ = true;
+    return {};
+  }
+  Result<std::span<const std::uint8_t>, Diagnostic> written() override {
+    ADD_FAILURE() << "the pack was written to its end";
+    return std::span<const std::uint8_t>();
+  }
+
+private:
+  std::atomic<bool> &cancelled_;
+};
+
+TEST(Compiler, WritingThePackIsCancelled) {
+  std::atomic<bool> cancelled = false;
+  CompileOptions options;
+  options.cancelled = &cancelled;
+  CancellingOutput output(cancelled);
+  auto compiled = compile(threeExperts(), options, &output);
+  ASSERT_FALSE(compiled.ok());
+  EXPECT_EQ(compiled.error().id, ErrorId::CompilationCancelled);
+}
+
 TEST(Compiler, PhasesAreFoundByName) {
   for (Phase phase : allPhases())
     EXPECT_EQ(phaseNamed(nameOf(phase)), phase);
