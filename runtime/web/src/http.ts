@@ -4,7 +4,7 @@
 // sent: browsers bypass their cache for it, other origins would be asked for permission first, and the hashes of the
 // pack decide anyway. A changed ETag is remembered instead, as the reason for a hash that does not match.
 import {cancelled, KimicError, kimicError} from './errors.js';
-import {pause, type ByteSource} from './source.js';
+import {after, pause, type ByteSource} from './source.js';
 
 export interface NetworkOptions {
   /** How often a read is tried again after a failure that may pass (no connection, status 429 or 5xx); default 3. */
@@ -94,10 +94,10 @@ export class UrlSource implements ByteSource {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => {
+      timer = after(stallMs, () => {
         isStalled = true;
         abort();
-      }, stallMs);
+      });
     };
     try {
       alive();

@@ -20,12 +20,14 @@ function randomFrom(seed) {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 }
-const rowOf = number => Float32Array.from({length: inputs}, (_, i) => Math.sin(number * 12.9898 + i * 0.37) * (1 + (number % 5)));
-/** Where the data of an expert lie: what is read when it is loaded alone. */
-async function blockOf(expert) {
+const valueOf = (number, i) => Math.sin(number * 12.9898 + i * 0.37) * (1 + (number % 5));
+const rowOf = number => Float32Array.from({length: inputs}, (_, i) => valueOf(number, i));
+/** Where the data of an expert lie: what is read when it is loaded after another one. */
+async function blockOf(expert, bytes) {
   const reads = [];
-  const pack = await open({read: async (offset, length) => (reads.push(offset), bytes.subarray(offset, offset + length))});
-  await pack.load([0, router.expert]);
+  const source = {read: async (offset, length) => (reads.push(offset), bytes.subarray(offset, offset + length))};
+  const pack = await open(source, {followsTransitions: false});
+  await pack.load([expert ? 0 : 1, pack.info.router.expert]);
   reads.length = 0;
   await pack.load(expert);
   await pack.dispose();
@@ -33,23 +35,25 @@ async function blockOf(expert) {
 }
 const row = rowOf(1);
 const {choices} = await clean.route(row);
-const chosen = choices[0].expert || choices[1].expert; // expert 0 was loaded to know the others' reads
-const place = await blockOf(chosen);
+const chosen = choices[0].expert;
 
-/** A source on which reads of the chosen expert meet `fault` the first `times` times; delays are short. */
-async function openFaulty(fault, times, recovery = {}) {
+/** A source on which reads of experts meet `fault` the first `times` times; delays are short. */
+async function openFaulty(fault, times, recovery = {}, {experts = [chosen], bytes: packBytes = bytes, ...options} = {}) {
+  const places = await Promise.all(experts.map(expert => blockOf(expert, packBytes)));
   const source = {
     failed: 0,
     isFaulty: false,
     async read(offset, length, signal) {
-      const part = bytes.subarray(offset, offset + length);
-      if (!source.isFaulty || offset > place || offset + length <= place || source.failed === times) return part;
+      const part = packBytes.subarray(offset, offset + length);
+      const place = places.find(place => offset <= place && place < offset + length);
+      if (!source.isFaulty || place === undefined || source.failed === times) return part;
       ++source.failed;
       return fault(part, place - offset, signal);
     },
   };
-  const pack = await open(source, {followsTransitions: false, recovery: {firstDelayMs: 1, longestDelayMs: 4, ...recovery}});
-  await pack.load([...Array(clean.info.experts).keys()].filter(expert => expert !== chosen));
+  const quick = {firstDelayMs: 1, longestDelayMs: 4, ...recovery};
+  const pack = await open(source, {followsTransitions: false, recovery: quick, ...options});
+  await pack.load([...Array(pack.info.experts).keys()].filter(expert => !experts.includes(expert)));
   source.isFaulty = true;
   return {pack, source};
 }
@@ -102,6 +106,52 @@ test('another expert stands in, and the answer says why', async () => {
   await pack.dispose();
 });
 
+test('two experts that are lost get different ones in their place', async () => {
+  for (let number = 0; number < 20; ++number) {
+    const lost = (await clean.route(rowOf(number))).choices.map(({expert}) => expert);
+    const {pack} = await openFaulty(refuse, Infinity, {attempts: 1}, {experts: lost});
+    const answer = await pack.runRouted(rowOf(number));
+    const answering = answer.choices.map(({expert}) => expert);
+    assert.equal(answering.length, 2);
+    assert.equal(new Set([...lost, ...answering]).size, 4, `${lost} -> ${answering}`);
+    await pack.dispose();
+  }
+});
+
+test('the fallback that the set states stands in first', async () => {
+  const bytes = new Uint8Array(await readFile(packPath('fallback')));
+  const {pack} = await openFaulty(refuse, Infinity, {}, {bytes});
+  const {experts} = await pack.metadata();
+  const fallback = experts.findIndex(({id}) => id === 'digits-generalist');
+  assert.equal(experts[chosen].fallback, fallback);
+  assert.ok(fallback >= router.routedExperts);
+  const answer = await pack.runRouted(row);
+  assert.deepEqual(answer.choices.map(({expert}) => expert), [fallback, choices[1].expert]);
+  await pack.dispose();
+});
+
+test('rows for which memory does not suffice together are answered one after another', async () => {
+  const rows = new Float32Array(400 * inputs);
+  for (let number = 0; number < 400; ++number) rows.set(rowOf(number), number * inputs);
+  const pack = await open(bytes, {recovery: {}, memory: {maxBytes: 128 << 10}});
+  const expected = await clean.ask(rows);
+  for (let time = 0; time < 3; ++time) assert.deepEqual(await pack.ask(rows), expected);
+  await pack.dispose();
+});
+
+test('what is infinite never ends a wait, and nothing is tried or left alone for good at once', async () => {
+  const endless = {attempts: Infinity, failuresToOpen: Infinity, openForMs: Infinity, patienceMs: Infinity};
+  const slow = async part => (await new Promise(resolve => setTimeout(resolve, 20)), part);
+  const {pack, source} = await openFaulty(refuse, 10, endless);
+  assert.deepEqual(await pack.ask(row, {deadlineMs: Infinity}), await clean.ask(row));
+  assert.equal(pack.recoveryCounts.retries, 10);
+  await pack.dispose();
+  const late = await openFaulty(slow, 1, endless);
+  assert.deepEqual(await late.pack.ask(row, {deadlineMs: Infinity}), await clean.ask(row));
+  assert.deepEqual([late.source.failed, late.pack.recoveryCounts.retries], [1, 0]);
+  await late.pack.dispose();
+});
+
 test('fewer experts answer if none may stand in', async () => {
   const {pack} = await openFaulty(refuse, Infinity);
   pack.metadata = async () => ({experts: []});
@@ -143,12 +193,24 @@ test('what stays wrong is not tried again', async () => {
 });
 
 test('there is an answer at the deadline, or an error', async () => {
-  const {pack} = await openFaulty(neverAnswer, Infinity, {patienceMs: 10_000});
+  const {pack, source} = await openFaulty(neverAnswer, Infinity, {patienceMs: 10_000});
   await assert.rejects(pack.ask(row, {deadlineMs: 30}), {code: 'DeadlinePassed', kind: 'Unavailable', args: [30]});
   const controller = new AbortController();
   setTimeout(() => controller.abort(), 5);
   await assert.rejects(pack.ask(row, {deadlineMs: 1000, signal: controller.signal}), {code: 'OperationCancelled'});
-  assert.ok((await pack.ask(rowOf(1), {deadlineMs: 5000, k: 1}).catch(error => error)) !== undefined);
+  source.isFaulty = false;
+  assert.deepEqual(await pack.ask(row, {deadlineMs: 5000}), await clean.ask(row));
+  await pack.dispose();
+});
+
+test('a signal that was aborted before a deadline was set ends the wait', {timeout: 5000}, async () => {
+  const {pack} = await openFaulty(neverAnswer, Infinity);
+  const controller = new AbortController();
+  for (const call of ['ask', 'runRouted']) {
+    const answer = pack[call](row, {deadlineMs: 60_000, signal: controller.signal});
+    controller.abort();
+    await assert.rejects(answer, {code: 'OperationCancelled'});
+  }
   await pack.dispose();
 });
 
