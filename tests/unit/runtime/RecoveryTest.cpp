@@ -163,17 +163,6 @@ TEST(RecoveryApi, GivesRemedyAndDelay) {
   EXPECT_EQ(kimic_admit(host.runtime, 7, 1060), KIMIC_OK);
 }
 
-TEST(RecoveryApi, LeavesAnExpertAloneForGood) {
-  FakeHost host({});
-  const KimicRecovery recovery{0, 0, std::numeric_limits<double>::infinity(), 1, 1, KIMIC_BACKOFF_FIXED, 0};
-  ASSERT_EQ(kimic_set_recovery(host.runtime, &recovery), KIMIC_OK);
-  double delay = -1;
-  ASSERT_EQ(kimic_admit(host.runtime, 7, 0), KIMIC_OK);
-  EXPECT_EQ(kimic_remedy(host.runtime, 7, kUnavailable, 1, 0, 0, 0, &delay), KIMIC_REMEDY_FALLBACK);
-  EXPECT_EQ(kimic_admit(host.runtime, 7, 1e300), static_cast<std::int32_t>(ErrorId::CircuitOpen));
-  EXPECT_EQ(host.lastError(), makeError(ErrorId::CircuitOpen, 7, 1, std::uint64_t{1} << 53));
-}
-
 TEST(RecoveryApi, RefusesAJitterThatIsNoShare) {
   FakeHost host({});
   KimicRecovery recovery{};
