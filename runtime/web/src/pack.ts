@@ -161,7 +161,7 @@ export class Pack {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
     const trust = new Trust(options);
-    const bytes = sourceOf(source, options, trust);
+    let bytes = sourceOf(source, options, trust);
     try {
       const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
@@ -170,8 +170,8 @@ export class Pack {
       if (trust.digest) runtime.requireDigest(trust.digest);
       const concurrency = options.network?.concurrency ?? defaultConcurrency;
       const recovering = options.recovery && (await import('./recovery.js'));
-      const patient = recovering ? recovering.patient(bytes, options.recovery!.patienceMs) : bytes;
-      const reads = new Reads(patient, concurrency, options.cache, trust.digest && hexOf(trust.digest));
+      if (recovering) bytes = recovering.patient(bytes, options.recovery!.patienceMs);
+      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
       const pump = new Pump(runtime, bytes, reads, engine, compile);
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.

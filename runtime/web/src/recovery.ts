@@ -258,6 +258,8 @@ class Loss {
 export function patient(source: ByteSource, patienceMs = 15_000): ByteSource {
   return {
     ...(source.openBytes !== undefined && {openBytes: source.openBytes}),
+    explain: error => source.explain?.(error) ?? error,
+    close: () => source.close?.(),
     read: (offset, length, signal) =>
       withDeadline({...(signal && {signal}), deadlineMs: patienceMs}, within =>
         untilAborted(source.read(offset, length, within.signal), within.signal)
