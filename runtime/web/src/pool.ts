@@ -1,8 +1,9 @@
 // A pack on several threads. Rows are what is spread: one expert's row takes a microsecond, a message between threads
 // tens of them, so that threads pay for batches and for many callers, not within one row.
 //
-// Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin isolation
-// is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules once.
+// Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin
+// isolation is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules
+// once.
 import {Channel, revived} from './channel.js';
 import {KimicError, kimicError} from './errors.js';
 import {LimitedSource} from './limited.js';
@@ -84,7 +85,8 @@ export class PackPool {
   static async open(source: Source, options: PoolOptions = {}): Promise<PackPool> {
     const processors = globalThis.navigator?.hardwareConcurrency ?? 2;
     const threads = options.threads ?? Math.min(8, Math.max(1, processors - 1));
-    if (!(Number.isInteger(threads) && threads >= 1)) throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
+    if (!(Number.isInteger(threads) && threads >= 1))
+      throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
     const {signal} = options;
     const module = await untilAborted(options.wasm ? compileRuntime(options.wasm, signal) : defaultModule(), signal);
     let bytes = sourceOf(source, options, new Trust(options));
@@ -163,7 +165,13 @@ export class PackPool {
   }
 
   /** Calls every thread with as many rows, or one thread if there is one row. */
-  private spread<T>(name: string, input: Float32Array, inputs: number, args: unknown[], signal?: AbortSignal): Promise<T[]> {
+  private spread<T>(
+    name: string,
+    input: Float32Array,
+    inputs: number,
+    args: unknown[],
+    signal?: AbortSignal
+  ): Promise<T[]> {
     const share = this.share(input.length / inputs) * inputs;
     const idle = this.jobs.indexOf(Math.min(...this.jobs));
     const count = Math.ceil(input.length / share) || 1;
@@ -283,7 +291,11 @@ export class PackPool {
     );
     if (isLost && this.members[index] === known) {
       // Its successor has no experts yet.
-      for (const [expert, threads] of this.holders) this.holders.set(expert, threads.filter(thread => thread !== index));
+      for (const [expert, threads] of this.holders)
+        this.holders.set(
+          expert,
+          threads.filter(thread => thread !== index)
+        );
       this.held[index] = 0;
       this.members[index] = this.start();
     }

@@ -156,7 +156,8 @@ export class Reads {
     const near = this.waiting.filter(read => read.priority === seed.priority).sort((a, b) => a.offset - b.offset);
     const at = near.indexOf(seed);
     let [from, to, begin, end] = [at, at + 1, seed.offset, seed.offset + seed.length];
-    const fits = (newBegin: number, newEnd: number, gap: number) => gap <= nearBytes && newEnd - newBegin <= togetherBytes;
+    const fits = (newBegin: number, newEnd: number, gap: number) =>
+      gap <= nearBytes && newEnd - newBegin <= togetherBytes;
     for (let read; (read = near[to]) && fits(begin, Math.max(end, read.offset + read.length), read.offset - end); ++to)
       end = Math.max(end, read.offset + read.length);
     for (let read; (read = near[from - 1]) && fits(read.offset, end, begin - read.offset - read.length); --from)
