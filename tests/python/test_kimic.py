@@ -525,7 +525,8 @@ def with_metadata(pack, text):
 
 
 @pytest.mark.parametrize("text", [
-    "x", "[]", "[" * 100000, '{"experts": 7}', '{"experts": [7, {"id": 3}]}', '{"experts": [{"id": "e"}, {"id": "e"}]}',
+    "x", "[]", pytest.param("[" * 100000, id="deep"), '{"experts": 7}', '{"experts": [7, {"id": 3}]}',
+    '{"experts": [{"id": "e"}, {"id": "e"}]}',
     '{"experts": [{"fallback": 1}, 7]}', '{"experts": [{"fallback": true}]}', '{"experts": [{"fallback": 9}]}',
     '{"experts": [{"fallback": -1}]}', '{"experts": [{"fallback": "b"}]}', '{"report": [], "experts": []}',
     '{"report": {"experts": [7]}, "experts": []}', '{"report": {"experts": {"a": 1}}, "experts": []}'])
