@@ -63,11 +63,17 @@ const HistoryEntry *History::find(std::uint32_t expert) const {
   return entry != entries_ + count_ && entry->expert == expert ? entry : nullptr;
 }
 
-void History::features(std::uint32_t expert, std::span<float, kFeatures> out) const {
+void History::observeFailure(std::uint32_t expert) {
   const HistoryEntry *entry = find(expert);
-  out[0] = entry ? entry->success : 0.5f;
-  out[1] = entry ? entry->confidence : 0.5f;
-  out[2] = entry ? entry->microseconds / (entry->microseconds + kMiddleMicroseconds) : 0.5f;
+  observe(expert, false, entry ? entry->microseconds : 0, entry ? entry->confidence : 0);
+}
+
+KimicExperience History::experienceOf(std::uint32_t expert) const {
+  const HistoryEntry *entry = find(expert);
+  if (!entry)
+    return {0.5f, 0.5f, 0.5f, 0, 0};
+  return {entry->success, entry->confidence, entry->microseconds / (entry->microseconds + kMiddleMicroseconds),
+          entry->microseconds, entry->runs};
 }
 
 std::size_t History::exportBytes() const { return kHeaderBytes + count_ * sizeof(HistoryEntry) + kDigestBytes; }

@@ -1,17 +1,23 @@
 // Builds dist/: the compiled TypeScript, small and in one file for each entry and one for what some share, because a
-// cold start waits for every file; the runtime's wasm beside it, and the variant with the wasm inlined.
-// Usage: node build.mjs [WASM]; WASM defaults to KIMIC_RT_WASM or ../../build/wasm/kimic_rt.wasm.
+// cold start waits for every file; the .wasm files beside it, and the variant with them inlined.
+// Usage: node build.mjs [FOLDER]; the folder of the .wasm files defaults to KIMIC_WASM_DIR or ../../build/wasm.
 import {execFileSync} from 'node:child_process';
 import {existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const wasmPath = process.argv[2] ?? process.env.KIMIC_RT_WASM ?? join(here, '../../build/wasm/kimic_rt.wasm');
-if (!existsSync(wasmPath)) {
-  console.error(`${wasmPath} does not exist: build it with cmake --preset wasm && cmake --build --preset wasm`);
-  process.exit(1);
-}
+const folder = process.argv[2] ?? process.env.KIMIC_WASM_DIR ?? join(here, '../../build/wasm');
+// Module, and the script that has it inlined.
+const modules = [
+  ['kimic_rt', 'wasm-inline'],
+  ['kimic_generic', 'generic-inline'],
+];
+for (const [name] of modules)
+  if (!existsSync(join(folder, `${name}.wasm`))) {
+    console.error(`${folder} has no ${name}.wasm: build it with cmake --preset wasm && cmake --build --preset wasm`);
+    process.exit(1);
+  }
 const dist = process.env.KIMIC_WEB_DIST ?? join(here, 'dist');
 mkdirSync(dist, {recursive: true});
 const removeScripts = () => {
@@ -25,7 +31,7 @@ const {build} = await import('esbuild');
 // channel.js and trust.js are for tests.
 const {outputFiles} = await build({
   entryPoints: ['index', 'inline', 'cache', 'pool', 'pool-worker', 'channel', 'trust'].map(name => join(dist, `${name}.js`)),
-  external: ['./wasm-inline.js'],
+  external: modules.map(([, script]) => `./${script}.js`),
   bundle: true,
   splitting: true,
   minify: true,
@@ -36,9 +42,11 @@ const {outputFiles} = await build({
 });
 removeScripts();
 for (const {path, contents} of outputFiles) writeFileSync(path, contents);
-const wasm = readFileSync(wasmPath);
-writeFileSync(join(dist, 'kimic_rt.wasm'), wasm);
-writeFileSync(
-  join(dist, 'wasm-inline.js'),
-  `// kimic_rt.wasm in base64.\nexport const wasmBase64 =\n  '${wasm.toString('base64')}';\n`
-);
+for (const [name, script] of modules) {
+  const wasm = readFileSync(join(folder, `${name}.wasm`));
+  writeFileSync(join(dist, `${name}.wasm`), wasm);
+  writeFileSync(
+    join(dist, `${script}.js`),
+    `// ${name}.wasm in base64.\nexport const wasmBase64 =\n  '${wasm.toString('base64')}';\n`
+  );
+}

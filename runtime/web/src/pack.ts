@@ -1,12 +1,12 @@
 // An open pack: what users hold.
 import {cancelled, kimicError, type KimicError} from './errors.js';
 import type {PackCache} from './cache.js';
-import {linkableVariants, type CompileKernels, type EngineOption} from './linker.js';
+import {linkableVariants, type EngineOption, type Modules} from './linker.js';
 import {Pump} from './pump.js';
 import {prefetch, Reads} from './reads.js';
 import type {RecoveryCounts, RecoveryOptions, Recovery} from './recovery.js';
 import {
-  compileRuntime,
+  compileModule,
   pending,
   Runtime,
   type Choice,
@@ -26,6 +26,8 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   signal?: AbortSignal;
   /** The runtime's module, if it is not beside the script. */
   wasm?: WasmSource;
+  /** The same for the generic evaluator's, which is only read where kernels cannot be linked. */
+  genericWasm?: WasmSource;
   engine?: EngineOption;
   /** Link only this variant of the kernels; default: the fastest that the engine has. All compute the same bits. */
   variant?: 'simd128' | 'scalar';
@@ -151,19 +153,19 @@ export class Pack {
     this.info = runtime.packFacts();
   }
 
-  /** `defaultModule`: the runtime's; `compile`: how kernels are compiled where another thread may have them already. */
+  /** `defaultModule`: the runtime's; `modules`: others, where they are not beside the script or in another thread. */
   static async open(
     source: Source,
     options: OpenOptions,
     defaultModule: () => Promise<WebAssembly.Module>,
-    compile: CompileKernels = bytes => WebAssembly.compile(bytes)
+    modules: Partial<Modules> = {}
   ): Promise<Pack> {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
     const trust = new Trust(options);
     const bytes = sourceOf(source, options, trust);
     try {
-      const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
+      const compiled = options.wasm ? compileModule(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
       const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
@@ -172,7 +174,11 @@ export class Pack {
       const {recovery} = options;
       const patienceMs = recovery && (recovery.patienceMs ?? 15_000);
       const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest), patienceMs);
-      const pump = new Pump(runtime, bytes, reads, engine, compile);
+      const pump = new Pump(runtime, bytes, reads, engine, {
+        compile: bytes => WebAssembly.compile(bytes),
+        ...modules,
+        ...(options.genericWasm && {generic: async () => options.genericWasm!}),
+      });
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
         if (error.code === 'PackMagic' && error.args[0] === 0 && error.args[1] === 0x3c)

@@ -7,7 +7,7 @@ import {Channel} from './channel.js';
 import {KimicError, kimicError} from './errors.js';
 import {defaultConcurrency, defaultMaxBytes, Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata} from './pack.js';
 import type {ThreadOptions} from './pool-worker.js';
-import {compileRuntime, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
+import {compileModule, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
 import {sourceOf, untilAborted, type ByteSource, type Source} from './source.js';
 import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
@@ -71,7 +71,7 @@ export class PackPool {
     const threads = options.threads ?? Math.min(8, Math.max(1, processors - 1));
     if (!(Number.isInteger(threads) && threads >= 1)) throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
     const {signal} = options;
-    const module = await untilAborted(options.wasm ? compileRuntime(options.wasm, signal) : defaultModule(), signal);
+    const module = await untilAborted(options.wasm ? compileModule(options.wasm, signal) : defaultModule(), signal);
     const bytes = sourceOf(source, options, new Trust(options));
     const maxBytes = Math.floor((options.memory?.maxBytes ?? defaultMaxBytes) / (threads + 1));
     const lead = await Pack.open(bytes, {...options, wasm: module, memory: {maxBytes}}, defaultModule);
@@ -257,6 +257,7 @@ export class PackPool {
             }, lose),
         read: (signal, offset: number, length: number) => this.source.read(offset, length, signal),
         compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
+        generic: async () => compileModule(this.options.genericWasm ?? (await import('./generic.js')).genericUrl),
         cacheGet: (_, key: string) => cache!.get(key),
         cachePut: (_, key: string, bytes: Uint8Array) => cache!.put(key, bytes),
         cacheDelete: (_, prefix: string) => cache!.delete(prefix),

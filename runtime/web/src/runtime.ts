@@ -45,6 +45,7 @@ export type HostRequest = ReadRequest | LinkRequest;
 interface Exports {
   memory: WebAssembly.Memory;
   __indirect_function_table: WebAssembly.Table;
+  __stack_pointer: WebAssembly.Global;
   kimic_abi_version(): number;
   kimic_exchange(): number;
   kimic_create(options: number): number;
@@ -235,6 +236,9 @@ export class Runtime {
   }
   get table(): WebAssembly.Table {
     return this.exports.__indirect_function_table;
+  }
+  get stackPointer(): WebAssembly.Global {
+    return this.exports.__stack_pointer;
   }
 
   /** The memory as it is now; it moves when it grows. */
@@ -478,13 +482,13 @@ async function moduleBytes(source: URL | string | Response, signal: AbortSignal 
     throw kimicError('RuntimeNotFound', {
       subject,
       cause,
-      hint: 'serve kimic_rt.wasm beside the script, pass its URL as the option wasm, or import kimic/inline',
+      hint: 'serve the .wasm files beside the script, pass their URLs as the options wasm and genericWasm, or import kimic/inline',
     });
   }
 }
 
-/** Compiles the runtime's module from wherever it is. */
-export async function compileRuntime(source: WasmSource, signal?: AbortSignal): Promise<WebAssembly.Module> {
+/** Compiles a module of kimic from wherever it is. */
+export async function compileModule(source: WasmSource, signal?: AbortSignal): Promise<WebAssembly.Module> {
   if (typeof WebAssembly !== 'object') throw kimicError('WasmUnavailable');
   if (source instanceof WebAssembly.Module) return source;
   const bytes = isAddress(source) || source instanceof Response ? await moduleBytes(source, signal) : source;
@@ -505,7 +509,7 @@ let compiled: Promise<WebAssembly.Module> | undefined;
 // Compiled once; a failure is tried again.
 /** The module of kimic_rt.wasm beside the script. */
 export function defaultModule(): Promise<WebAssembly.Module> {
-  compiled ??= compileRuntime(new URL('./kimic_rt.wasm', import.meta.url));
+  compiled ??= compileModule(new URL('./kimic_rt.wasm', import.meta.url));
   compiled.catch(() => (compiled = undefined));
   return compiled;
 }
