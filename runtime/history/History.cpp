@@ -15,11 +15,10 @@ constexpr std::size_t kHeaderBytes = 48;
 constexpr std::size_t kDigestBytes = sizeof(Digest);
 constexpr float kMiddleMicroseconds = 100; // half of the latency feature
 constexpr float kLongest = 1e9f;           // microseconds
+constexpr std::uint32_t kLongestBits = 0x4e6e6b28, kOne = 0x3f800000; // the bits of 1e9 and 1
 
 /// NaN becomes 0.
 float within(float value, float highest) { return value > 0 ? std::min(value, highest) : 0; }
-
-bool isWithin(float value, float highest) { return value >= 0 && value <= highest; }
 
 } // namespace
 
@@ -113,25 +112,17 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
       return malformed(end + i, bytes[end + i], digest[i]);
   if (std::memcmp(bytes.data() + 16, pack.data(), kDigestBytes) != 0)
     return makeError(ErrorId::HistoryOfOtherPack);
-  std::uint32_t least = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    std::size_t at = kHeaderBytes + i * sizeof(HistoryEntry);
-    HistoryEntry entry;
-    std::memcpy(&entry, bytes.data() + at, sizeof entry);
-    if (entry.expert < least || entry.expert >= experts)
-      return malformed(at, entry.expert, entry.expert < least ? least : experts);
-    if (entry.runs == 0)
-      return malformed(at + 4, 0, 1);
-    if (entry.lastSeen > now)
-      return malformed(at + 8, entry.lastSeen, now);
-    constexpr float kHighest[] = {1, kLongest, 1};
-    for (std::size_t i = 0; i < 3; ++i) {
-      const std::uint8_t *field = bytes.data() + at + 12 + 4 * i;
-      if (!isWithin(load<float>(field), kHighest[i]))
-        return malformed(at + 12 + 4 * i, load<std::uint32_t>(field),
-                         load<std::uint32_t>(reinterpret_cast<const std::uint8_t *>(&kHighest[i])));
+  // The words of an entry and what they may be. Floats that are not negative have the order of their bits.
+  constexpr std::size_t kWords = sizeof(HistoryEntry) / 4;
+  std::uint32_t lowest[kWords] = {0, 1};
+  const std::uint32_t highest[kWords] = {experts - 1, ~0u, now, kOne, kLongestBits, kOne};
+  for (std::size_t at = kHeaderBytes; at < end; at += sizeof(HistoryEntry)) {
+    for (std::size_t i = 0; i < kWords; ++i) {
+      const std::uint32_t word = load<std::uint32_t>(bytes.data() + at + 4 * i);
+      if (word < lowest[i] || word > highest[i])
+        return malformed(at + 4 * i, word, word < lowest[i] ? lowest[i] : highest[i]);
     }
-    least = entry.expert + 1;
+    lowest[0] = load<std::uint32_t>(bytes.data() + at) + 1;
   }
   std::memcpy(entries_, bytes.data() + kHeaderBytes, count * sizeof(HistoryEntry));
   count_ = count;

@@ -28,20 +28,25 @@ execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '
   stdio: 'inherit',
 });
 const {build} = await import('esbuild');
-// channel.js and trust.js are for tests.
-const {outputFiles} = await build({
-  entryPoints: ['index', 'inline', 'cache', 'pool', 'pool-worker', 'channel', 'trust'].map(name => join(dist, `${name}.js`)),
-  external: modules.map(([, script]) => `./${script}.js`),
-  bundle: true,
-  splitting: true,
-  minify: true,
-  format: 'esm',
-  target: 'es2022',
-  outdir: dist,
-  write: false,
-});
+const bundle = (names, splitting) =>
+  build({
+    entryPoints: names.map(name => join(dist, `${name}.js`)),
+    external: modules.map(([, script]) => `./${script}.js`),
+    bundle: true,
+    splitting,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    outdir: dist,
+    write: false,
+  });
+const entries = ['index', 'inline', 'cache', 'pool', 'pool-worker'];
+// Read when they are wanted. Named, because a chunk's name has a hash, which does not compress.
+const parts = ['explain', 'generic', 'history', 'plan', 'recovery', 'signatures', 'warmup'];
+const bundles = [await bundle([...entries, ...parts], true)];
+for (const name of ['channel', 'trust']) bundles.push(await bundle([name], false)); // for tests
 removeScripts();
-for (const {path, contents} of outputFiles) writeFileSync(path, contents);
+for (const {path, contents} of bundles.flatMap(({outputFiles}) => outputFiles)) writeFileSync(path, contents);
 for (const [name, script] of modules) {
   const wasm = readFileSync(join(folder, `${name}.wasm`));
   writeFileSync(join(dist, `${name}.wasm`), wasm);

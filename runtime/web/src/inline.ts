@@ -4,7 +4,9 @@ import {compileModule} from './runtime.js';
 import type {Source} from './source.js';
 import {wasmBase64} from './wasm-inline.js';
 
-export * from './index.js';
+export type * from './index.js';
+export {KimicError} from './errors.js';
+export {Pack} from './pack.js';
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 

@@ -1,12 +1,15 @@
 // An open pack: what users hold.
-import {cancelled, kimicError, type KimicError} from './errors.js';
+import {cancelled, KimicError, kimicError} from './errors.js';
 import type {PackCache} from './cache.js';
 import {linkableVariants, type EngineOption, type Modules} from './linker.js';
 import {Pump} from './pump.js';
 import {prefetch, Reads} from './reads.js';
+import type {History} from './history.js';
+import type {Plan} from './plan.js';
 import type {RecoveryCounts, RecoveryOptions, Recovery} from './recovery.js';
 import {
   compileModule,
+  defaultModule,
   pending,
   Runtime,
   type Choice,
@@ -48,6 +51,11 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
    * never answered fail.
    */
   recovery?: RecoveryOptions;
+  /**
+   * Times every run and remembers how experts did: `true`, or what `history.export()` gave at an earlier visit. See
+   * Pack.history.
+   */
+  history?: boolean | Uint8Array;
   /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
   cache?: PackCache;
 }
@@ -143,6 +151,8 @@ export class Pack {
   /** @internal Outputs of the experts that the router chooses, once known. */
   answerLength = 0;
   private recovery: Recovery | undefined;
+  /** With OpenOptions.history. */
+  history: History | undefined;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -189,6 +199,9 @@ export class Pack {
       await trust.requireSignature(reads.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
+      const {history} = options;
+      if (history)
+        pack.history = await (await import('./history.js')).History.start(pack, runtime, history);
       if (recovery) pack.recovery = new (await import('./recovery.js')).Recovery(pack, runtime, recovery, pause);
       return pack;
     } catch (error) {
@@ -214,6 +227,10 @@ export class Pack {
   /** @internal Calls into the runtime. */
   guard<T>(call: () => T): T {
     return this.pump.guard(call);
+  }
+  /** @internal Calls that may need the outside. */
+  until(ask: () => number, signal?: AbortSignal): Promise<void> {
+    return this.pump.until(ask, signal);
   }
 
   /** Where the pack's memory is, to the byte. */
@@ -250,7 +267,8 @@ export class Pack {
     if (number < 0) throw kimicError('UnknownExpertName', {subject: expert});
     return number;
   }
-  private findAll(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal}): Promise<number[]> {
+  /** @internal */
+  findAll(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal}): Promise<number[]> {
     const refs = Array.isArray(experts) ? (experts as readonly ExpertRef[]) : [experts as ExpertRef];
     return Promise.all(refs.map(ref => this.find(ref, options)));
   }
@@ -317,7 +335,11 @@ export class Pack {
   /** Runs one expert on any number of rows, loading it first if need be. */
   async run(expert: ExpertRef, input: Float32Array, options: RunOptions = {}): Promise<Float32Array> {
     const number = await this.find(expert, options);
-    return this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out));
+    return this.orInParts(
+      () => this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out)),
+      ({runInParts}, why) =>
+        runInParts(this, this.runtime, [{expert: number, score: 1, weight: 1}], 'best', input, why, options)
+    );
   }
 
   /** Runs a resident expert at once; throws ExpertNotResident if it is not. */
@@ -410,8 +432,33 @@ export class Pack {
     const {choices} = route;
     if (choices.length === 0) throw kimicError('RouterAbstained');
     const experts = choices.map(choice => choice.expert);
-    const output = await this.whileLoaded(experts, options, () => this.runChoices(choices, input, options));
+    const merge = options.merge ?? this.info.router!.merge;
+    const output = await this.orInParts(
+      () => this.whileLoaded(experts, options, () => this.runChoices(choices, input, options)),
+      ({runInParts}, why) => runInParts(this, this.runtime, choices, merge, input, why, options)
+    );
     return {...route, output};
+  }
+
+  /** `whole`, or, if memory is too small for that, `parts`. */
+  private async orInParts<T>(
+    whole: () => Promise<T>,
+    parts: (planner: typeof import('./plan.js'), why: KimicError) => Promise<T>
+  ): Promise<T> {
+    try {
+      return await whole();
+    } catch (error) {
+      if (!(error instanceof KimicError && error.code === 'ArenaExhausted')) throw error;
+      return parts(await import('./plan.js'), error);
+    }
+  }
+
+  /**
+   * What an answer takes: of these experts, or of those that the router chooses for a row. Reads the directory and
+   * kernels, no parameters.
+   */
+  async plan(what: readonly ExpertRef[] | Float32Array, options: {k?: number; signal?: AbortSignal} = {}): Promise<Plan> {
+    return (await import('./plan.js')).planOf(this, this.runtime, what, options);
   }
 
   /** @internal Runs resident experts on one row and merges. */
@@ -603,4 +650,12 @@ export class Pack {
     else for (let i = 0; i < count; ++i) out[i] = view[from + i]!;
     return out;
   }
+}
+
+/**
+ * Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB, of a
+ * URL 36.
+ */
+export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
+  return Pack.open(source, options, defaultModule);
 }

@@ -86,6 +86,12 @@ interface Exports {
   kimic_admit(runtime: number, expert: number, now: number): number;
   kimic_remedy(runtime: number, ...args: number[]): number;
   kimic_clean_up(runtime: number): void;
+  kimic_plan(runtime: number, ...args: number[]): number;
+  kimic_run_plan(runtime: number, ...args: number[]): number;
+  kimic_set_clock(runtime: number, clock: number): number;
+  kimic_experience(runtime: number, expert: number, experience: number): void;
+  kimic_export_history(runtime: number, bytes: number, room: number, length: number): number;
+  kimic_import_history(runtime: number, bytes: number, length: number): number;
   kimic_memory(runtime: number, memory: number): void;
   kimic_stats(runtime: number, stats: number): void;
   kimic_last_error(runtime: number, error: number): void;
@@ -408,18 +414,26 @@ export class Runtime {
   static choicesBytes(count: number): number {
     return count * choiceBytes;
   }
-  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
+  putChoices(at: number, choices: readonly Choice[]): void {
     choices.forEach((choice, i) => {
       this.data.setUint32(at + i * choiceBytes, choice.expert, true);
       this.data.setFloat32(at + i * choiceBytes + 4, choice.score, true);
       this.data.setFloat32(at + i * choiceBytes + 8, choice.weight, true);
     });
-    this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, mergeNames.indexOf(merge), x, y));
+  }
+  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
+    this.putChoices(at, choices);
+    this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, this.numberOf(merge), x, y));
+  }
+
+  /** KimicMerge. */
+  numberOf(merge: Merge): number {
+    return mergeNames.indexOf(merge);
   }
 
   /** 0, or the status with which nothing was computed. `y` gets `outputs` numbers per row. */
   ask(x: number, rows: number, count: number, merge: Merge, choices: number, y: number, outputs: number): number {
-    return this.exports.kimic_ask(this.handle, x, rows, count, mergeNames.indexOf(merge), choices, 0, y, outputs);
+    return this.exports.kimic_ask(this.handle, x, rows, count, this.numberOf(merge), choices, 0, y, outputs);
   }
 
   /** Takes back the loads that ask() started; gives one of the experts that are missing. */
@@ -432,7 +446,7 @@ export class Runtime {
   }
 
   /** Calls an export that only few packs need. */
-  invoke(name: 'kimic_explain' | 'kimic_set_recovery' | 'kimic_admit' | 'kimic_remedy' | 'kimic_clean_up', ...args: number[]): number {
+  invoke(name: keyof Exports & `kimic_${string}`, ...args: number[]): number {
     return (this.exports[name] as (...args: number[]) => number)(this.handle, ...args);
   }
   /** Where structs pass, in `view`. */

@@ -32,8 +32,9 @@ test('a generic evaluator that is not served is an error with a hint, and is ask
     await assert.rejects(pack.run(0, row), {code: 'RuntimeNotFound', hint: /genericWasm/});
 });
 
-test('the module exports the functions of Runtime.h', async () => {
-  const header = await readFile(join(repository, 'runtime/include/kimic/Runtime.h'), 'utf8');
+test('the module exports the functions of the C API', async () => {
+  const headers = ['Runtime', 'Plan', 'History'].map(name => readFile(join(repository, `runtime/include/kimic/${name}.h`), 'utf8'));
+  const header = (await Promise.all(headers)).join('\n');
   const declared = new Set([...header.matchAll(/^\w[\w ]*[ *](kimic_\w+)\(/gm)].map(match => match[1]));
   const exported = WebAssembly.Module.exports(new WebAssembly.Module(wasm)).map(entry => entry.name);
   assert.deepEqual(exported.filter(name => name.startsWith('kimic_')).sort(), [...declared].sort());

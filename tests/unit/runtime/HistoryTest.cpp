@@ -176,7 +176,7 @@ TEST(History, RefusesExpertsThatDoNotRise) {
 }
 
 TEST(History, RefusesExpertsThatThePackDoesNotHave) {
-  expectRefused(changed(48 + 24, kExperts), makeError(ErrorId::HistoryMalformed, 72, kExperts, kExperts));
+  expectRefused(changed(48 + 24, kExperts), makeError(ErrorId::HistoryMalformed, 72, kExperts, kExperts - 1));
 }
 
 TEST(History, RefusesAnExpertWithoutARun) {
