@@ -95,9 +95,15 @@ private:
 
 std::uint32_t outputsOf(const Expert &expert) { return expert.head == ExpertHead::Argmax ? 1 : expert.numOutputs(); }
 
-/// Numbers in a row that the expert is asked with.
+/// Numbers in a row that the expert is asked with; 0 if nothing says how many a request has.
 std::uint32_t rowOf(const ExpertSet &set, const Expert &expert) {
   return expert.reads.empty() ? expert.numInputs() : set.features;
+}
+
+/// Whether the experts may answer the same row in the same way, as far as that is known.
+bool haveOneShape(const ExpertSet &set, const Expert &a, const Expert &b) {
+  const std::uint32_t rowOfA = rowOf(set, a), rowOfB = rowOf(set, b);
+  return (rowOfA == rowOfB || !rowOfA || !rowOfB) && a.numOutputs() == b.numOutputs();
 }
 
 /// Appends the source as ranges.
@@ -106,7 +112,7 @@ Status resolve(const ExpertSet &set, const NetworkCheck &check, const char *key,
   const Expert *from = source.expert ? &set.experts[*source.expert] : nullptr;
   const std::uint32_t there = from ? outputsOf(*from) : set.features;
   const std::string all = counted(there, from ? "output" : "feature") + (from ? " of " + from->id : " of the request");
-  if (from && from->reads.empty() && from->numInputs() != set.features)
+  if (from && set.features && from->reads.empty() && from->numInputs() != set.features)
     return check.error(ErrorId::ManifestCountMismatch, key, from->id + " with " + counted(from->numInputs(), "input"),
                        counted(set.features, "feature") + " of the request, all of which it reads");
   if (source.names.empty()) {
@@ -145,11 +151,13 @@ std::size_t levelOf(const ExpertSet &set, std::uint32_t index, std::vector<std::
   std::size_t level = 0;
   if (depth == kMaxLevels)
     return kMaxLevels + 1;
-  for (const Source &source : expert.reads)
-    if (source.expert)
-      level = std::max(level, levelOf(set, *source.expert, levels, depth + 1));
-  if (level >= kMaxLevels)
-    return kMaxLevels + 1;
+  for (const Source &source : expert.reads) {
+    if (!source.expert)
+      continue;
+    level = std::max(level, levelOf(set, *source.expert, levels, depth + 1));
+    if (level >= kMaxLevels)
+      return kMaxLevels + 1; // at once: ways down that were not looked at to their ends are not remembered
+  }
   return levels[index] = static_cast<std::uint8_t>(level + 1);
 }
 
@@ -238,7 +246,7 @@ Status checkExpert(ExpertSet &set, std::size_t i, bool isStrict) {
   }
   if (expert.fallback) {
     const Expert &other = set.experts[*expert.fallback];
-    if (!other.isLeftOut && (rowOf(set, other) != rowOf(set, expert) || other.numOutputs() != expert.numOutputs()))
+    if (!other.isLeftOut && !haveOneShape(set, other, expert))
       return check.error(ErrorId::ManifestCountMismatch, ".fallback",
                          counted(rowOf(set, other), "input") + " and " + counted(other.numOutputs(), "output"),
                          counted(rowOf(set, expert), "input") + " and " + counted(expert.numOutputs(), "output") +
@@ -270,7 +278,7 @@ Status checkRouter(ExpertSet &set) {
       continue;
     if (!first)
       first = &expert;
-    if (rowOf(set, expert) != rowOf(set, *first) || expert.numOutputs() != first->numOutputs())
+    if (!haveOneShape(set, expert, *first))
       return check.error(ErrorId::ManifestCountMismatch, (".experts[" + std::to_string(i) + "]").c_str(),
                          expert.id + " with " + counted(rowOf(set, expert), "input") + " and " +
                              counted(expert.numOutputs(), "output"),
@@ -283,7 +291,7 @@ Status checkRouter(ExpertSet &set) {
   }
   if (router.fallback && first && !set.experts[*router.fallback].isLeftOut) {
     const Expert &expert = set.experts[*router.fallback];
-    if (rowOf(set, expert) != rowOf(set, *first) || expert.numOutputs() != first->numOutputs())
+    if (!haveOneShape(set, expert, *first))
       return check.error(ErrorId::ManifestCountMismatch, ".fallback",
                          counted(rowOf(set, expert), "input") + " and " + counted(expert.numOutputs(), "output"),
                          counted(rowOf(set, *first), "input") + " and " + counted(first->numOutputs(), "output") +

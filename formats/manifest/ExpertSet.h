@@ -96,7 +96,8 @@ struct ReadOptions {
 /// Checks everything that needs networks and data together (the entries are as parseManifest leaves them): columns of
 /// the data, numbers of labels, names and ranges, the router's outputs against its experts, equal shapes of routed
 /// experts and of fallbacks, what experts read, parameter counts. Appends to set.warnings. On success every inputRange
-/// is empty or has one entry per input, and every source is a range, unless it is of an expert that was left out.
+/// is empty or has one entry per input, and what an expert reads are ranges, unless some of it is of an expert that was
+/// left out, or of the request while set.features is 0, as it may be if the router was left out.
 Result<void, Diagnostic> check(ExpertSet &set, const ReadOptions &options = {});
 
 /// Reads a manifest and all files that it names, then check()s the set. `path` is the manifest or its folder, in which

@@ -574,19 +574,20 @@ Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan) {
   const std::size_t size = raw.size();
   if (size < sizeof(Plan::Entry) || head->level >= size / sizeof(Plan::Entry))
     return makeError(ErrorId::PackPlanLength, size);
-  plan.features = head->expert;
-  plan.entries = {head + 1, head->level};
+  const std::span<const Plan::Entry> entries(head + 1, head->level);
   std::uint64_t needs = head->needsEnd, sources = head->sourcesEnd;
   bool isSound = true;
-  for (const Plan::Entry &entry : plan.entries) {
+  for (const Plan::Entry &entry : entries) {
     isSound &= entry.needsEnd >= needs && entry.sourcesEnd >= sources;
     needs = entry.needsEnd;
     sources = entry.sourcesEnd;
   }
-  plan.needs = reinterpret_cast<const std::uint32_t *>(plan.entries.data() + plan.entries.size());
-  plan.sources = reinterpret_cast<const Source *>(plan.needs + needs);
   if (!isSound || size != sizeof(Plan::Entry) * (std::uint64_t{1} + head->level) + 4 * needs + sizeof(Source) * sources)
     return makeError(ErrorId::PackPlanLength, size);
+  plan.features = head->expert;
+  plan.entries = entries;
+  plan.needs = reinterpret_cast<const std::uint32_t *>(head + 1 + head->level);
+  plan.sources = reinterpret_cast<const Source *>(plan.needs + needs);
   return {};
 }
 

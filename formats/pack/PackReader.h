@@ -120,7 +120,7 @@ inline Result<std::vector<quant::Signature>> parseSignatures(const Header &heade
 
 /// Looks at the plan in the raw bytes of its block, which the result refers to: the lists of every expert are where it
 /// says, but nothing is known of what is in them. verifyPack() judges that; who runs experts does as it meets them.
-/// REQUIRES: the bytes are 4-byte aligned.
+/// On an error `plan` stays as it was. REQUIRES: the bytes are 4-byte aligned.
 Result<void> parsePlan(std::span<const std::uint8_t> raw, Plan &plan);
 inline Result<Plan> parsePlan(std::span<const std::uint8_t> raw) {
   Plan plan;

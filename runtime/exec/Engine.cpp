@@ -221,8 +221,7 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
   if (merge > KIMIC_MERGE_CASCADE)
     return core_.fail(ErrorId::UnknownMerge, merge);
   const KimicChoice *best = &choices[0];
-  if (steps_.empty())
-    ++epoch_;
+  ++epoch_;
   for (const KimicChoice &choice : choices) {
     Shape shape;
     if (!shapeOf(choice.expert, shape)) {
@@ -248,6 +247,8 @@ Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t mer
     std::memcpy(y, from, outputs * sizeof(float));
     return KIMIC_OK;
   }
+  if (outputs > room_) // steps that are done do not have it
+    return core_.fail(ErrorId::ExpertNotResident, choices[0].expert);
   for (std::uint32_t n = 0; n < outputs; ++n)
     sums_[n] = 0;
   float most = 0; // cascade: confidence of the answer so far

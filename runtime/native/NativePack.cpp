@@ -138,13 +138,14 @@ Result<std::vector<float>> NativePack::Host::runChosen(std::span<const KimicChoi
   for (; pinned < choices.size() && done.ok(); ++pinned)
     done = pin(choices[pinned].expert);
   if (done.ok()) {
-    KimicExpertInfo first;
+    KimicExpertInfo first{};
     done = outcome(kimic_expert_info(runtime, choices[0].expert, &first));
     if (done.ok() && x.size() != first.inputs)
       done = makeError(ErrorId::InputLength, x.size(), 1, first.inputs);
-    y.resize(first.outputs);
-    if (done.ok())
+    if (done.ok()) {
+      y.resize(first.outputs);
       done = outcome(kimic_run_chosen(runtime, choices.data(), count, merge, x.data(), y.data()));
+    }
   } else {
     --pinned;
   }

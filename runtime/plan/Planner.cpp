@@ -13,7 +13,8 @@ Status Planner::describe(KimicStep &step) {
   step.bytes = entry.data.rawLength;
   step.missingBytes = record->isResident() ? 0 : entry.data.storedLength;
   // While the expert arrives, it is there twice: as stored and as decoded. So may be what it differs from.
-  step.loadBytes = entry.data.storedLength + (entry.base == pack::kNoExpert ? 1 : 2) * step.bytes;
+  if (!record->isResident() || !record->pins)
+    step.loadBytes = entry.data.storedLength + (entry.base == pack::kNoExpert ? 1 : 2) * step.bytes;
   step.threshold = entry.confidenceThreshold;
   // A call, and 32 weights a nanosecond, as large simd128 kernels do them.
   step.microseconds = 0.05f + static_cast<float>(step.bytes) / 32768;
@@ -29,17 +30,20 @@ Status Planner::plan(std::span<const KimicChoice> choices, KimicPlan &plan, Kimi
       for (std::uint32_t expert, i = 0; session_.needed(choice.expert, i, expert); ++i) {
         if (expert >= session_.header().experts)
           return core_.fail(ErrorId::UnknownExpert, expert, session_.header().experts);
+        const pack::Plan::Entry *entry = session_.plan().find(expert);
+        const std::uint32_t levelOf = entry ? entry->level : 0;
+        if (levelOf > pack::kMaxPlanLevel)
+          return core_.fail(ErrorId::PackPlanLevel, expert, levelOf, pack::kMaxPlanLevel);
         std::uint32_t known = 0;
         while (known < plan.steps && steps[known].expert != expert)
           ++known;
-        const pack::Plan::Entry *entry = session_.plan().find(expert);
-        if (known < plan.steps || (entry ? entry->level : 0) != level)
+        if (known < plan.steps || levelOf != level)
           continue;
         if (known == KIMIC_MOST_STEPS)
           return core_.fail(ErrorId::PlanTooLarge, KIMIC_MOST_STEPS);
+        steps[known] = KimicStep{};
         steps[known].expert = expert;
         steps[known].level = level;
-        steps[known].isDone = 0;
         ++plan.steps;
       }
   if (plan.steps == 0)
@@ -59,9 +63,12 @@ Status Planner::plan(std::span<const KimicChoice> choices, KimicPlan &plan, Kimi
   }
   if (outcome != KIMIC_OK)
     return outcome;
-  // What experts may have: all but what is in use for something else.
-  const std::size_t taken =
-      core_.arena.used() - static_cast<std::size_t>(core_.stats.residentBytes) + sizeof(float) * plan.values;
+  // What experts may have: all but what is in use for something else, or pinned.
+  KimicMemory memory{};
+  core_.cache.survey(memory);
+  const std::size_t taken = core_.arena.used() -
+                            static_cast<std::size_t>(core_.stats.residentBytes - memory.pinnedBytes) +
+                            sizeof(float) * plan.values;
   const std::size_t room = core_.arena.cap() > taken ? core_.arena.cap() - taken : 0;
   std::size_t left = 0;
   for (std::uint32_t i = 0; i < plan.steps; ++i) {

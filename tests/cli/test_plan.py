@@ -1,7 +1,10 @@
 """Experts that read each other: compiled, planned, run and extracted."""
+import hashlib
 import json
+import struct
 
 import numpy as np
+import pytest
 
 from conftest import EXPERTS, fann_text, random_weights, write_set
 
@@ -78,6 +81,72 @@ def test_extract_takes_what_is_read_along(kimic, tmp_path):
     assert sorted(expert["id"] for expert in result["experts"]) == ["alpha", "beta", "gamma"]
     assert np.array_equal(outputs(kimic, tmp_path / "gamma.kpk", rows, "--expert", "gamma")[0],
                           outputs(kimic, pack, rows, "--expert", "gamma")[0])
+
+
+def metadata_of(kimic, pack):
+    return json.loads(kimic("inspect", pack, "--json").stdout)["metadata"]
+
+
+def test_an_extracted_pack_has_its_own_numbers_in_its_metadata(kimic, tmp_path):
+    path = planned(tmp_path)
+    content = json.loads(path.read_text())
+    content["features"] = [f"f{i}" for i in range(12)]
+    content["experts"][2]["depends_on"] = ["alpha"]
+    path.write_text(json.dumps(content))
+    kimic("compile", path, "-o", tmp_path / "planned.kpk", "--allow-loss")
+    kimic("extract", tmp_path / "planned.kpk", "gamma", "-o", tmp_path / "gamma.kpk")
+    metadata = metadata_of(kimic, tmp_path / "gamma.kpk")
+    experts = metadata["experts"]
+    ids = [expert["id"] for expert in experts]
+    assert ids == ["gamma", "alpha", "beta"]
+    assert experts[1]["fallback"] == ids.index("beta") and experts[0]["dependsOn"] == [ids.index("alpha")]
+    assert metadata["features"] == content["features"]
+
+
+def test_an_extracted_pack_tells_nothing_of_what_is_not_in_it(kimic, tmp_path):
+    path = planned(tmp_path)
+    content = json.loads(path.read_text())
+    content["features"] = [f"f{i}" for i in range(12)]
+    content["experts"][0]["depends_on"] = ["beta"]
+    path.write_text(json.dumps(content))
+    kimic("compile", path, "-o", tmp_path / "planned.kpk", "--allow-loss")
+    kimic("extract", tmp_path / "planned.kpk", "alpha", "-o", tmp_path / "alpha.kpk")
+    metadata = metadata_of(kimic, tmp_path / "alpha.kpk")
+    assert "features" not in metadata
+    assert "fallback" not in metadata["experts"][0] and "dependsOn" not in metadata["experts"][0]
+
+
+# The plan of the pack (pack-v1 section 15): beta is expert 0, alpha 1, gamma 2.
+PLAN = [12, 1, 0, 0] + [2, 1, 2, 3] + [0, 1] + [1, 1, 2] + [0, 0, 3] + [0xFFFFFFFF, 3, 7]
+
+
+def with_plan(kimic, pack, plan):
+    """The pack with these numbers as its plan, not compressed, and the hashes on the way to it right again."""
+    sections = {s["name"]: s for s in json.loads(kimic("inspect", pack, "--json").stdout)["sections"]}
+    root, plan = sections["root"], struct.pack(f"<{len(plan)}I", *plan)
+    data = bytearray(pack.read_bytes()[:sections["extensions"]["offset"]] + plan)
+    row = struct.pack("<IIBxxx", len(plan), len(plan), 0) + hashlib.sha256(plan).digest()
+    end = root["offset"] + root["bytes"]
+    data[end - len(row):end] = row
+    data[112:120] = struct.pack("<Q", len(plan))
+    data[192:224] = hashlib.sha256(data[root["offset"]:end]).digest()
+    data[224:256] = hashlib.sha256(data[:224]).digest()
+    return data
+
+
+def test_the_plan_is_that_of_the_manifest(kimic, tmp_path):
+    (tmp_path / "same.kpk").write_bytes(with_plan(kimic, compiled(kimic, tmp_path), PLAN))
+    kimic("verify", tmp_path / "same.kpk")
+
+
+@pytest.mark.parametrize("index", [4, 8, 10], ids=["entry", "need", "source"])
+@pytest.mark.parametrize("command", ["inspect", "extract"])
+def test_a_plan_of_experts_that_are_not_there_is_exit_code_3(kimic, tmp_path, index, command):
+    plan = PLAN[:]
+    plan[index] = 0x7FFFFF00
+    (tmp_path / "bad.kpk").write_bytes(with_plan(kimic, compiled(kimic, tmp_path), plan))
+    more = ["gamma", "-o", tmp_path / "x.kpk"] if command == "extract" else []
+    assert "2147483392" in kimic(command, tmp_path / "bad.kpk", *more, code=3).stderr
 
 
 def test_verify_accepts_a_plan(kimic, tmp_path):

@@ -26,17 +26,50 @@ std::string textOf(std::span<const std::uint8_t> bytes) {
   return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
 }
 
+using Numbers = std::map<std::uint32_t, std::uint32_t>; ///< number in the pack -> in the new one
+
+/// The number that `value` is there; null if it is none, or none that the new pack has.
+Json renumbered(const Json &value, const Numbers &numbers) {
+  if (!value.is_number_unsigned())
+    return {};
+  const auto number = value.get<std::uint64_t>();
+  const auto at = number < pack::kNoExpert ? numbers.find(static_cast<std::uint32_t>(number)) : numbers.end();
+  return at != numbers.end() ? Json(at->second) : Json();
+}
+
+/// What the metadata say about an expert, with numbers of experts as the new pack has them.
+Json entryOf(Json entry, const Numbers &numbers) {
+  if (!entry.is_object())
+    return entry;
+  if (auto fallback = entry.find("fallback"); fallback != entry.end())
+    if (*fallback = renumbered(*fallback, numbers); fallback->is_null())
+      entry.erase(fallback);
+  if (auto others = entry.find("dependsOn"); others != entry.end()) {
+    Json there = Json::array();
+    for (const Json &other : *others)
+      if (Json number = renumbered(other, numbers); !number.is_null())
+        there.push_back(std::move(number));
+    *others = std::move(there);
+    if (others->empty())
+      entry.erase(others);
+  }
+  return entry;
+}
+
 /// The metadata with the entries of these experts only, and without what tells about the others.
-std::string metadataOf(const PackFile &pack, std::span<const std::uint32_t> experts) {
+std::string metadataOf(const PackFile &pack, std::span<const std::uint32_t> experts, const Numbers &numbers) {
   Json metadata = pack.metadata.is_object() ? pack.metadata : Json::object();
   Json entries = Json::array();
   if (auto all = metadata.find("experts"); all != metadata.end() && all->is_array())
     for (std::uint32_t expert : experts)
       if (expert < all->size())
-        entries.push_back((*all)[expert]);
+        entries.push_back(entryOf((*all)[expert], numbers));
   metadata["experts"] = std::move(entries);
   for (const char *key : {"kernels", "report", "router"})
     metadata.erase(key);
+  // Without a router a request is what experts that read others take.
+  if (std::none_of(experts.begin(), experts.end(), [&](std::uint32_t expert) { return pack.plan.find(expert); }))
+    metadata.erase("features");
   return metadata.dump();
 }
 
@@ -44,11 +77,13 @@ std::string metadataOf(const PackFile &pack, std::span<const std::uint32_t> expe
 /// that of the first pack.
 std::vector<std::uint8_t> packOf(const PackFile &pack, std::span<const std::uint32_t> experts) {
   const pack::Header &header = pack.header;
-  std::map<std::uint32_t, std::uint32_t> groups; // number in this pack -> in the new one
-  for (std::uint32_t expert : experts)
+  Numbers numbers, groups;
+  for (std::uint32_t expert : experts) {
+    numbers.emplace(expert, static_cast<std::uint32_t>(numbers.size()));
     groups.emplace(header.groupOf(pack.experts[expert].kernel), 0);
+  }
   pack::PackContents contents;
-  contents.meta = metadataOf(pack, experts);
+  contents.meta = metadataOf(pack, experts, numbers);
   contents.groupLog2 = header.groupLog2;
   std::uint32_t number = 0;
   for (auto &[group, newNumber] : groups) {
@@ -72,8 +107,7 @@ std::vector<std::uint8_t> packOf(const PackFile &pack, std::span<const std::uint
       contents.features = pack.plan.features;
       for (pack::Source source : pack.plan.sourcesOf(*entry)) {
         if (source.expert != pack::kNoExpert)
-          source.expert =
-              static_cast<std::uint32_t>(std::find(experts.begin(), experts.end(), source.expert) - experts.begin());
+          source.expert = numbers.at(source.expert);
         copy.reads.push_back(source);
       }
     }

@@ -74,8 +74,13 @@ static PackFile decodeFrom(const std::string &path, std::shared_ptr<PackSource> 
     auto group = take(path, pack::parseSignatures(header, g, blockOf(pack, pack.root.groups[g].signatures)));
     pack.signatures.insert(pack.signatures.end(), group.begin(), group.end());
   }
-  if (header.hasPlan())
+  if (header.hasPlan()) {
     pack.plan = take(path, pack::parsePlan(pack.planBytes = blockOf(pack, pack.root.plan)));
+    // Who asks what an expert reads uses the plan's numbers of experts as they are.
+    take(path, pack::checkPlan(header, pack.plan, [&](std::uint32_t expert) -> const quant::Signature & {
+           return pack.signatures[pack.experts[expert].kernel];
+         }));
+  }
   std::vector<std::uint8_t> metadata = blockOf(pack, pack.root.meta);
   pack.metadata = parseMetadata(std::string(metadata.begin(), metadata.end()));
   pack.names = expertNames(pack.metadata, header.experts);

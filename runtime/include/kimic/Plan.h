@@ -21,7 +21,7 @@ typedef struct KimicStep {
   uint32_t first;        /* where its outputs are in the values of the plan */
   uint32_t bytes;        /* its parameters */
   uint32_t missingBytes; /* that have to be read for it; 0 if it is resident */
-  uint32_t loadBytes;    /* memory that it takes while it is loaded, at most */
+  uint32_t loadBytes;    /* memory that it takes while it is loaded, at most; 0 if it is pinned */
   float threshold;       /* of its confidence */
   float microseconds;    /* estimate of its run: what was measured (kimic_set_clock), else from the size of its
                             parameters */

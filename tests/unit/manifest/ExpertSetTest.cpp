@@ -270,7 +270,8 @@ TEST_F(ReadsTest, AllOutputsAreARange) {
 TEST_F(ReadsTest, NeighboursByNameAreOneRange) {
   const std::string two = R"({"kimic": 1, "name": "s", "features": 40, "experts": [
       {"id": "a", "domain": "Coding", "network": "wide.net",
-       "reads": [{"expert": "b", "outputs": ["q", "p"]}, {"expert": "b", "outputs": ["p", "q"]}, {"features": [19, 40]}]},
+       "reads": [{"expert": "b", "outputs": ["q", "p"]}, {"expert": "b", "outputs": ["p", "q"]},
+                 {"features": [19, 40]}]},
       {"id": "b", "domain": "Coding", "network": "two.net", "outputs": ["p", "q"]}]})";
   EXPECT_THAT(setOf(two).experts[0].reads,
               ElementsAre(Source{1, {}, 1, 1}, Source{1, {}, 0, 1}, Source{1, {}, 0, 2}, Source{{}, {}, 19, 21}));
@@ -332,6 +333,18 @@ TEST_F(ReadsTest, RoutedExpertsMayReadOthersWhateverTheirInputs) {
   EXPECT_THAT(set.experts[1].reads, ElementsAre(Source{0, {}, 0, 25}));
 }
 
+TEST_F(ReadsTest, WithoutTheRouterNothingIsSaidAboutTheRequest) {
+  write("deep.net", fannText(25, 25));
+  Result<ExpertSet, Diagnostic> set = read(R"({"kimic": 1, "name": "s", "experts": [
+      {"id": "a", "domain": "Coding", "network": "a.net"},
+      {"id": "b", "domain": "Coding", "network": "deep.net", "reads": [{"expert": "a"}], "fallback": "a"}],
+      "router": {"experts": ["a", "b"], "network": "router.net"}})",
+                                           {.wants = [](std::string_view id) { return id != kRouterId; }});
+  ASSERT_TRUE(set.ok()) << set.error().message();
+  EXPECT_EQ(set->features, 0u);
+  EXPECT_THAT(set->experts[1].reads, ElementsAre(Source{0, {}, 0, 25}));
+}
+
 /// Expert i reads expert i - 1 and the request.
 std::string chainOf(unsigned length) {
   std::string text = R"({"kimic": 1, "name": "s", "features": 40, "experts": [)";
@@ -348,6 +361,23 @@ TEST_F(ReadsTest, SixteenLevelsAreEnough) { EXPECT_EQ(setOf(chainOf(16)).experts
 TEST_F(ReadsTest, SeventeenLevelsAreRefused) {
   EXPECT_THAT(errorOf(chainOf(17)),
               testing::HasSubstr("experts[16].reads: manifest is too large: found more than 16 levels of experts"));
+}
+
+TEST_F(ReadsTest, MoreLevelsThanSixteenAreRefusedHoweverManyWaysLeadDown) {
+  // Each of the experts of a layer reads all of the layer below: 8^17 ways from one of the first to the request.
+  constexpr unsigned kLayers = 18, kWidth = 8;
+  write("eight.net", fannText(kWidth, 1));
+  std::string text = R"({"kimic": 1, "name": "s", "features": 8, "experts": [)";
+  for (unsigned i = 0; i < kLayers * kWidth; ++i) {
+    text += std::string(i ? "," : "") + R"({"id":"e)" + std::to_string(i) +
+            R"(","domain":"Coding","network":"eight.net","reads":[)";
+    const unsigned below = (i / kWidth + 1) * kWidth;
+    for (unsigned k = 0; k < kWidth && below < kLayers * kWidth; ++k)
+      text += std::string(k ? "," : "") + R"({"expert":"e)" + std::to_string(below + k) + R"("})";
+    text += below < kLayers * kWidth ? "]}" : R"({"features":"all"}]})";
+  }
+  EXPECT_THAT(errorOf(text + "]}"),
+              testing::HasSubstr("experts[0].reads: manifest is too large: found more than 16 levels of experts"));
 }
 
 TEST_F(ReadsTest, AnExpertThatNeedsTooManyIsRefused) {
