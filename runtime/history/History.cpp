@@ -9,12 +9,12 @@ namespace kimic::runtime {
 
 namespace {
 
-constexpr char kMagic[4] = {'K', 'H', 'I', 'S'};
+constexpr std::uint8_t kMagic[4] = {'K', 'H', 'I', 'S'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 48;
 constexpr std::size_t kDigestBytes = sizeof(Digest);
-constexpr float kMiddleMicroseconds = 100; // half of the latency feature
-constexpr float kLongest = 1e9f;           // microseconds
+constexpr float kMiddleMicroseconds = 100;                            // half of the latency feature
+constexpr float kLongest = 1e9f;                                      // microseconds
 constexpr std::uint32_t kLongestBits = 0x4e6e6b28, kOne = 0x3f800000; // the bits of 1e9 and 1
 
 /// NaN becomes 0.
@@ -44,10 +44,8 @@ void History::observe(std::uint32_t expert, bool isSuccess, float microseconds, 
   }
   if (entry->runs + 1 != 0)
     ++entry->runs;
-  // Once in four thousand million observations everybody counts as seen at the same time.
-  if (++now_ == 0)
-    for (std::uint32_t i = 0; i < count_; ++i)
-      entries_[i].lastSeen = 0;
+  if (now_ + 1 != 0)
+    ++now_;
   entry->lastSeen = now_;
   auto average = [&](float &value, float x) {
     value += (x - value) / static_cast<float>(std::min(entry->runs, kWindow));
@@ -68,19 +66,18 @@ void History::observeFailure(std::uint32_t expert) {
 }
 
 KimicExperience History::experienceOf(std::uint32_t expert) const {
-  const HistoryEntry *entry = find(expert);
-  if (!entry)
-    return {0.5f, 0.5f, 0.5f, 0, 0};
-  return {entry->success, entry->confidence, entry->microseconds / (entry->microseconds + kMiddleMicroseconds),
-          entry->microseconds, entry->runs};
+  KimicExperience experience{0.5f, 0.5f, 0.5f, 0, 0};
+  if (const HistoryEntry *entry = find(expert))
+    experience = {entry->success, entry->confidence, entry->microseconds / (entry->microseconds + kMiddleMicroseconds),
+                  entry->microseconds, entry->runs};
+  return experience;
 }
 
 std::size_t History::exportBytes() const { return kHeaderBytes + count_ * sizeof(HistoryEntry) + kDigestBytes; }
 
 void History::exportTo(std::span<std::uint8_t> out, const Digest &pack) const {
-  std::uint32_t words[3] = {kVersion, count_, now_};
-  std::memcpy(out.data(), kMagic, 4);
-  std::memcpy(out.data() + 4, words, sizeof words);
+  const std::uint32_t words[4] = {load<std::uint32_t>(kMagic), kVersion, count_, now_};
+  std::memcpy(out.data(), words, sizeof words);
   std::memcpy(out.data() + 16, pack.data(), kDigestBytes);
   std::memcpy(out.data() + kHeaderBytes, entries_, count_ * sizeof(HistoryEntry));
   std::size_t end = out.size() - kDigestBytes;
@@ -95,8 +92,8 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
   if (bytes.size() < kHeaderBytes + kDigestBytes)
     return malformed(0, bytes.size(), kHeaderBytes + kDigestBytes);
   for (std::size_t i = 0; i < 4; ++i)
-    if (bytes[i] != static_cast<std::uint8_t>(kMagic[i]))
-      return malformed(i, bytes[i], static_cast<std::uint8_t>(kMagic[i]));
+    if (bytes[i] != kMagic[i])
+      return malformed(i, bytes[i], kMagic[i]);
   ByteReader reader(bytes.subspan(4));
   std::uint32_t version = reader.u32(), count = reader.u32(), now = reader.u32();
   if (version != kVersion)

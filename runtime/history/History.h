@@ -62,7 +62,7 @@ private:
 
   HistoryEntry entries_[kHistoryEntries]; ///< the first count_, by rising expert
   std::uint32_t count_ = 0;
-  std::uint32_t now_ = 0; ///< observations so far
+  std::uint32_t now_ = 0; ///< observations so far; stays at its maximum
 };
 
 } // namespace kimic::runtime

@@ -71,7 +71,7 @@ struct KimicRuntime : Core {
 Status KimicRuntime::load(std::uint32_t expert) {
   KIMIC_STEP(requireOpen());
   Status loaded = loader.load(expert);
-  if (loaded > 0 && history && lastError.id != ErrorId::ArenaExhausted)
+  if (loaded > 0 && loaded != static_cast<Status>(ErrorId::ArenaExhausted) && history)
     history->observeFailure(expert);
   KIMIC_STEP(loaded);
   // The buffers must not cost the expert for which they are made.
@@ -425,8 +425,10 @@ KIMIC_EXPORT std::int32_t kimic_set_clock(KimicRuntime *runtime, KimicClock cloc
   return KIMIC_OK;
 }
 
-KIMIC_EXPORT void kimic_experience(KimicRuntime *runtime, std::uint32_t expert, KimicExperience *experience) {
-  *experience = runtime->history ? runtime->history->experienceOf(expert) : KimicExperience{0.5f, 0.5f, 0.5f, 0, 0};
+KIMIC_EXPORT std::int32_t kimic_experience(KimicRuntime *runtime, std::uint32_t expert, KimicExperience *experience) {
+  KIMIC_STEP(runtime->needHistory());
+  *experience = runtime->history->experienceOf(expert);
+  return KIMIC_OK;
 }
 
 KIMIC_EXPORT std::int32_t kimic_export_history(KimicRuntime *runtime, std::uint8_t *bytes, std::uint32_t room,

@@ -31,8 +31,8 @@ static_assert(sizeof(KimicExperience) == 20);
  * ArenaExhausted. */
 int32_t kimic_set_clock(KimicRuntime *runtime, KimicClock clock);
 
-/* What is remembered of the expert. */
-void kimic_experience(KimicRuntime *runtime, uint32_t expert, KimicExperience *experience);
+/* What is remembered of the expert. PackNotOpen, ArenaExhausted. */
+int32_t kimic_experience(KimicRuntime *runtime, uint32_t expert, KimicExperience *experience);
 
 /* Writes the history to `bytes`, if it has `room`; `length` becomes the bytes that it takes. PackNotOpen,
  * ArenaExhausted. */

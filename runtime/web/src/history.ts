@@ -54,7 +54,7 @@ export class History {
   /** What is remembered of an expert: something to choose by, or features of a router. */
   of(expert: number): Experience {
     return this.pack.guard(() => {
-      this.runtime.invoke('kimic_experience', expert, this.runtime.passage.address);
+      this.runtime.check(this.runtime.invoke('kimic_experience', expert, this.runtime.passage.address));
       const {address, view} = this.runtime.passage;
       const [success, confidence, latency, microseconds] = [0, 4, 8, 12].map(at => view.getFloat32(address + at, true)) as [
         number,

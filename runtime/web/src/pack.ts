@@ -18,6 +18,7 @@ import {
   type MemoryUsage,
   type Merge,
   type PackFacts,
+  type RouterFacts,
   type Stats,
   type WasmSource,
 } from './runtime.js';
@@ -362,6 +363,12 @@ export class Pack {
     if (options.deadlineMs !== undefined)
       return (await import('./recovery.js')).withDeadline(options, within => this.ask(input, within));
     if (this.recovery) return this.recovery.ask(input, options);
+    return this.orInParts(
+      () => this.askWhole(input, options, router),
+      ({askInParts}, why) => askInParts(this, input, options, why)
+    );
+  }
+  private async askWhole(input: Float32Array, options: AskOptions, router: RouterFacts): Promise<Float32Array> {
     await this.prepareAnswer(input, options);
     const {inputs} = this.shapeOf(router.expert);
     const answer = this.pump.guard(() => this.askResident(input, options));
@@ -493,7 +500,7 @@ export class Pack {
     await this.source.close?.();
   }
 
-  private requireRouter(k: number | undefined): NonNullable<PackFacts['router']> {
+  private requireRouter(k: number | undefined): RouterFacts {
     const router = this.info.router;
     if (!router) throw kimicError('PackHasNoRouter');
     if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= router.routedExperts))

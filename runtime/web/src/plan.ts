@@ -1,7 +1,7 @@
 // What an answer takes, and answers that do not fit into memory at once: runtime/include/kimic/Plan.h in TypeScript.
 import {addErrors, kimicError, type KimicError} from './errors.js';
 import {partsErrorLines} from './errorsOfParts.generated.js';
-import type {ExpertRef, Pack, PackMetadata} from './pack.js';
+import type {AskOptions, ExpertRef, Pack, PackMetadata} from './pack.js';
 import type {Choice, Merge, Runtime} from './runtime.js';
 
 addErrors(partsErrorLines);
@@ -182,4 +182,22 @@ export function runInParts(
       if (!pack.isDisposed) pack.guard(() => runtime.free(x));
     }
   });
+}
+
+/** The answer row by row; throws `why` if there is only one row and it does not help to answer that in parts. */
+export async function askInParts(pack: Pack, input: Float32Array, options: AskOptions, why: KimicError): Promise<Float32Array> {
+  const {expert} = pack.info.router!;
+  const {inputs} = await pack.expertInfo(expert, options);
+  const rows = pack.rowsOf(input, inputs);
+  const {out, ...how} = options;
+  let output = out;
+  for (let row = 0; row < rows; ++row) {
+    const {output: y} = await pack
+    .runRouted(input.subarray(row * inputs, (row + 1) * inputs), how)
+      .catch(error => Promise.reject(rows === 1 && error.code === why.code ? why : error));
+    output ??= new Float32Array(rows * y.length);
+    if (output.length < rows * y.length) throw kimicError('OutputLength', {args: [output.length, rows * y.length]});
+    output.set(y, row * y.length);
+  }
+  return output!;
 }

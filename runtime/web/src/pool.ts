@@ -4,7 +4,8 @@
 // Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin isolation
 // is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules once.
 import {Channel} from './channel.js';
-import {KimicError, kimicError} from './errors.js';
+import {addErrors, KimicError, kimicError} from './errors.js';
+import {partsErrorLines} from './errorsOfParts.generated.js';
 import {defaultConcurrency, defaultMaxBytes, Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata} from './pack.js';
 import type {ThreadOptions} from './pool-worker.js';
 import {compileModule, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
@@ -12,6 +13,8 @@ import {sourceOf, untilAborted, type ByteSource, type Source} from './source.js'
 import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
 import type {WarmUpReport} from './warmup.js';
+
+addErrors(partsErrorLines);
 
 export interface PoolOptions extends Omit<OpenOptions, 'recovery'> {
   /** How many threads; default: one less than the processors, 1 to 8. */

@@ -89,7 +89,7 @@ interface Exports {
   kimic_plan(runtime: number, ...args: number[]): number;
   kimic_run_plan(runtime: number, ...args: number[]): number;
   kimic_set_clock(runtime: number, clock: number): number;
-  kimic_experience(runtime: number, expert: number, experience: number): void;
+  kimic_experience(runtime: number, expert: number, experience: number): number;
   kimic_export_history(runtime: number, bytes: number, room: number, length: number): number;
   kimic_import_history(runtime: number, bytes: number, length: number): number;
   kimic_memory(runtime: number, memory: number): void;

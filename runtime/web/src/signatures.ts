@@ -1,5 +1,8 @@
 // Signatures of packs (pack-v1, "Signatures"). Loaded only by packs that are opened with trusted keys.
-import {kimicError} from './errors.js';
+import {addErrors, kimicError} from './errors.js';
+import {partsErrorLines} from './errorsOfParts.generated.js';
+
+addErrors(partsErrorLines);
 
 /**
  * Verifies the signatures in the first bytes of a pack of this digest against keys.

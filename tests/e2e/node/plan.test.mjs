@@ -76,6 +76,27 @@ test('experts that do not fit into memory together answer in parts, with the sam
   await free.pack.dispose();
 });
 
+test('rows whose experts do not fit into memory together are asked one after another, with the same bits', async () => {
+  const free = await planned();
+  const inputs = free.input.length;
+  const rows = Float32Array.from({length: 40 * inputs}, (_, i) => Math.sin(i * 1.7));
+  const expected = await free.pack.ask(rows);
+  let answered = 0;
+  for (const maxBytes of [250_000, 300_000, 400_000]) {
+    const {pack} = await planned({memory: {maxBytes}, engine: 'generic'});
+    try {
+      assert.deepEqual(await pack.ask(rows), expected);
+      ++answered;
+    } catch (error) {
+      assert.match(error.code, /^(ArenaExhausted|ExpertTooLarge)$/);
+    }
+    assert.ok(pack.stats.arenaPeak <= maxBytes);
+    await pack.dispose();
+  }
+  assert.ok(answered > 0);
+  await free.pack.dispose();
+});
+
 test('every run is timed and remembered, and the next visit knows it', async () => {
   const {pack, input} = await planned({history: true});
   await pack.ask(input);
