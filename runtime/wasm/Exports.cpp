@@ -295,10 +295,11 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
 // Adds to the pins of the expert and of all that it needs.
 static Status pin(KimicRuntime *runtime, std::uint32_t expert, std::int32_t pins) {
   std::uint32_t needed, i;
+  const Expert *last = nullptr; // the expert itself
   for (i = 0; runtime->session.needed(expert, i, needed); ++i)
-    if (!runtime->engine.resident(needed))
+    if (last = runtime->engine.resident(needed); !last)
       return runtime->failure();
-  if (pins < 0 && !runtime->session.expert(expert)->pins)
+  if (pins < 0 && !last->pins)
     return KIMIC_OK; // what it reads may be pinned for others
   for (i = 0; runtime->session.needed(expert, i, needed); ++i)
     if (Expert &record = *runtime->session.expert(needed); pins > 0 || record.pins)

@@ -5,8 +5,8 @@ import {fileURLToPath, pathToFileURL} from 'node:url';
 
 export const here = dirname(fileURLToPath(import.meta.url));
 export const repository = join(here, '../..');
-/** demo.kpk, random.kpk, sigmoid.kpk, product-keys.kpk and their vectors, *.json: made by the ctest entries e2e.pack.*
- * and e2e.vectors.*. */
+/** demo.kpk, random.kpk, sigmoid.kpk, product-keys.kpk, planned.kpk and their vectors, *.json, and fallback.kpk, scale.kpk,
+ * million.kpk: made by the ctest entries e2e.pack.* and e2e.vectors.*. */
 export const packs = process.env.KIMIC_E2E_PACKS ?? join(repository, 'build/release/tests/e2e/packs');
 export const dist = process.env.KIMIC_WEB_DIST ?? join(repository, 'runtime/web/dist');
 /** vectors.bin of emit-kernel-vectors. */

@@ -8,7 +8,7 @@ export interface Port {
 }
 
 /** A caught error as it crosses: instances of classes do not. */
-interface PortableError {
+export interface PortableError {
   number?: number;
   args?: readonly number[];
   hint?: string | undefined;
@@ -100,13 +100,13 @@ export class Channel {
   }
 }
 
-function portable(error: unknown): PortableError {
+export function portable(error: unknown): PortableError {
   if (!(error instanceof KimicError)) return {message: String((error as Error)?.message ?? error)};
   const {number, args, hint, message} = error;
   return {number, args, hint, message};
 }
 
-function revived({number, args, hint, message}: PortableError): Error {
+export function revived({number, args, hint, message}: PortableError): Error {
   if (number === undefined) return new Error(message);
   const error = new KimicError(number, {...(args && {args}), ...(hint !== undefined && {hint})});
   error.message = message; // with the subject

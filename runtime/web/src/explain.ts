@@ -15,7 +15,8 @@ export function explanationsAt(runtime: Runtime, at: number, experts: number): E
   const {view} = runtime.passage;
   return Array.from({length: experts}, (_, expert) => {
     const begin = at + expert * explanationBytes;
-    const [logit, score, selection, threshold] = runtime.floats(begin, 4) as unknown as [number, number, number, number];
+    const numbers = runtime.floats(begin, 4) as unknown as [number, number, number, number];
+    const [logit, score, selection, threshold] = numbers;
     return {expert, logit, score, selection, threshold, reason: reasons[view.getUint32(begin + 16, true)]!};
   });
 }

@@ -4,7 +4,7 @@
 // sent: browsers bypass their cache for it, other origins would be asked for permission first, and the hashes of the
 // pack decide anyway. A changed ETag is remembered instead, as the reason for a hash that does not match.
 import {cancelled, KimicError, kimicError} from './errors.js';
-import {pause, type ByteSource} from './source.js';
+import {after, pause, type ByteSource} from './source.js';
 
 export interface NetworkOptions {
   /** How often a read is tried again after a failure that may pass (no connection, status 429 or 5xx); default 3. */
@@ -16,12 +16,13 @@ export interface NetworkOptions {
   /** Requests under way at a time; default 6. */
   concurrency?: number;
   /**
-   * So much is read at first; default 36,864, at least 16,384. Opening needs no more than these, but with the default the
-   * first kernels mostly come along, which saves a request, and a leaf and an expert besides stay below 64 KiB.
+   * So much is read at first; default 36,864, at least 16,384. Opening needs no more than these, but with the default
+   * the first kernels mostly come along, which saves a request, and a leaf and an expert besides stay below 64 KiB.
    */
   openBytes?: number;
 }
 
+const closedEarly = 'the connection was closed too early';
 /** The longest pause before a retry, ms; a server that asks for more is not waited for. */
 const longestPause = 10_000;
 
@@ -94,10 +95,10 @@ export class UrlSource implements ByteSource {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => {
+      timer = after(stallMs, () => {
         isStalled = true;
         abort();
-      }, stallMs);
+      });
     };
     try {
       alive();
@@ -111,7 +112,8 @@ export class UrlSource implements ByteSource {
       if (isStalled) throw fail('ReadStalled', stallMs, 'the server sends nothing', failure);
       if (failure instanceof KimicError) throw failure;
       // Browsers do not say why: no connection, a broken one, or an answer that the page may not see.
-      const hint = 'no connection, a compressed range, or a server that does not allow this origin (Access-Control-Allow-Origin)';
+      const hint =
+        'no connection, a compressed range, or a server that does not allow this origin (Access-Control-Allow-Origin)';
       throw fail('SourceReadFailed', 0, hint, failure);
     } finally {
       clearTimeout(timer);
@@ -153,12 +155,16 @@ export class UrlSource implements ByteSource {
           subject: this.url,
           hint: 'serve it from a server that answers range requests with status 206, or raise maxWholeBytes',
         });
-      if (announced && whole.length < announced) throw fail('SourceReadFailed', 0, 'the connection was closed too early');
+      if (announced && whole.length < announced) throw fail('SourceReadFailed', 0, closedEarly);
       this.whole = whole;
       return;
     }
     if (isEncoded)
-      throw fail('BodyEncoded', 0, 'serve packs as application/octet-stream with Cache-Control: no-transform, uncompressed');
+      throw fail(
+        'BodyEncoded',
+        0,
+        'serve packs as application/octet-stream with Cache-Control: no-transform, uncompressed'
+      );
     const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
     const last = range ? Number(range[2]) : start + missing - 1;
     const hint = 'a proxy or the server answers with another range than it was asked for';
@@ -171,7 +177,7 @@ export class UrlSource implements ByteSource {
     });
     if (!body) throw fail('RangeMismatch', start, hint);
     const received = progress.offset + progress.filled - start;
-    if (received < (range ? wanted : announced || 0)) throw fail('SourceReadFailed', 0, 'the connection was closed too early');
+    if (received < (range ? wanted : announced || 0)) throw fail('SourceReadFailed', 0, closedEarly);
     // Without a Content-Range that can be read, a short answer can only mean the end.
     progress.isEnd = range ? last + 1 === Number(range[3]) : received < missing;
     if (received === 0 && !progress.isEnd) throw fail('SourceReadFailed', 0, 'the answer is empty');

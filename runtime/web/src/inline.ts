@@ -6,7 +6,7 @@ import {wasmBase64} from './wasm-inline.js';
 
 export type * from './index.js';
 export {KimicError} from './errors.js';
-export {Pack} from './pack.js';
+export {Pack};
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 

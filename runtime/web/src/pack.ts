@@ -22,7 +22,7 @@ import {
   type Stats,
   type WasmSource,
 } from './runtime.js';
-import {pause, sourceOf, untilAborted, type ByteSource, type Source, type SourceOptions} from './source.js';
+import {sourceOf, untilAborted, withDeadline, type ByteSource, type Source, type SourceOptions} from './source.js';
 import {hexOf, Trust, type TrustOptions} from './trust.js';
 import type {WarmUpOptions, WarmUpReport} from './warmup.js';
 
@@ -70,6 +70,8 @@ export interface ExpertMetadata {
   domain?: string;
   specialization?: string;
   labels?: string[];
+  /** The number of the expert that stands in for it. */
+  fallback?: number;
   [key: string]: unknown;
 }
 /** The pack's JSON. Everything in it comes from whoever made the pack: treat it as text. */
@@ -131,11 +133,6 @@ export const defaultConcurrency = 6;
 /** Experts that are fetched ahead at a time. */
 const prefetchedAtOnce = 16;
 
-/** What route() needs of the options of ask(). */
-function routeOptions({k, signal}: AskOptions): RouteOptions {
-  return {...(k !== undefined && {k}), ...(signal && {signal})};
-}
-
 /** An open pack. Numbers of experts are those of the pack, 0 .. info.experts - 1. */
 export class Pack {
   /** Facts of the header and root. */
@@ -151,7 +148,8 @@ export class Pack {
   private readonly wanted = new Map<number, number>();
   /** @internal Outputs of the experts that the router chooses, once known. */
   answerLength = 0;
-  private recovery: Recovery | undefined;
+  /** @internal With OpenOptions.recovery. */
+  recovery: Recovery | undefined;
   /** With OpenOptions.history. */
   history: History | undefined;
 
@@ -159,7 +157,9 @@ export class Pack {
     private readonly runtime: Runtime,
     private readonly source: ByteSource,
     private readonly pump: Pump,
-    private readonly followsTransitions: boolean
+    private readonly followsTransitions: boolean,
+    /** @internal As they were read when the pack was opened. */
+    readonly firstBytes: Uint8Array
   ) {
     this.info = runtime.packFacts();
   }
@@ -174,7 +174,7 @@ export class Pack {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
     const trust = new Trust(options);
-    const bytes = sourceOf(source, options, trust);
+    let bytes = sourceOf(source, options, trust);
     try {
       const compiled = options.wasm ? compileModule(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
@@ -182,9 +182,9 @@ export class Pack {
       const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
       if (trust.digest) runtime.requireDigest(trust.digest);
       const concurrency = options.network?.concurrency ?? defaultConcurrency;
-      const {recovery} = options;
-      const patienceMs = recovery && (recovery.patienceMs ?? 15_000);
-      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest), patienceMs);
+      const recovering = options.recovery && (await import('./recovery.js'));
+      if (recovering) bytes = recovering.patient(bytes, options.recovery!.patienceMs);
+      const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
       const pump = new Pump(runtime, bytes, reads, engine, {
         compile: bytes => WebAssembly.compile(bytes),
         ...modules,
@@ -196,14 +196,13 @@ export class Pack {
           throw kimicError('PackMagic', {args: error.args, hint: 'got an HTML page: the pack is not served', cause: error});
         throw error;
       });
-      const pack = new Pack(runtime, bytes, pump, options.followsTransitions ?? true);
-      await trust.requireSignature(reads.firstBytes, pack.info.digest);
+      const pack = new Pack(runtime, bytes, pump, options.followsTransitions ?? true, reads.firstBytes);
+      await trust.requireSignature(pack.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
       const {history} = options;
-      if (history)
-        pack.history = await (await import('./history.js')).History.start(pack, runtime, history);
-      if (recovery) pack.recovery = new (await import('./recovery.js')).Recovery(pack, runtime, recovery, pause);
+      if (history) pack.history = await (await import('./history.js')).History.start(pack, runtime, history);
+      if (recovering) pack.recovery = new recovering.Recovery(pack, runtime, options.recovery!);
       return pack;
     } catch (error) {
       await bytes.close?.();
@@ -361,7 +360,7 @@ export class Pack {
     const router = this.requireRouter(options.k);
     if (options.signal?.aborted) throw cancelled(options.signal);
     if (options.deadlineMs !== undefined)
-      return (await import('./recovery.js')).withDeadline(options, within => this.ask(input, within));
+      return withDeadline(options, within => this.ask(input, within));
     if (this.recovery) return this.recovery.ask(input, options);
     return this.orInParts(
       () => this.askWhole(input, options, router),
@@ -374,10 +373,9 @@ export class Pack {
     const answer = this.pump.guard(() => this.askResident(input, options));
     if (answer) return answer;
     // Load what the rows need, keep it, and ask again.
-    const how = routeOptions(options);
     const needed = new Set([router.expert]);
     for (let at = 0; at < input.length; at += inputs)
-      for (const {expert} of (await this.route(input.subarray(at, at + inputs), how)).choices) needed.add(expert);
+      for (const {expert} of (await this.route(input.subarray(at, at + inputs), options)).choices) needed.add(expert);
     return (await this.whileLoaded([...needed], options, () => this.askResident(input, options)))!;
   }
 
@@ -432,7 +430,7 @@ export class Pack {
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
     this.requireRouter(options.k);
     if (options.deadlineMs !== undefined)
-      return (await import('./recovery.js')).withDeadline(options, within => this.runRouted(input, within));
+      return withDeadline(options, within => this.runRouted(input, within));
     if (this.recovery)
       return this.recovery.answer(input, options, choices => this.runChoices(choices, input, options));
     const route = await this.route(input, options);
@@ -514,7 +512,7 @@ export class Pack {
     if (this.answerLength) return;
     const {inputs} = await this.whileLoaded([router.expert], options, () => this.shapeOf(router.expert));
     this.rowsOf(input, inputs);
-    const {choices} = await this.route(input.subarray(0, inputs), routeOptions(options));
+    const {choices} = await this.route(input.subarray(0, inputs), options);
     if (choices.length === 0) throw kimicError('RouterAbstained');
     const first = choices[0]!.expert;
     this.answerLength = await this.whileLoaded([first], options, () => this.shapeOf(first).outputs);

@@ -1,15 +1,21 @@
 // A thread of a pool: a pack of its own, which gets bytes and compiled modules from the thread that made it.
 import type {PackCache} from './cache.js';
-import {Channel} from './channel.js';
+import {Channel, portable, type PortableError} from './channel.js';
 import {Pack, type AskOptions, type OpenOptions} from './pack.js';
 import {parentThread} from './threads.js';
+import {whileRouted} from './whileRouted.js';
 
 /** What an opened pool tells its threads. */
 export interface ThreadOptions extends Pick<
   OpenOptions,
-  'engine' | 'variant' | 'memory' | 'integrity' | 'network' | 'followsTransitions' | 'residentBonus'
+  'engine' | 'variant' | 'memory' | 'integrity' | 'network' | 'followsTransitions' | 'residentBonus' | 'recovery'
 > {
   isCached: boolean;
+}
+/** An answer, and for rows that the chosen experts did not answer the reason. */
+export interface Answer {
+  output: Float32Array;
+  degraded: {row: number; reason: PortableError}[];
 }
 
 /** The pool's cache. */
@@ -35,10 +41,16 @@ const channel: Channel = new Channel(await parentThread(), {
   },
   load: (signal: AbortSignal, experts: readonly number[]) => pack.load(experts, {signal}),
   run: (signal: AbortSignal, expert: number, input: Float32Array) => pack.run(expert, input, {signal}),
-  ask: (signal: AbortSignal, input: Float32Array, options: AskOptions) => pack.ask(input, {...options, signal}),
-  bestExperts: (signal: AbortSignal, input: Float32Array) => pack.bestExperts(input, {signal}),
+  async ask(signal: AbortSignal, input: Float32Array, options: AskOptions): Promise<Answer> {
+    const degraded: Answer['degraded'] = [];
+    const onDegraded = (reason: Error, row: number) => degraded.push({row, reason: portable(reason)});
+    return {output: await pack.ask(input, {...options, signal, onDegraded}), degraded};
+  },
+  bestExperts: (signal: AbortSignal, input: Float32Array) =>
+    whileRouted(pack, signal, () => pack.bestExperts(input, {signal})),
   warmUp: (signal: AbortSignal, experts: readonly number[] | undefined, budgetMs: number | undefined) =>
     pack.warmUp({signal, ...(experts && {experts}), ...(budgetMs !== undefined && {budgetMs})}),
   stats: () => pack.stats,
+  recoveryCounts: () => pack.recoveryCounts,
 });
 void channel.call('ready', []);

@@ -1,22 +1,36 @@
 // A pack on several threads. Rows are what is spread: one expert's row takes a microsecond, a message between threads
 // tens of them, so that threads pay for batches and for many callers, not within one row.
 //
-// Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin isolation
-// is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules once.
-import {Channel} from './channel.js';
+// Every thread has a runtime and a memory of its own and shares no memory with others, so that no cross-origin
+// isolation is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules
+// once.
+import {Channel, revived} from './channel.js';
 import {addErrors, KimicError, kimicError} from './errors.js';
 import {partsErrorLines} from './errorsOfParts.generated.js';
-import {defaultConcurrency, defaultMaxBytes, Pack, type AskOptions, type ExpertRef, type OpenOptions, type PackMetadata} from './pack.js';
-import type {ThreadOptions} from './pool-worker.js';
+import {LimitedSource} from './limited.js';
+import {
+  defaultConcurrency,
+  defaultMaxBytes,
+  Pack,
+  type AskOptions,
+  type ExpertRef,
+  type OpenOptions,
+  type PackMetadata,
+} from './pack.js';
+import type {Answer, ThreadOptions} from './pool-worker.js';
+import type {RecoveryCounts, RecoveryOptions} from './recovery.js';
 import {compileModule, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
-import {sourceOf, untilAborted, type ByteSource, type Source} from './source.js';
+import {sourceOf, untilAborted, withDeadline, type ByteSource, type Source} from './source.js';
 import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
 import type {WarmUpReport} from './warmup.js';
+import {whileRouted} from './whileRouted.js';
 
 addErrors(partsErrorLines);
 
 export interface PoolOptions extends Omit<OpenOptions, 'recovery'> {
+  /** As of a pack; every thread has a clock and chance of its own, and forgets which experts failed when it ends. */
+  recovery?: Omit<RecoveryOptions, 'now' | 'random'>;
   /** How many threads; default: one less than the processors, 1 to 8. */
   threads?: number;
   /**
@@ -54,6 +68,8 @@ export class PackPool {
   /** Of every thread what ends it and whatever waits for it. */
   private readonly lose = new Set<(error: KimicError) => void>();
   private isClosed = false;
+  /** Of the router, once known. */
+  private inputs: number | undefined;
 
   private constructor(
     private readonly lead: Pack,
@@ -72,12 +88,18 @@ export class PackPool {
   static async open(source: Source, options: PoolOptions = {}): Promise<PackPool> {
     const processors = globalThis.navigator?.hardwareConcurrency ?? 2;
     const threads = options.threads ?? Math.min(8, Math.max(1, processors - 1));
-    if (!(Number.isInteger(threads) && threads >= 1)) throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
+    if (!(Number.isInteger(threads) && threads >= 1))
+      throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
     const {signal} = options;
     const module = await untilAborted(options.wasm ? compileModule(options.wasm, signal) : defaultModule(), signal);
-    const bytes = sourceOf(source, options, new Trust(options));
+    let bytes = sourceOf(source, options, new Trust(options));
+    const {recovery} = options;
+    // Reads are limited, and may take as long as they may, once they have their turn: here, for all threads together.
+    if (recovery) bytes = (await import('./recovery.js')).patient(bytes, recovery.patienceMs);
+    bytes = new LimitedSource(bytes, options.network?.concurrency ?? defaultConcurrency);
     const maxBytes = Math.floor((options.memory?.maxBytes ?? defaultMaxBytes) / (threads + 1));
-    const lead = await Pack.open(bytes, {...options, wasm: module, memory: {maxBytes}}, defaultModule);
+    const own = {...options, wasm: module, memory: {maxBytes}, ...(recovery && {recovery: endless(recovery)})};
+    const lead = await Pack.open(bytes, own, defaultModule);
     const pool = new PackPool(lead, bytes, module, options, maxBytes, threads);
     try {
       for (let i = 0; i < threads; ++i) pool.members.push(pool.start(signal));
@@ -116,23 +138,47 @@ export class PackPool {
 
   /** As Pack.ask(). */
   async ask(input: Float32Array, options: Omit<AskOptions, 'out'> = {}): Promise<Float32Array> {
-    const {signal, ...how} = options;
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.ask(input, within));
+    const {signal, onDegraded, ...how} = options;
     const {router} = this.info;
-    const inputs = router ? (await this.lead.expertInfo(router.expert, signal ? {signal} : {})).inputs : 1;
+    if (router) this.inputs ??= await this.routerInputs(router.expert, signal);
+    const inputs = this.inputs ?? 1;
     const isLarge = input.length >= rowsToSpread * inputs && input.length % inputs === 0;
-    if (this.options.spread === 'experts' && router) return this.askByExpert(input, inputs, isLarge, how, signal);
-    const parts = await this.spread<Float32Array>('ask', input, isLarge ? inputs : input.length, [how], signal);
-    const output = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-    parts.reduce((at, part) => (output.set(part, at), at + part.length), 0);
+    if (this.options.spread === 'experts' && router)
+      return this.askByExpert(input, inputs, isLarge, how, onDegraded, signal);
+    const parts = await this.spread<Answer>('ask', input, isLarge ? inputs : input.length, [how], signal);
+    const output = new Float32Array(parts.reduce((sum, part) => sum + part.output.length, 0));
+    const rowsOfPart = isLarge ? this.share(input.length / inputs) : 0;
+    let at = 0;
+    parts.forEach((part, i) => {
+      output.set(part.output, at);
+      at += part.output.length;
+      for (const {row, reason} of part.degraded) onDegraded?.(revived(reason) as KimicError, i * rowsOfPart + row);
+    });
     return output;
+  }
+  private async routerInputs(router: number, signal: AbortSignal | undefined): Promise<number> {
+    const how = signal ? {signal} : {};
+    return (await whileRouted(this.lead, signal, () => this.lead.expertInfo(router, how))).inputs;
+  }
+
+  /** Rows that a thread gets of so many. */
+  private share(rows: number): number {
+    return Math.ceil(rows / this.size);
   }
 
   /** Calls every thread with as many rows, or one thread if there is one row. */
-  private spread<T>(name: string, input: Float32Array, inputs: number, args: unknown[], signal?: AbortSignal): Promise<T[]> {
-    const rows = input.length / inputs;
-    const share = Math.ceil(rows / this.size) * inputs;
+  private spread<T>(
+    name: string,
+    input: Float32Array,
+    inputs: number,
+    args: unknown[],
+    signal?: AbortSignal
+  ): Promise<T[]> {
+    const share = this.share(input.length / inputs) * inputs;
     const idle = this.jobs.indexOf(Math.min(...this.jobs));
-    const parts = Array.from({length: Math.ceil(input.length / share) || 1}, (_, i) => input.subarray(i * share, (i + 1) * share));
+    const count = Math.ceil(input.length / share) || 1;
+    const parts = Array.from({length: count}, (_, i) => input.subarray(i * share, (i + 1) * share));
     return Promise.all(parts.map((part, i) => this.call<T>((idle + i) % this.size, name, [part, ...args], signal)));
   }
 
@@ -140,31 +186,37 @@ export class PackPool {
     input: Float32Array,
     inputs: number,
     isLarge: boolean,
-    how: Omit<AskOptions, 'out' | 'signal'>,
+    how: Omit<AskOptions, 'out' | 'signal' | 'onDegraded'>,
+    onDegraded: AskOptions['onDegraded'],
     signal: AbortSignal | undefined
   ): Promise<Float32Array> {
     const best = isLarge
       ? (await this.spread<Uint32Array>('bestExperts', input, inputs, [], signal)).flatMap(part => [...part])
-      : [...(await this.lead.bestExperts(input, signal ? {signal} : {}))];
+      : [...(await whileRouted(this.lead, signal, () => this.lead.bestExperts(input, signal ? {signal} : {})))];
     const threads = new Map<number, number>();
     for (const expert of new Set(best)) threads.set(expert, expert === noExpert ? 0 : this.threadFor(expert));
     const shares = grouped([...best.keys()], row => threads.get(best[row]!)!);
     let output = new Float32Array(0);
+    const degraded: [number, KimicError][] = [];
     await Promise.all(
       [...shares].map(async ([thread, rows]) => {
         const share = new Float32Array(rows.length * inputs);
         rows.forEach((row, i) => share.set(input.subarray(row * inputs, (row + 1) * inputs), i * inputs));
-        const answer = await this.call<Float32Array>(thread, 'ask', [share, how], signal);
-        const outputs = answer.length / rows.length;
+        const answer = await this.call<Answer>(thread, 'ask', [share, how], signal);
+        const outputs = answer.output.length / rows.length;
         if (!output.length) output = new Float32Array(best.length * outputs);
-        rows.forEach((row, i) => output.set(answer.subarray(i * outputs, (i + 1) * outputs), row * outputs));
+        rows.forEach((row, i) => output.set(answer.output.subarray(i * outputs, (i + 1) * outputs), row * outputs));
+        for (const {row, reason} of answer.degraded) degraded.push([rows[row]!, revived(reason) as KimicError]);
       })
     );
+    for (const [row, reason] of degraded.sort(([a], [b]) => a - b)) onDegraded?.(reason, row);
     return output;
   }
 
   /** As Pack.warmUp(), on every thread. */
-  async warmUp(options: {experts?: readonly ExpertRef[]; budgetMs?: number; signal?: AbortSignal} = {}): Promise<WarmUpReport[]> {
+  async warmUp(
+    options: {experts?: readonly ExpertRef[]; budgetMs?: number; signal?: AbortSignal} = {}
+  ): Promise<WarmUpReport[]> {
     const {signal, budgetMs} = options;
     const experts = options.experts && (await Promise.all(options.experts.map(ref => this.find(ref, options))));
     return this.onEvery('warmUp', [experts, budgetMs], signal);
@@ -173,6 +225,15 @@ export class PackPool {
   /** Of the thread that opened the pool, then of all others. */
   async stats(): Promise<Stats[]> {
     return [this.lead.stats, ...(await this.onEvery<Stats>('stats', []))];
+  }
+
+  /** What recovery had to do so far, in all threads that there are; undefined without OpenOptions.recovery. */
+  async recoveryCounts(): Promise<RecoveryCounts | undefined> {
+    const sum = this.lead.recoveryCounts;
+    if (!sum) return undefined;
+    for (const counts of await this.onEvery<RecoveryCounts>('recoveryCounts', []))
+      for (const name of Object.keys(sum) as (keyof RecoveryCounts)[]) sum[name] += counts[name];
+    return sum;
   }
 
   /** Ends the threads. Everything under way fails with PackDisposed, and so does every later call. */
@@ -227,10 +288,17 @@ export class PackPool {
   /** The thread, or its successor. */
   private async member(index: number): Promise<Member> {
     const known = this.members[index]!;
-    const isLost = await known.then(member => member.isLost, () => true);
+    const isLost = await known.then(
+      member => member.isLost,
+      () => true
+    );
     if (isLost && this.members[index] === known) {
       // Its successor has no experts yet.
-      for (const [expert, threads] of this.holders) this.holders.set(expert, threads.filter(thread => thread !== index));
+      for (const [expert, threads] of this.holders)
+        this.holders.set(
+          expert,
+          threads.filter(thread => thread !== index)
+        );
       this.held[index] = 0;
       this.members[index] = this.start();
     }
@@ -258,7 +326,7 @@ export class PackPool {
               thread.hold(false); // until it has a job
               resolve(member);
             }, lose),
-        read: (signal, offset: number, length: number) => this.source.read(offset, length, signal),
+        read: (signal, offset: number, length: number) => this.read(offset, length, signal),
         compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
         generic: async () => compileModule(this.options.genericWasm ?? (await import('./generic.js')).genericUrl),
         cacheGet: (_, key: string) => cache!.get(key),
@@ -272,18 +340,23 @@ export class PackPool {
   }
 
   private get threadOptions(): ThreadOptions {
-    const {engine, variant, cache, followsTransitions, residentBonus, network} = this.options;
+    const {engine, variant, cache, followsTransitions, residentBonus, network, recovery} = this.options;
     return {
       memory: {maxBytes: this.bytesPerThread},
       integrity: `sha256-${this.info.digest}`,
       isCached: cache !== undefined,
-      // So many reads at a time are for all threads together.
-      network: {concurrency: Math.ceil((network?.concurrency ?? defaultConcurrency) / (this.size + 1))},
+      ...(network && {network}),
+      ...(recovery && {recovery: endless(recovery)}),
       ...(engine && {engine}),
       ...(variant && {variant}),
       ...(followsTransitions !== undefined && {followsTransitions}),
       ...(residentBonus !== undefined && {residentBonus}),
     };
+  }
+
+  /** For the threads. The header and root, which opening needs, are here already, and right. */
+  private async read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    return offset === 0 ? this.lead.firstBytes.subarray(0, length) : this.source.read(offset, length, signal);
   }
 
   private compile(bytes: Uint8Array<ArrayBuffer>, firstKernel: number): Promise<WebAssembly.Module> {
@@ -295,6 +368,11 @@ export class PackPool {
     }
     return module;
   }
+}
+
+/** Without a limit on how long reads take: the pool's source has it. */
+function endless(recovery: RecoveryOptions): RecoveryOptions {
+  return {...recovery, patienceMs: Infinity};
 }
 
 function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {

@@ -1,5 +1,5 @@
 // Reads of one source: few at a time, near ones as one, the first bytes and cached ones not again.
-import {cancelled, KimicError, kimicError} from './errors.js';
+import {cancelled} from './errors.js';
 import type {PackCache} from './cache.js';
 import {untilAborted, type ByteSource} from './source.js';
 
@@ -43,9 +43,7 @@ export class Reads {
     private readonly source: ByteSource,
     private readonly concurrency: number,
     private readonly cache?: PackCache,
-    private digest?: string,
-    /** A read that takes longer, ms, fails. */
-    private readonly patienceMs?: number
+    private digest?: string
   ) {}
 
   /** Names the pack after its first bytes were verified. */
@@ -158,7 +156,8 @@ export class Reads {
     const near = this.waiting.filter(read => read.priority === seed.priority).sort((a, b) => a.offset - b.offset);
     const at = near.indexOf(seed);
     let [from, to, begin, end] = [at, at + 1, seed.offset, seed.offset + seed.length];
-    const fits = (newBegin: number, newEnd: number, gap: number) => gap <= nearBytes && newEnd - newBegin <= togetherBytes;
+    const fits = (newBegin: number, newEnd: number, gap: number) =>
+      gap <= nearBytes && newEnd - newBegin <= togetherBytes;
     for (let read; (read = near[to]) && fits(begin, Math.max(end, read.offset + read.length), read.offset - end); ++to)
       end = Math.max(end, read.offset + read.length);
     for (let read; (read = near[from - 1]) && fits(read.offset, end, begin - read.offset - read.length); --from)
@@ -175,9 +174,6 @@ export class Reads {
     const flight = {priority: group[0]!.priority, controller: new AbortController()};
     this.active.add(flight);
     const {signal} = flight.controller;
-    // What arrives later is dropped.
-    const stall = () => flight.controller.abort(kimicError('ReadStalled', {args: [this.patienceMs!, begin, length]}));
-    const timer = this.patienceMs === undefined ? undefined : setTimeout(stall, this.patienceMs);
     try {
       const bytes = await untilAborted(this.source.read(begin, length, signal), signal);
       for (const read of group) {
@@ -185,10 +181,9 @@ export class Reads {
         read.resolve(bytes.subarray(at, at + read.length));
       }
     } catch (failure) {
-      const error = signal.reason instanceof KimicError ? signal.reason : signal.aborted ? cancelled(signal) : failure;
+      const error = signal.aborted ? cancelled(signal) : failure;
       for (const read of group) read.reject(error);
     } finally {
-      clearTimeout(timer);
       this.active.delete(flight);
       this.schedule();
     }

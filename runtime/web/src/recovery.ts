@@ -1,10 +1,11 @@
-// Answers in spite of failures: loads are tried again, room is made, other experts stand in, and experts that fail again
-// and again are left alone. What to do about which error the runtime decides (runtime/recover); here is who waits for
-// what. Loaded only by packs that are opened with the option `recovery`.
-import {addErrors, errorKinds, kimicError, KimicError} from './errors.js';
+// Answers in spite of failures: loads are tried again, room is made, other experts stand in, and experts that fail
+// again and again are left alone. What to do about which error the runtime decides (runtime/recover); here is who waits
+// for what. Loaded only by packs that are opened with the option `recovery`.
+import {addErrors, errorKinds, kimicError, KimicError, type ErrorKind} from './errors.js';
 import {partsErrorLines} from './errorsOfParts.generated.js';
-import type {AskOptions, Pack, RoutedRunOptions, RouteOptions, RouteResult} from './pack.js';
+import type {AskOptions, Pack, PackMetadata, RoutedRunResult, RouteOptions} from './pack.js';
 import type {Choice, Runtime} from './runtime.js';
+import {pause, untilAborted, withDeadline, type ByteSource} from './source.js';
 
 addErrors(partsErrorLines);
 
@@ -23,7 +24,7 @@ export interface RecoveryOptions {
   failuresToOpen?: number;
   /** For how long, before one attempt is allowed again; default 5000. */
   openForMs?: number;
-  /** A read that was not answered for so long fails with ReadStalled, and what arrives later is dropped; default 15000. */
+  /** A read without an answer for so long fails with ReadStalled, and what arrives later is dropped; default 15000. */
   patienceMs?: number;
   /** Whether fallbacks, or fewer experts than the router chose, may answer; default true. */
   allowsDegraded?: boolean;
@@ -44,15 +45,11 @@ export interface RecoveryCounts {
   refused: number;
 }
 
-/** An answer, and why it is not that of the experts that the router chose. */
-export interface RecoveredAnswer extends RouteResult {
-  output: Float32Array;
-  reason?: KimicError;
-}
-
 /** KimicRemedy. */
 const remedies = ['retry', 'evict', 'fallback', 'fail'] as const;
 type Remedy = (typeof remedies)[number];
+/** Kinds of errors of all rows at once after which each row is tried by itself. */
+const passing: readonly ErrorKind[] = ['ResourceExhausted', 'Unavailable', 'DataLoss'];
 
 export class Recovery {
   readonly counts: RecoveryCounts = {retries: 0, cleanUps: 0, fallbacks: 0, dropped: 0, refused: 0};
@@ -63,8 +60,7 @@ export class Recovery {
   constructor(
     private readonly pack: Pack,
     private readonly runtime: Runtime,
-    options: RecoveryOptions,
-    private readonly pause: (ms: number, signal: AbortSignal | undefined) => Promise<void>
+    options: RecoveryOptions
   ) {
     this.now = options.now ?? (() => performance.now());
     this.random = options.random ?? Math.random;
@@ -73,8 +69,8 @@ export class Recovery {
     view.setFloat64(address, options.firstDelayMs ?? 50, true);
     view.setFloat64(address + 8, options.longestDelayMs ?? 2000, true);
     view.setFloat64(address + 16, options.openForMs ?? 5000, true);
-    view.setUint32(address + 24, options.attempts ?? 4, true);
-    view.setUint32(address + 28, options.failuresToOpen ?? 5, true);
+    view.setUint32(address + 24, Math.min(options.attempts ?? 4, 0xffffffff), true);
+    view.setUint32(address + 28, Math.min(options.failuresToOpen ?? 5, 0xffffffff), true);
     view.setUint32(address + 32, options.backoff === 'fixed' ? 0 : 1, true);
     view.setFloat32(address + 36, options.jitter ?? 0.5, true);
     runtime.check(runtime.invoke('kimic_set_recovery', address));
@@ -88,7 +84,12 @@ export class Recovery {
   }
 
   /** What to do after an attempt that ended well or with `failure`. */
-  private remedy(expert: number, failure: KimicError | undefined, attempt: number, hasCleanedUp: boolean): [Remedy, number] {
+  private remedy(
+    expert: number,
+    failure: KimicError | undefined,
+    attempt: number,
+    hasCleanedUp: boolean
+  ): [Remedy, number] {
     const kind = failure ? errorKinds.indexOf(failure.kind) + 1 : 0; // ErrorKind
     const {address} = this.runtime.passage;
     const args = [expert, kind, attempt, Number(hasCleanedUp), this.now(), this.random(), address];
@@ -109,7 +110,7 @@ export class Recovery {
       if (!failure) return;
       if (remedy === 'retry') {
         ++this.counts.retries;
-        await this.pause(Math.max(1, delayMs), signal);
+        await pause(Math.max(1, delayMs), signal);
       } else if (remedy === 'evict') {
         ++this.counts.cleanUps;
         hasCleanedUp = true;
@@ -120,22 +121,35 @@ export class Recovery {
     }
   }
 
-  /** Pack.ask(): at once if all is resident, else row by row. */
+  /** Calls `body` while the router is loaded. */
+  async withRouter<T>(signal: AbortSignal | undefined, body: () => Promise<T> | T): Promise<T> {
+    const {expert} = this.pack.info.router!;
+    await this.obtain(expert, signal).catch(loss => {
+      throw loss instanceof Loss ? loss.error : loss;
+    });
+    try {
+      return await body();
+    } finally {
+      if (!this.pack.isDisposed) this.pack.unpin(expert);
+    }
+  }
+
+  /** Pack.ask(): at once if all is resident and there is room for all rows, else row by row. */
   async ask(input: Float32Array, options: AskOptions): Promise<Float32Array> {
     const {pack} = this;
-    const known = pack.guard(() => pack.askResident(input, options));
-    if (known) return known;
-    const router = pack.info.router!.expert;
-    await this.obtain(router, options.signal).catch(rethrow);
-    const {inputs} = this.runtime.expertFacts(router);
-    pack.unpin(router);
+    try {
+      const known = pack.guard(() => pack.askResident(input, options));
+      if (known) return known;
+    } catch (error) {
+      if (!(error instanceof KimicError && passing.includes(error.kind))) throw error;
+    }
+    const {signal, merge} = options;
+    const {inputs} = await this.withRouter(signal, () => this.runtime.expertFacts(pack.info.router!.expert));
     const rows = pack.rowsOf(input, inputs);
-    const {k, signal, merge} = options;
-    const how = {...(k !== undefined && {k}), ...(signal && {signal})};
     let output = options.out ?? new Float32Array(0);
     for (let row = 0; row < rows; ++row) {
       const part = input.subarray(row * inputs, (row + 1) * inputs);
-      const answer = await this.answer(part, how, choices => pack.runChoices(choices, part, merge ? {merge} : {}));
+      const answer = await this.answer(part, options, choices => pack.runChoices(choices, part, merge ? {merge} : {}));
       pack.answerLength ||= answer.output.length;
       const {length} = answer.output;
       if (length !== pack.answerLength)
@@ -149,24 +163,28 @@ export class Recovery {
   }
 
   /** Routes one row, runs the chosen experts or those that stand in for them, and merges. */
-  async answer(
+  answer(
     input: Float32Array,
     options: RouteOptions,
     run: (choices: readonly Choice[]) => Float32Array
-  ): Promise<RecoveredAnswer> {
+  ): Promise<RoutedRunResult> {
+    return this.withRouter(options.signal, () => this.answerRouted(input, options, run));
+  }
+
+  private async answerRouted(
+    input: Float32Array,
+    options: RouteOptions,
+    run: (choices: readonly Choice[]) => Float32Array
+  ): Promise<RoutedRunResult> {
     const {signal} = options;
     const pinned: number[] = [];
     let reason: KimicError | undefined;
     try {
-      const router = this.pack.info.router!.expert;
-      await this.obtain(router, signal).catch(rethrow);
-      pinned.push(router);
       const route = await this.pack.route(input, options);
       if (route.choices.length === 0) throw kimicError('RouterAbstained');
-      const wanted = new Set(route.choices.map(choice => choice.expert));
+      const taken = new Set(route.choices.map(choice => choice.expert));
       const slots = await Promise.allSettled(
         route.choices.map(async choice => {
-          const tried = new Set<number>();
           for (let {expert} = choice; ; ) {
             try {
               await this.obtain(expert, signal);
@@ -176,15 +194,15 @@ export class Recovery {
               if (!(loss instanceof Loss)) throw loss;
               if (!this.allowsDegraded || loss.error.kind === 'Cancelled') throw loss.error;
               reason = loss.error;
-              tried.add(expert);
-              const other = loss.mayBeReplaced ? await this.substitute(expert, wanted, tried, route.scores, signal) : undefined;
-              wanted.delete(expert);
+              const other = loss.mayBeReplaced
+                ? await this.substitute(expert, taken, route.scores, signal)
+                : undefined;
               if (other === undefined) {
                 ++this.counts.dropped;
                 return undefined;
               }
               ++this.counts.fallbacks;
-              wanted.add((expert = other));
+              expert = other;
             }
           }
         })
@@ -206,24 +224,27 @@ export class Recovery {
     }
   }
 
-  /** Its fallback, else the routed expert of its domain that the router likes best; undefined if there is none. */
+  /**
+   * Its fallback, else the routed expert of its domain that the router likes best; undefined if there is none. `taken`,
+   * which it is added to, are those that were chosen for this row or stood in.
+   */
   private async substitute(
     lost: number,
-    wanted: ReadonlySet<number>,
-    tried: ReadonlySet<number>,
+    taken: Set<number>,
     scores: Float32Array,
     signal: AbortSignal | undefined
   ): Promise<number | undefined> {
-    const {experts = []} = await this.pack.metadata(signal ? {signal} : {}).catch(() => ({experts: []}));
+    const {experts = []} = await this.pack.metadata(signal ? {signal} : {}).catch((): PackMetadata => ({}));
     const facts = experts[lost];
     if (!facts) return undefined;
-    const isFree = (expert: number) => expert >= 0 && !wanted.has(expert) && !tried.has(expert);
-    const fallback = facts.fallback === undefined ? -1 : experts.findIndex(({id}) => id === facts.fallback);
-    if (isFree(fallback)) return fallback;
-    let best: number | undefined;
-    scores.forEach((score, expert) => {
-      if (experts[expert]?.domain === facts.domain && isFree(expert) && (best === undefined || score > scores[best]!)) best = expert;
-    });
+    const {fallback, domain} = facts;
+    let best = typeof fallback === 'number' && experts[fallback] && !taken.has(fallback) ? fallback : undefined;
+    if (best === undefined)
+      scores.forEach((score, expert) => {
+        if (experts[expert]?.domain !== domain || taken.has(expert)) return;
+        if (best === undefined || score > scores[best]!) best = expert;
+      });
+    if (best !== undefined) taken.add(best);
     return best;
   }
 }
@@ -236,28 +257,18 @@ class Loss {
   ) {}
 }
 
-/** The error of a Loss, or whatever else it is. */
-function rethrow(loss: unknown): never {
-  throw loss instanceof Loss ? loss.error : loss;
-}
-
-/** Calls `body` with a signal that ends it at the deadline. */
-export async function withDeadline<O extends RoutedRunOptions, T>(options: O, body: (options: O) => Promise<T>): Promise<T> {
-  const {deadlineMs = 0, signal} = options;
-  const controller = new AbortController();
-  const stop = () => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', stop, {once: true});
-  let hasPassed = false;
-  const timer = setTimeout(() => {
-    hasPassed = true;
-    stop();
-  }, deadlineMs);
-  try {
-    return await body({...options, signal: controller.signal, deadlineMs: undefined});
-  } catch (error) {
-    throw hasPassed ? kimicError('DeadlinePassed', {args: [deadlineMs], cause: error}) : error;
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
-  }
+/** The source, whose reads fail if they take longer than `patienceMs`. */
+export function patient(source: ByteSource, patienceMs = 15_000): ByteSource {
+  return {
+    ...(source.openBytes !== undefined && {openBytes: source.openBytes}),
+    explain: error => source.explain?.(error) ?? error,
+    close: () => source.close?.(),
+    read: (offset, length, signal) =>
+      withDeadline({...(signal && {signal}), deadlineMs: patienceMs}, within =>
+        untilAborted(source.read(offset, length, within.signal), within.signal)
+      ).catch(error => {
+        if (error.code !== 'DeadlinePassed') throw error;
+        throw kimicError('ReadStalled', {args: [patienceMs, offset, length], cause: error});
+      }),
+  };
 }

@@ -21,7 +21,8 @@ export async function requireSignature(
     const key = keys.find(key => key.every((byte, i) => byte === signer[i]));
     if (signer.some(byte => byte)) ++used;
     if (!key) continue;
-    if (!(await verify(key, first.slice(at + 32, at + 96), message))) throw kimicError('SignatureWrong', {args: [slot]});
+    if (!(await verify(key, first.slice(at + 32, at + 96), message)))
+      throw kimicError('SignatureWrong', {args: [slot]});
     ++good;
   }
   if (!good) throw kimicError('SignatureMissing', {args: [used]});
@@ -30,9 +31,11 @@ export async function requireSignature(
 async function verify(key: BufferSource, signature: BufferSource, message: BufferSource): Promise<boolean> {
   try {
     const {subtle} = await webCrypto();
-    return await subtle.verify('Ed25519', await subtle.importKey('raw', key, 'Ed25519', false, ['verify']), signature, message);
+    const imported = await subtle.importKey('raw', key, 'Ed25519', false, ['verify']);
+    return await subtle.verify('Ed25519', imported, signature, message);
   } catch (cause) {
-    throw kimicError('SignatureUncheckable', {cause, hint: 'it needs https or localhost, and a browser with Ed25519; or pass integrity'});
+    const hint = 'it needs https or localhost, and a browser with Ed25519; or pass integrity';
+    throw kimicError('SignatureUncheckable', {cause, hint});
   }
 }
 

@@ -107,11 +107,41 @@ export function sourceOf(source: Source, options: SourceOptions, trust: Trust): 
   throw kimicError('UnsupportedSource');
 }
 
+/** Calls once, after so many milliseconds; never, if there are more than an engine's timers can hold. */
+export function after(ms: number, call: () => void): ReturnType<typeof setTimeout> | undefined {
+  return ms > 0x7fffffff ? undefined : setTimeout(call, ms);
+}
+
 /** Waits; rejects as soon as the signal is aborted. */
 export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const paused = new Promise<void>(resolve => (timer = setTimeout(resolve, ms)));
+  const paused = new Promise<void>(resolve => (timer = after(ms, resolve)));
   return untilAborted(paused, signal).finally(() => clearTimeout(timer));
+}
+
+/** Calls `body` with a signal that is aborted when the caller's is, or when its time is over: DeadlinePassed. */
+export async function withDeadline<O extends {signal?: AbortSignal; deadlineMs?: number}, T>(
+  options: O,
+  body: (options: O) => Promise<T>
+): Promise<T> {
+  const {deadlineMs = Infinity, signal} = options;
+  if (signal?.aborted) throw cancelled(signal);
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', stop, {once: true});
+  let hasPassed = false;
+  const timer = after(deadlineMs, () => {
+    hasPassed = true;
+    stop();
+  });
+  try {
+    return await body({...options, signal: controller.signal, deadlineMs: undefined});
+  } catch (error) {
+    throw hasPassed ? kimicError('DeadlinePassed', {args: [deadlineMs], cause: error}) : error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
 }
 
 /** Rejects as soon as the signal is aborted, whether or not the promise settles. */

@@ -40,7 +40,9 @@ export class Trust {
     if (this.options.allowUnsigned || this.digest || this.keys || !isForeign(url)) return;
     throw kimicError('PackNotVouchedFor', {
       subject: url,
-      hint: 'a pack is code: pass integrity or trustedKeys, or allowUnsigned if whoever runs that server may run code here',
+      hint:
+        'a pack is code: pass integrity or trustedKeys, ' +
+        'or allowUnsigned if whoever runs that server may run code here',
     });
   }
 

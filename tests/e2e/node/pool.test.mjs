@@ -7,6 +7,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'node:test';
 import {pathToFileURL} from 'node:url';
+import {randomFrom} from '../random.mjs';
 import {dist, importKimic, packPath} from '../setup.mjs';
 
 const {open} = await importKimic();
@@ -167,12 +168,14 @@ test('memory.maxBytes is the cap of all threads together', () =>
   }));
 
 test('a thread that ends is replaced although the signal of open() was aborted since', async () => {
+  const pack = await open(path);
   const controller = new AbortController();
   await withPool({threads: 1, signal: controller.signal}, async pool => {
     controller.abort();
     endThreadOnRead(pool, 1);
-    assert.equal((await pool.run(4, rowsOf(2))).length % 2, 0);
+    assert.deepEqual(await pool.run(4, rowsOf(2)), await pack.run(4, rowsOf(2)));
   });
+  await pack.dispose();
 });
 
 test("a thread's successor is given experts as one that has none", () =>
@@ -187,14 +190,200 @@ test("a thread's successor is given experts as one that has none", () =>
   }));
 
 test('options of packs hold on threads', () =>
-  withPool({threads: 1, followsTransitions: false, residentBonus: 0.25, network: {concurrency: 4}}, async pool => {
-    const {followsTransitions, residentBonus, network} = pool.threadOptions;
-    assert.deepEqual({followsTransitions, residentBonus, network}, {
-      followsTransitions: false,
-      residentBonus: 0.25,
-      network: {concurrency: 2},
-    });
+  withPool({threads: 1, followsTransitions: false, residentBonus: 0.25}, async pool => {
+    const {followsTransitions, residentBonus} = pool.threadOptions;
+    assert.deepEqual({followsTransitions, residentBonus}, {followsTransitions: false, residentBonus: 0.25});
   }));
+
+const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
+
+/** The pack, whose reads go through `fault(part, offset)` while the source is faulty, and are counted. */
+function faultySource(fault) {
+  const source = {
+    isFaulty: false,
+    offsets: [],
+    underWay: 0,
+    most: 0,
+    async read(offset, length) {
+      source.offsets.push(offset);
+      source.most = Math.max(source.most, ++source.underWay);
+      try {
+        const part = bytes.slice(offset, offset + length);
+        return source.isFaulty ? await fault(part, offset) : part;
+      } finally {
+        --source.underWay;
+      }
+    },
+  };
+  return source;
+}
+async function withPoolOf(source, options, body) {
+  const pool = await PackPool.open(source, {threads: 3, followsTransitions: false, ...options});
+  try {
+    return await body(pool);
+  } finally {
+    await pool.dispose();
+  }
+}
+
+test('network.concurrency is for all threads together', async () => {
+  const source = faultySource(async part => (await wait(5), part));
+  await withPoolOf(source, {network: {concurrency: 2}}, async pool => {
+    source.isFaulty = true;
+    await Promise.all(Array.from({length: 18}, (_, expert) => pool.load(expert)));
+  });
+  assert.equal(source.most, 2);
+});
+
+test('a read whose turn has not come is given up when nobody waits for it', async () => {
+  const source = faultySource(() => new Promise(() => undefined));
+  await withPoolOf(source, {network: {concurrency: 1}}, async pool => {
+    source.isFaulty = true;
+    const controller = new AbortController();
+    const answers = [0, 1, 2].map(expert => pool.run(expert, rowsOf(1), {signal: controller.signal}));
+    await wait(50);
+    controller.abort();
+    for (const answer of answers) await assert.rejects(answer, {code: 'OperationCancelled'});
+    source.isFaulty = false;
+    assert.equal((await pool.run(0, rowsOf(1))).length, 10);
+  });
+});
+
+test('threads open without a read of their own', async () => {
+  const source = faultySource();
+  await withPoolOf(source, {}, async () => undefined);
+  assert.deepEqual(source.offsets, [0]);
+});
+
+const broken = async () => {
+  throw new Error('broken');
+};
+/** Of every row the choices of the router. */
+async function routesOf(pack, rows) {
+  const routes = [];
+  for (let at = 0; at < rows.length; at += 64) routes.push((await pack.route(rows.subarray(at, at + 64))).choices);
+  return routes;
+}
+/** Where the data of an expert lie. */
+async function placeOf(expert) {
+  const source = faultySource();
+  const pack = await open(source, {followsTransitions: false});
+  await pack.load([expert ? 0 : 1, pack.info.router.expert]);
+  source.offsets.length = 0;
+  await pack.load(expert);
+  await pack.dispose();
+  return source.offsets.at(-1);
+}
+
+test('a pool tells which rows others answered, and why', async () => {
+  const pack = await open(path);
+  const rows = rowsOf(200);
+  const routes = await routesOf(pack, rows);
+  const lost = routes[0][0].expert;
+  const place = await placeOf(lost);
+  const expected = [...routes.keys()].filter(row => routes[row].some(({expert}) => expert === lost));
+  const right = await pack.ask(rows);
+  await pack.dispose();
+  assert.ok(expected.length > 10 && expected.length < 190);
+  const fault = async (part, offset) => (offset <= place && place < offset + part.length ? broken() : part);
+  for (const spread of ['rows', 'experts']) {
+    const source = faultySource(fault);
+    const recovery = {attempts: 2, firstDelayMs: 1};
+    await withPoolOf(source, {spread, recovery}, async pool => {
+      await pool.load(Array.from({length: 18}, (_, i) => i).filter(expert => expert !== lost));
+      source.isFaulty = true;
+      const degraded = [];
+      const answers = await pool.ask(rows, {onDegraded: (reason, row) => degraded.push([row, reason.code])});
+      assert.deepEqual(degraded.map(([row]) => row), expected, spread);
+      assert.ok(degraded.every(([, code]) => code === 'SourceReadFailed' || code === 'CircuitOpen'));
+      const outputs = right.length / 200;
+      const partOf = (answers, row) => answers.subarray(row * outputs, (row + 1) * outputs);
+      for (let row = 0; row < 200; ++row)
+        if (!expected.includes(row)) assert.deepEqual(partOf(answers, row), partOf(right, row));
+      const {retries, fallbacks} = await pool.recoveryCounts();
+      assert.equal(fallbacks, expected.length);
+      assert.ok(retries > 0);
+    });
+  }
+});
+
+test("a pool's deadline holds, whatever the threads wait for", async () => {
+  const pack = await open(path);
+  const rows = rowsOf(100);
+  const source = faultySource(() => new Promise(() => undefined));
+  for (const recovery of [undefined, {}])
+    await withPoolOf(source, {...(recovery && {recovery})}, async pool => {
+      source.isFaulty = true;
+      await assert.rejects(pool.ask(rows, {deadlineMs: 50}), {code: 'DeadlinePassed', args: [50]});
+      source.isFaulty = false;
+      assert.deepEqual(await pool.ask(rows, {deadlineMs: 20_000}), await pack.ask(rows));
+    });
+  await pack.dispose();
+});
+
+for (const spread of ['rows', 'experts'])
+  test(`a pool under faults, whose threads end, answers right or says why: ${spread}`, {timeout: 60_000}, async t => {
+    const pack = await open(path);
+    const {routedExperts} = pack.info.router;
+    await pack.load(Array.from({length: routedExperts}, (_, expert) => expert));
+    const random = randomFrom(11);
+    const source = faultySource(async part => {
+      const fault = random() < 0.3 ? Math.floor(random() * 5) : -1;
+      if (fault === 0) return new Promise(() => undefined); // lost
+      if (fault === 1) await wait(60); // late
+      if (fault === 2) return part.subarray(0, Math.floor(random() * part.length)); // short
+      if (fault === 3) part[Math.floor(random() * part.length)] ^= 1 << Math.floor(random() * 8); // corrupt
+      if (fault === 4) return broken();
+      await wait(random() * 2); // in any order
+      return part;
+    });
+    const recovery = {firstDelayMs: 1, longestDelayMs: 10, openForMs: 50, patienceMs: 30};
+    const counts = {right: 0, degraded: 0};
+    await withPoolOf(source, {threads: 2, spread, recovery}, async pool => {
+      source.isFaulty = true;
+      for (let round = 0; round < 60; ++round) {
+        const rows = rowsOf(40).map((value, i) => Math.fround(value * Math.cos(round + (i >> 6))));
+        if (round % 2) {
+          // Its successor has to load all that is needed.
+          const member = await pool.members[(round >> 1) % 2].catch(() => undefined);
+          setTimeout(() => member?.thread.terminate(), 3);
+        }
+        const degraded = new Set();
+        let answers;
+        try {
+          answers = await pool.ask(rows, {deadlineMs: 20_000, onDegraded: (_, row) => degraded.add(row)});
+        } catch (error) {
+          assert.equal(error.name, 'KimicError');
+          counts[error.code] = (counts[error.code] ?? 0) + 40;
+          await wait(60); // the router itself may be left alone for a while
+          continue;
+        }
+        const outputs = answers.length / 40;
+        const routes = await routesOf(pack, rows);
+        for (let row = 0; row < 40; ++row) {
+          const answer = answers.subarray(row * outputs, (row + 1) * outputs);
+          const input = rows.subarray(row * 64, (row + 1) * 64);
+          if (!degraded.has(row)) assert.deepEqual(answer, await pack.ask(input));
+          else assert.ok(isOfOthers(pack, routes[row], input, answer, routedExperts), `row ${row} is nobody's answer`);
+          ++counts[degraded.has(row) ? 'degraded' : 'right'];
+        }
+      }
+      t.diagnostic(JSON.stringify({...counts, ...(await pool.recoveryCounts())}));
+    });
+    await pack.dispose();
+    assert.ok(counts.right >= 1200, JSON.stringify(counts));
+  });
+
+/** Whether it is the answer of the chosen experts or others in their places, or of fewer with the same weight. */
+function isOfOthers(pack, [first, second], input, answer, experts) {
+  const candidates = [];
+  for (let a = 0; a < experts; ++a) {
+    candidates.push([{...first, expert: a, weight: first.weight * ((first.weight + second.weight) / first.weight)}]);
+    candidates.push([{...second, expert: a, weight: second.weight * ((first.weight + second.weight) / second.weight)}]);
+    for (let b = 0; b < experts; ++b) if (a !== b) candidates.push([{...first, expert: a}, {...second, expert: b}]);
+  }
+  return candidates.some(choices => pack.runChoices(choices, input, {}).every((value, i) => value === answer[i]));
+}
 
 test('an open pool does not keep the process, whichever threads had jobs', async t => {
   const script = `
