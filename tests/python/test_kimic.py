@@ -493,3 +493,24 @@ def test_plan_tells_what_an_answer_takes(tmp_path):
     assert plan.steps[0].microseconds == 3.5 and plan.microseconds == 3.5 + plan.steps[1].microseconds
     with pytest.raises(ValueError):
         pack.plan()
+
+
+def test_history_remembers_runs_for_the_next_visit(tmp_path):
+    content = kimic.compile(planned_set(tmp_path), enforce_budgets=False).to_bytes()
+    pack = kimic.open(content, history=True)
+    x = np.zeros((2, pack.expert_info("base")["inputs"]), np.float32)
+    pack.run(x, expert="base")
+    pack.run(x, expert="base")
+    seen = pack.experience("base")
+    assert (seen.runs, seen.success) == (2, 1) and seen.microseconds > 0
+    assert pack.experience("spare") == kimic.Experience(0.5, 0.5, 0.5, 0, 0)
+    assert kimic.open(content, history=pack.export_history()).experience("base") == seen
+    with pytest.raises(kimic.Error, match="history"):
+        kimic.open(content, history=b"KHIS")
+
+
+def test_resident_bonus_is_a_share(tmp_path):
+    content = kimic.compile(planned_set(tmp_path), enforce_budgets=False).to_bytes()
+    assert kimic.open(content, resident_bonus=0.05).experts == kimic.open(content).experts
+    with pytest.raises(kimic.Error):
+        kimic.open(content, resident_bonus=2)
