@@ -277,6 +277,7 @@ test(`under 30 % faults ${requests} questions end, with the right answer or a ty
     wanted.push([router.expert, ...route.choices.map(({expert}) => expert)]);
   }
   await clean.load(Array.from({length: router.routedExperts}, (_, expert) => expert));
+  await (await open(bytes, {recovery: {}})).dispose(); // what is imported when it is needed takes real time
   const began = performance.now();
   const clock = useVirtualTime(t);
   const source = {
