@@ -409,7 +409,8 @@ KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps
 #endif
 
 KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
-  if (!(recovery->jitter >= 0 && recovery->jitter <= 1))
+  if (!(recovery->jitter >= 0 && recovery->jitter <= 1 && recovery->firstDelay >= 0 && recovery->longestDelay >= 0 &&
+        recovery->openFor >= 0))
     return runtime->fail(ErrorId::OptionMalformed);
   runtime->recovery = *recovery;
   return KIMIC_OK;

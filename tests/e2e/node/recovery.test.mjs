@@ -144,6 +144,12 @@ test('what is infinite never ends a wait, and nothing is tried or left alone for
   await late.pack.dispose();
 });
 
+test('options that are no durations are refused', async () => {
+  for (const name of ['firstDelayMs', 'longestDelayMs', 'openForMs'])
+    for (const value of [-1, NaN])
+      await assert.rejects(open(bytes, {recovery: {[name]: value}}), {code: 'OptionMalformed'}, `${name}: ${value}`);
+});
+
 test('fewer experts answer if none may stand in', async () => {
   const {pack} = await openFaulty(refuse, Infinity);
   pack.metadata = async () => ({experts: []});
