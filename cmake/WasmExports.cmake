@@ -1,12 +1,15 @@
-# Writes OUTPUT, the graph from which wasm-metadce knows what of a module is wanted: memory, table, and every function
-# that HEADER declares.
-function(kimic_wasm_exports output header)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
-  file(STRINGS ${header} lines REGEX "^[a-zA-Z][a-zA-Z0-9_ ]*[ *]kimic_[a-z_]+\\(")
-  set(names memory __indirect_function_table)
-  foreach(line ${lines})
-    string(REGEX REPLACE "^.*[ *](kimic_[a-z_]+)\\(.*$" "\\1" name "${line}")
-    list(APPEND names ${name})
+# Writes OUTPUT, the graph from which wasm-metadce knows what of a module is wanted: NAMES, and every function that one of
+# HEADERS declares.
+function(kimic_wasm_exports output)
+  cmake_parse_arguments(arg "" "" "NAMES;HEADERS" ${ARGN})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${arg_HEADERS})
+  set(names ${arg_NAMES})
+  foreach(header ${arg_HEADERS})
+    file(STRINGS ${header} lines REGEX "^[a-zA-Z][a-zA-Z0-9_ ]*[ *]kimic_[a-z_]+\\(")
+    foreach(line ${lines})
+      string(REGEX REPLACE "^.*[ *](kimic_[a-z_]+)\\(.*$" "\\1" name "${line}")
+      list(APPEND names ${name})
+    endforeach()
   endforeach()
   list(JOIN names "\", \"" all)
   set(graph "[{\"name\": \"module\", \"root\": true, \"reaches\": [\"${all}\"]}")

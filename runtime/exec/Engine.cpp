@@ -1,7 +1,6 @@
 #include "runtime/exec/Engine.h"
 
 #include "formats/pack/PackReader.h"
-#include "formats/reference/Reference.h"
 
 #include <cstring>
 
@@ -64,15 +63,28 @@ Expert *Engine::runnable(std::uint32_t expert) {
   return record;
 }
 
-void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, float *y) {
-  const Kernel &kernel = *expert.kernel;
-  if (kernel.function)
-    kernel.function(expert.parameters.data(), x, y, scratch_, rows);
-  else
-    reference::run(kernel.signature, kernel.layout, expert.parameters.data(), x, y, scratch_, rows);
+static std::uint32_t largestOf(const float *y, std::uint32_t outputs) {
+  std::uint32_t best = 0;
+  for (std::uint32_t n = 1; n < outputs; ++n)
+    if (y[n] > y[best])
+      best = n;
+  return best;
 }
 
-#ifndef __EMSCRIPTEN__
+// How sure the answer is: of a single output, of either class.
+static float confidenceOf(const float *y, std::uint32_t outputs) {
+  float largest = y[largestOf(y, outputs)];
+  return outputs == 1 && largest < 0.5f ? 1 - largest : largest;
+}
+
+void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, float *y) {
+  const double start = clock_ ? clock_() : 0;
+  linker_.run(*expert.kernel, expert.parameters.data(), x, y, scratch_, rows);
+  if (clock_)
+    history_->observe(expert.id, true, static_cast<float>((clock_() - start) / rows),
+                      confidenceOf(y, expert.kernel->outputs));
+}
+
 // What has been done of the expert.
 const KimicStep *Engine::stepOf(std::uint32_t expert) const {
   for (const KimicStep &step : steps_)
@@ -80,7 +92,6 @@ const KimicStep *Engine::stepOf(std::uint32_t expert) const {
       return &step;
   return nullptr;
 }
-#endif
 
 bool Engine::shapeOf(std::uint32_t expert, Shape &shape) {
   if (const KimicStep *step = stepOf(expert)) {
@@ -201,20 +212,6 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
     chosen = 1;
   }
   return KIMIC_OK;
-}
-
-static std::uint32_t largestOf(const float *y, std::uint32_t outputs) {
-  std::uint32_t best = 0;
-  for (std::uint32_t n = 1; n < outputs; ++n)
-    if (y[n] > y[best])
-      best = n;
-  return best;
-}
-
-// How sure the answer is: of a single output, of either class.
-static float confidenceOf(const float *y, std::uint32_t outputs) {
-  float largest = y[largestOf(y, outputs)];
-  return outputs == 1 && largest < 0.5f ? 1 - largest : largest;
 }
 
 Status Engine::runChosen(std::span<const KimicChoice> choices, std::uint32_t merge, const float *x, float *y,

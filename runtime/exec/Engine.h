@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/exec/Router.h"
+#include "runtime/history/History.h"
 #include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelLinker.h"
 
@@ -12,8 +13,8 @@ namespace kimic::runtime {
 class Engine {
 public:
   /// `residentBonus`: KimicOptions::residentBonus.
-  Engine(Core &core, PackSession &session, float residentBonus)
-      : core_(core), session_(session), residentBonus_(residentBonus) {}
+  Engine(Core &core, PackSession &session, const KernelLinker &linker, float residentBonus)
+      : core_(core), session_(session), linker_(linker), residentBonus_(residentBonus) {}
 
   /// The resident expert with this id; or null, and noted is PackNotOpen, UnknownExpert or ExpertNotResident.
   Expert *resident(std::uint32_t expert);
@@ -21,6 +22,12 @@ public:
   /// Makes the buffers large enough to run this expert. ArenaExhausted; then experts count as not resident whose
   /// buffers are lost.
   Status reserve(Expert &expert);
+
+  /// From now on every run is timed and remembered in `history`; with a null clock it is not.
+  void time(KimicClock clock, History *history) {
+    clock_ = clock;
+    history_ = history;
+  }
 
   /// What rows for an expert and its answers look like.
   struct Shape {
@@ -58,18 +65,17 @@ public:
 private:
   Expert *runnable(std::uint32_t expert);
   std::uint32_t roomFor(const Expert &expert) const;
-#ifdef __EMSCRIPTEN__
-  static const KimicStep *stepOf(std::uint32_t) { return nullptr; }
-#else
   const KimicStep *stepOf(std::uint32_t expert) const;
-#endif
   const float *knownOutputsOf(std::uint32_t expert, std::uint32_t &count) const;
   const float *runOnce(std::uint32_t expert, const float *x, bool isRead);
   void call(const Expert &expert, const float *x, std::uint32_t rows, float *y);
 
   Core &core_;
   PackSession &session_;
+  const KernelLinker &linker_;
   float residentBonus_;
+  KimicClock clock_ = nullptr;
+  History *history_ = nullptr;
   std::uint8_t *scratch_ = nullptr;
   std::uint32_t scratchBytes_ = 0;
   float *outputs_ = nullptr; ///< room for one row of outputs, and behind it, with a plan, for one of inputs

@@ -9,17 +9,16 @@ namespace kimic::runtime {
 
 namespace {
 
-constexpr char kMagic[4] = {'K', 'H', 'I', 'S'};
+constexpr std::uint8_t kMagic[4] = {'K', 'H', 'I', 'S'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 48;
 constexpr std::size_t kDigestBytes = sizeof(Digest);
-constexpr float kMiddleMicroseconds = 100; // half of the latency feature
-constexpr float kLongest = 1e9f;           // microseconds
+constexpr float kMiddleMicroseconds = 100;                            // half of the latency feature
+constexpr float kLongest = 1e9f;                                      // microseconds
+constexpr std::uint32_t kLongestBits = 0x4e6e6b28, kOne = 0x3f800000; // the bits of 1e9 and 1
 
 /// NaN becomes 0.
 float within(float value, float highest) { return value > 0 ? std::min(value, highest) : 0; }
-
-bool isWithin(float value, float highest) { return value >= 0 && value <= highest; }
 
 } // namespace
 
@@ -45,10 +44,8 @@ void History::observe(std::uint32_t expert, bool isSuccess, float microseconds, 
   }
   if (entry->runs + 1 != 0)
     ++entry->runs;
-  // Once in four thousand million observations everybody counts as seen at the same time.
-  if (++now_ == 0)
-    for (std::uint32_t i = 0; i < count_; ++i)
-      entries_[i].lastSeen = 0;
+  if (now_ + 1 != 0)
+    ++now_;
   entry->lastSeen = now_;
   auto average = [&](float &value, float x) {
     value += (x - value) / static_cast<float>(std::min(entry->runs, kWindow));
@@ -63,19 +60,24 @@ const HistoryEntry *History::find(std::uint32_t expert) const {
   return entry != entries_ + count_ && entry->expert == expert ? entry : nullptr;
 }
 
-void History::features(std::uint32_t expert, std::span<float, kFeatures> out) const {
+void History::observeFailure(std::uint32_t expert) {
   const HistoryEntry *entry = find(expert);
-  out[0] = entry ? entry->success : 0.5f;
-  out[1] = entry ? entry->confidence : 0.5f;
-  out[2] = entry ? entry->microseconds / (entry->microseconds + kMiddleMicroseconds) : 0.5f;
+  observe(expert, false, entry ? entry->microseconds : 0, entry ? entry->confidence : 0);
+}
+
+KimicExperience History::experienceOf(std::uint32_t expert) const {
+  KimicExperience experience{0.5f, 0.5f, 0.5f, 0, 0};
+  if (const HistoryEntry *entry = find(expert))
+    experience = {entry->success, entry->confidence, entry->microseconds / (entry->microseconds + kMiddleMicroseconds),
+                  entry->microseconds, entry->runs};
+  return experience;
 }
 
 std::size_t History::exportBytes() const { return kHeaderBytes + count_ * sizeof(HistoryEntry) + kDigestBytes; }
 
 void History::exportTo(std::span<std::uint8_t> out, const Digest &pack) const {
-  std::uint32_t words[3] = {kVersion, count_, now_};
-  std::memcpy(out.data(), kMagic, 4);
-  std::memcpy(out.data() + 4, words, sizeof words);
+  const std::uint32_t words[4] = {load<std::uint32_t>(kMagic), kVersion, count_, now_};
+  std::memcpy(out.data(), words, sizeof words);
   std::memcpy(out.data() + 16, pack.data(), kDigestBytes);
   std::memcpy(out.data() + kHeaderBytes, entries_, count_ * sizeof(HistoryEntry));
   std::size_t end = out.size() - kDigestBytes;
@@ -90,8 +92,8 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
   if (bytes.size() < kHeaderBytes + kDigestBytes)
     return malformed(0, bytes.size(), kHeaderBytes + kDigestBytes);
   for (std::size_t i = 0; i < 4; ++i)
-    if (bytes[i] != static_cast<std::uint8_t>(kMagic[i]))
-      return malformed(i, bytes[i], static_cast<std::uint8_t>(kMagic[i]));
+    if (bytes[i] != kMagic[i])
+      return malformed(i, bytes[i], kMagic[i]);
   ByteReader reader(bytes.subspan(4));
   std::uint32_t version = reader.u32(), count = reader.u32(), now = reader.u32();
   if (version != kVersion)
@@ -107,25 +109,17 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
       return malformed(end + i, bytes[end + i], digest[i]);
   if (std::memcmp(bytes.data() + 16, pack.data(), kDigestBytes) != 0)
     return makeError(ErrorId::HistoryOfOtherPack);
-  std::uint32_t least = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    std::size_t at = kHeaderBytes + i * sizeof(HistoryEntry);
-    HistoryEntry entry;
-    std::memcpy(&entry, bytes.data() + at, sizeof entry);
-    if (entry.expert < least || entry.expert >= experts)
-      return malformed(at, entry.expert, entry.expert < least ? least : experts);
-    if (entry.runs == 0)
-      return malformed(at + 4, 0, 1);
-    if (entry.lastSeen > now)
-      return malformed(at + 8, entry.lastSeen, now);
-    constexpr float kHighest[] = {1, kLongest, 1};
-    for (std::size_t i = 0; i < 3; ++i) {
-      const std::uint8_t *field = bytes.data() + at + 12 + 4 * i;
-      if (!isWithin(load<float>(field), kHighest[i]))
-        return malformed(at + 12 + 4 * i, load<std::uint32_t>(field),
-                         load<std::uint32_t>(reinterpret_cast<const std::uint8_t *>(&kHighest[i])));
+  // The words of an entry and what they may be. Floats that are not negative have the order of their bits.
+  constexpr std::size_t kWords = sizeof(HistoryEntry) / 4;
+  std::uint32_t lowest[kWords] = {0, 1};
+  const std::uint32_t highest[kWords] = {experts - 1, ~0u, now, kOne, kLongestBits, kOne};
+  for (std::size_t at = kHeaderBytes; at < end; at += sizeof(HistoryEntry)) {
+    for (std::size_t i = 0; i < kWords; ++i) {
+      const std::uint32_t word = load<std::uint32_t>(bytes.data() + at + 4 * i);
+      if (word < lowest[i] || word > highest[i])
+        return malformed(at + 4 * i, word, word < lowest[i] ? lowest[i] : highest[i]);
     }
-    least = entry.expert + 1;
+    lowest[0] = load<std::uint32_t>(bytes.data() + at) + 1;
   }
   std::memcpy(entries_, bytes.data() + kHeaderBytes, count * sizeof(HistoryEntry));
   count_ = count;

@@ -7,6 +7,7 @@
 
 #include "formats/base/Result.h"
 #include "formats/base/Sha256.h"
+#include "runtime/include/kimic/History.h"
 
 #include <cstdint>
 #include <span>
@@ -30,18 +31,19 @@ class History {
 public:
   /// The first so many runs weigh the same; from then on the newest one weighs 1 / kWindow.
   static constexpr std::uint32_t kWindow = 32;
-  static constexpr std::uint32_t kFeatures = 3;
 
   /// Adds a run: each average a becomes a + (x - a) / min(runs, kWindow), in float32, the first run x itself. Values
   /// that are no numbers count as 0, others are brought into their range.
   void observe(std::uint32_t expert, bool isSuccess, float microseconds, float confidence);
 
+  /// The same for a run that was not to be had: the averages of latency and confidence stay.
+  void observeFailure(std::uint32_t expert);
+
   /// Null if the expert is not remembered.
   const HistoryEntry *find(std::uint32_t expert) const;
 
-  /// What a router may read about an expert, each in 0..1: success, confidence, and latency / (latency + 100 us). 0.5,
-  /// 0.5, 0.5 if the expert is not remembered.
-  void features(std::uint32_t expert, std::span<float, kFeatures> out) const;
+  /// What a router may read about an expert.
+  KimicExperience experienceOf(std::uint32_t expert) const;
 
   std::uint32_t size() const { return count_; }
   void clear() { count_ = now_ = 0; }
@@ -60,7 +62,7 @@ private:
 
   HistoryEntry entries_[kHistoryEntries]; ///< the first count_, by rising expert
   std::uint32_t count_ = 0;
-  std::uint32_t now_ = 0; ///< observations so far
+  std::uint32_t now_ = 0; ///< observations so far; stays at its maximum
 };
 
 } // namespace kimic::runtime

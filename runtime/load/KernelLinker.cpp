@@ -144,17 +144,43 @@ Status KernelLinker::fetch(std::uint32_t kernel) {
 #endif
   // The signatures and the module are asked for together.
   Status signatures = fetchSignatures(number, group);
-  if (signatures > 0 || (group.isLinked && signatures == KIMIC_OK))
+  if (signatures > 0)
     return signatures;
-  KIMIC_STEP(fetchModule(number, group));
-  if (signatures != KIMIC_OK || group.isLinked)
-    return signatures;
-  return linkModule(number, group);
+  if (!group.isLinked)
+    KIMIC_STEP(fetchModule(number, group));
+  KIMIC_STEP(signatures);
+  if (!group.isLinked)
+    KIMIC_STEP(linkModule(number, group));
+  return group.kernels[0].function ? KIMIC_OK : fetchGeneric();
+}
+
+// Asks for the evaluator, unless it is there.
+Status KernelLinker::fetchGeneric() {
+  if (generic_)
+    return KIMIC_OK;
+  if (genericLink_.state == Ticket::State::Idle)
+    core_.requests.link(genericLink_, nullptr, 0, 0, 1, KIMIC_VARIANT_GENERIC);
+  if (genericLink_.state == Ticket::State::Waiting)
+    return KIMIC_PENDING;
+  const Ticket link = genericLink_;
+  genericLink_.reset();
+  if (link.state == Ticket::State::Failed)
+    return core_.fail(link.error);
+  generic_ = reinterpret_cast<GenericFunction>(link.value);
+  return KIMIC_OK;
 }
 
 const Kernel &KernelLinker::kernel(std::uint32_t kernel) const {
   std::uint32_t number = session_.header().groupOf(kernel);
   return groups_[number].kernels[kernel - session_.header().firstKernel(number)];
+}
+
+void KernelLinker::run(const Kernel &kernel, const std::uint8_t *params, const float *x, float *y,
+                       std::uint8_t *scratch, std::uint32_t rows) const {
+  if (kernel.function)
+    kernel.function(params, x, y, scratch, rows);
+  else
+    generic_(kernel.signature, kernel.layout, params, x, y, scratch, rows);
 }
 
 std::uint32_t KernelLinker::variantOf(const Kernel &kernel) const {

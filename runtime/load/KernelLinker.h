@@ -1,7 +1,8 @@
 // From kernel ids to functions, one group at a time.
 //
 // A group is absent, or its signatures and module are on their way, or it is linked. If no variant of the pack can be
-// linked here, or the host declines, the group's kernels have no function: the evaluator inside the runtime serves.
+// linked here, or the host declines, the group's kernels have no function: the generic evaluator serves, which in
+// WebAssembly is asked for when it is first needed.
 // Native functions are asked for one by one, from signatures alone.
 #pragma once
 
@@ -42,6 +43,10 @@ public:
   /// KimicVariant: what runs experts of the kernel.
   std::uint32_t variantOf(const Kernel &kernel) const;
 
+  /// Runs an expert of the kernel. REQUIRES: fetch() was KIMIC_OK.
+  void run(const Kernel &kernel, const std::uint8_t *params, const float *x, float *y, std::uint8_t *scratch,
+           std::uint32_t rows) const;
+
 private:
   struct Group {
     BlockFetch signatures, module;
@@ -57,12 +62,19 @@ private:
   Status linkModule(std::uint32_t number, Group &group);
   bool isNative() const;
   Status linkNative(std::uint32_t id, Kernel &kernel);
+  Status fetchGeneric();
 
   Core &core_;
   const PackSession &session_;
   std::uint32_t wanted_;
   std::optional<abi::Variant> variant_; ///< what groups are linked from; none: nothing is linked
   std::unique_ptr<Group[]> groups_;
+  Ticket genericLink_;
+#ifdef __EMSCRIPTEN__
+  GenericFunction generic_ = nullptr; ///< in a module of its own
+#else
+  GenericFunction generic_ = reference::run;
+#endif
 };
 
 } // namespace kimic::runtime

@@ -98,8 +98,8 @@ private:
   pack::Header header_;
   pack::Root root_;
   pack::Plan plan_;
-  BlockFetch planFetch_;         ///< holds the bytes of the plan
-  Page *pages_ = nullptr;        ///< the most recently used first
+  BlockFetch planFetch_;  ///< holds the bytes of the plan
+  Page *pages_ = nullptr; ///< the most recently used first
   BlockFetch metadata_;
   Expert *records_[kLists] = {}; ///< lists of experts whose numbers are equal mod kLists
 };

@@ -1,7 +1,7 @@
 // What an answer needs: the chosen experts and all that they read, in which order, in which groups, at which cost.
-// Native only.
 #pragma once
 
+#include "runtime/history/History.h"
 #include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelLinker.h"
 
@@ -11,7 +11,9 @@ namespace kimic::runtime {
 
 class Planner {
 public:
-  Planner(Core &core, PackSession &session, KernelLinker &linker) : core_(core), session_(session), linker_(linker) {}
+  /// `history`: what is known of earlier runs, or null.
+  Planner(Core &core, PackSession &session, KernelLinker &linker, const History *history)
+      : core_(core), session_(session), linker_(linker), history_(history) {}
 
   /// kimic_plan(). REQUIRES: the session is open.
   Status plan(std::span<const KimicChoice> choices, KimicPlan &plan, KimicStep *steps);
@@ -22,6 +24,7 @@ private:
   Core &core_;
   PackSession &session_;
   KernelLinker &linker_;
+  const History *history_;
 };
 
 } // namespace kimic::runtime

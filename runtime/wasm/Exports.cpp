@@ -7,14 +7,12 @@
 #include "runtime/core/Memory.h"
 #include "runtime/exec/Engine.h"
 #include "runtime/load/ExpertLoader.h"
+#include "runtime/plan/Planner.h"
 #include "runtime/recover/Recovery.h"
 
 #include <cstring>
+#include <memory>
 #include <new>
-
-#ifndef __EMSCRIPTEN__
-#include "runtime/plan/Planner.h"
-#endif
 
 #ifdef __EMSCRIPTEN__
 #define KIMIC_EXPORT extern "C" __attribute__((used, visibility("default")))
@@ -28,7 +26,7 @@ using namespace kimic::runtime;
 struct KimicRuntime : Core {
   KimicRuntime(Arena &arena, const KimicOptions &options)
       : Core(arena), linker(*this, session, options.variants), loader(*this, session, linker),
-        engine(*this, session, options.residentBonus), session(*this) {}
+        engine(*this, session, linker, options.residentBonus), session(*this) {}
 
   /// Routes with at most `count` choices, or as many as the pack says. PackNotOpen, PackHasNoRouter, TooManyChoices and
   /// the errors of Engine::route().
@@ -49,10 +47,11 @@ struct KimicRuntime : Core {
   Status keep(std::uint32_t expert);
   void release();
 
-#ifndef __EMSCRIPTEN__
   /// Runs as many steps as can be, up to the first group that is not complete.
   Status runSteps(std::span<KimicStep> steps, const float *x, float *values);
-#endif
+
+  /// Makes room for a history. PackNotOpen, ArenaExhausted.
+  Status needHistory();
 
   /// Runs the chosen experts of every row.
   Status runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge, const float *x,
@@ -66,11 +65,15 @@ struct KimicRuntime : Core {
   KimicRecovery recovery{};
   PackSession session;
   CircuitBreakers breakers;
+  std::unique_ptr<History> history; ///< null until it is needed
 };
 
 Status KimicRuntime::load(std::uint32_t expert) {
   KIMIC_STEP(requireOpen());
-  KIMIC_STEP(loader.load(expert));
+  Status loaded = loader.load(expert);
+  if (loaded > 0 && loaded != static_cast<Status>(ErrorId::ArenaExhausted) && history)
+    history->observeFailure(expert);
+  KIMIC_STEP(loaded);
   // The buffers must not cost the expert for which they are made.
   Expert &record = *session.expert(expert);
   ++record.pins;
@@ -120,7 +123,6 @@ Status KimicRuntime::loadAll(std::uint32_t expert) {
   return status;
 }
 
-#ifndef __EMSCRIPTEN__
 Status KimicRuntime::runSteps(std::span<KimicStep> steps, const float *x, float *values) {
   Status outcome = KIMIC_OK;
   bool isFurther;
@@ -154,7 +156,6 @@ Status KimicRuntime::runSteps(std::span<KimicStep> steps, const float *x, float 
   } while (isFurther);
   return outcome;
 }
-#endif
 
 Status KimicRuntime::runRows(std::span<const KimicChoice> choices, std::uint32_t rows, std::uint32_t merge,
                              const float *x, float *y, std::uint32_t outputs) {
@@ -294,9 +295,12 @@ KIMIC_EXPORT std::int32_t kimic_expert_info(KimicRuntime *runtime, std::uint32_t
 // Adds to the pins of the expert and of all that it needs.
 static Status pin(KimicRuntime *runtime, std::uint32_t expert, std::int32_t pins) {
   std::uint32_t needed, i;
+  const Expert *last = nullptr; // the expert itself
   for (i = 0; runtime->session.needed(expert, i, needed); ++i)
-    if (!runtime->engine.resident(needed))
+    if (last = runtime->engine.resident(needed); !last)
       return runtime->failure();
+  if (pins < 0 && !last->pins)
+    return KIMIC_OK; // what it reads may be pinned for others
   for (i = 0; runtime->session.needed(expert, i, needed); ++i)
     if (Expert &record = *runtime->session.expert(needed); pins > 0 || record.pins)
       record.pins += static_cast<std::uint32_t>(pins);
@@ -388,11 +392,11 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
   return status;
 }
 
-#ifndef __EMSCRIPTEN__
 KIMIC_EXPORT std::int32_t kimic_plan(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                      KimicPlan *plan, KimicStep *steps) {
   KIMIC_STEP(runtime->requireOpen());
-  return Planner(*runtime, runtime->session, runtime->linker).plan({choices, count}, *plan, steps);
+  return Planner(*runtime, runtime->session, runtime->linker, runtime->history.get())
+      .plan({choices, count}, *plan, steps);
 }
 
 KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps, std::uint32_t stepCount,
@@ -406,7 +410,42 @@ KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps
   runtime->engine.use({}, nullptr);
   return status;
 }
-#endif
+
+Status KimicRuntime::needHistory() {
+  KIMIC_STEP(requireOpen());
+  if (!history) {
+    KIMIC_STEP(ensureRoom(sizeof(History)));
+    history.reset(new History);
+  }
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_set_clock(KimicRuntime *runtime, KimicClock clock) {
+  KIMIC_STEP(runtime->needHistory());
+  runtime->engine.time(clock, runtime->history.get());
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_experience(KimicRuntime *runtime, std::uint32_t expert, KimicExperience *experience) {
+  KIMIC_STEP(runtime->needHistory());
+  *experience = runtime->history->experienceOf(expert);
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_export_history(KimicRuntime *runtime, std::uint8_t *bytes, std::uint32_t room,
+                                               std::uint32_t *length) {
+  KIMIC_STEP(runtime->needHistory());
+  *length = static_cast<std::uint32_t>(runtime->history->exportBytes());
+  if (*length <= room)
+    runtime->history->exportTo({bytes, *length}, runtime->session.digest());
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_import_history(KimicRuntime *runtime, const std::uint8_t *bytes, std::uint32_t length) {
+  KIMIC_STEP(runtime->needHistory());
+  const PackSession &session = runtime->session;
+  return runtime->statusOf(runtime->history->import({bytes, length}, session.digest(), session.header().experts));
+}
 
 KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
   if (!(recovery->jitter >= 0 && recovery->jitter <= 1 && recovery->firstDelay >= 0 && recovery->longestDelay >= 0 &&

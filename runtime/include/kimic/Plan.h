@@ -1,5 +1,4 @@
-/* Execution plans: what an answer needs, and answers that do not fit into memory at once. Part of the C API that only
- * native hosts have; the WebAssembly build runs experts that read each other with all that they read in memory. */
+/* Execution plans: what an answer needs, and answers that do not fit into memory at once. */
 #ifndef KIMIC_PLAN_H
 #define KIMIC_PLAN_H
 
@@ -24,7 +23,8 @@ typedef struct KimicStep {
   uint32_t missingBytes; /* that have to be read for it; 0 if it is resident */
   uint32_t loadBytes;    /* memory that it takes while it is loaded, at most; 0 if it is pinned */
   float threshold;       /* of its confidence */
-  float microseconds;    /* estimate of its run, from the size of its parameters */
+  float microseconds;    /* estimate of its run: what was measured (kimic_set_clock), else from the size of its
+                            parameters */
   uint32_t isDone;       /* kimic_run_plan() has run it */
 } KimicStep;
 

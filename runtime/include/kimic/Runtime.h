@@ -38,7 +38,7 @@ typedef struct KimicRuntime KimicRuntime;
 
 /* What runs an expert. Every one computes the same bits. */
 enum KimicVariant {
-  KIMIC_VARIANT_GENERIC = 0, /* no kernel: the evaluator inside the runtime */
+  KIMIC_VARIANT_GENERIC = 0, /* no kernel: the evaluator of all experts */
   KIMIC_VARIANT_SCALAR = 1,  /* this and the following as in abi::Variant */
   KIMIC_VARIANT_SIMD128 = 2,
   KIMIC_VARIANT_RELAXED = 3,
@@ -61,7 +61,8 @@ typedef struct KimicOptions {
 enum KimicRequestKind {
   KIMIC_REQUEST_READ = 1, /* put bytes [offset, offset + length) of the pack at `address` */
   /* Compile the module of `length` bytes at `address` and put its kernels into the table. With KIMIC_VARIANT_NATIVE the
-     bytes are the signature of one kernel. */
+     bytes are the signature of one kernel. With KIMIC_VARIANT_GENERIC, in WebAssembly only, there are none: put the
+     function of kimic_generic.wasm into the table, whose imports are the runtime's memory and __stack_pointer. */
   KIMIC_REQUEST_LINK = 2,
 };
 

@@ -127,8 +127,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1eArenaUnavailable arena of {0} bytes is not to be had: between {1} and {2} are possible
 1fVoteUndecided {0} of {1} experts agree, but {2} are needed
 1fRouterAbstained the router is not sure of any expert
-1gCircuitOpen expert {0} has failed {1} times and is left alone for {2} ms
-1gDeadlinePassed there was no answer within {0} ms
+2gDeadlinePassed there was no answer within {0} ms
 1hOperationCancelled stopped on request
 1dLinkDeclined host does not link kernels
 1dLinkFailed host could not link the kernels from {1} on
@@ -149,11 +148,7 @@ export const errorLines = `2000cPackTruncated pack is {0} bytes, but its header 
 1aUnsupportedSource source is nothing that a pack can be read from
 1dVariantUnavailable this engine cannot run the kernels that were asked for
 1bHttpRefused server refused with status {0} the read of {2} bytes at byte {1}
-1gThreadLost a thread of the pool ended while it worked
-4aFeatureNotFinite feature {0} is not a finite number
-6jSignatureMissing none of the pack's {0} signatures is of a trusted key
-1jSignatureWrong signature {0} of the pack is of a trusted key, but not valid
-1jPackNotVouchedFor nothing vouches for a pack from another origin
-1dSignatureUncheckable this engine cannot check Ed25519 signatures here
-1aOptionMalformed option is malformed
+5aFeatureNotFinite feature {0} is not a finite number
+8jPackNotVouchedFor nothing vouches for a pack from another origin
+2aOptionMalformed option is malformed
 1jPackDigest pack does not have the digest that was asked for`;

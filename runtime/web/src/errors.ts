@@ -6,12 +6,16 @@ export {errorKinds, type ErrorKind};
 /** Name, kind and message template by number; numbers by name. */
 const table = new Map<number, readonly [string, ErrorKind, string]>();
 const numbers = new Map<string, number>();
-let last = 0;
-for (const [, step, kind, name, template] of errorLines.matchAll(/^(\d+)(\w)(\w+) (.*)$/gm)) {
-  last += Number(step);
-  table.set(last, [name!, errorKinds[kind!.charCodeAt(0) - 97]!, template!]);
-  numbers.set(name!, last);
+/** Adds what a part that is loaded later needs. */
+export function addErrors(lines: string): void {
+  let last = 0;
+  for (const [, step, kind, name, template] of lines.matchAll(/^(\d+)(\w)(\w+) (.*)$/gm)) {
+    last += Number(step);
+    table.set(last, [name!, errorKinds[kind!.charCodeAt(0) - 97]!, template!]);
+    numbers.set(name!, last);
+  }
 }
+addErrors(errorLines);
 
 export interface KimicErrorOptions {
   /** The {0} {1} {2} of the message. */

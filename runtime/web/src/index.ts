@@ -1,13 +1,11 @@
 // kimic: opens packs of compiled experts and runs them. See Pack for what an open pack can do.
-import {Pack, type OpenOptions} from './pack.js';
-import {defaultModule} from './runtime.js';
-import type {Source} from './source.js';
-
 export {KimicError, type ErrorKind} from './errors.js';
 export type {PackCache} from './cache.js';
 export type {NetworkOptions} from './http.js';
+export type {Experience, History} from './history.js';
 export type {EngineOption} from './linker.js';
 export {
+  open,
   Pack,
   type AskOptions,
   type ExpertMetadata,
@@ -35,15 +33,8 @@ export type {
   VariantName,
   WasmSource,
 } from './runtime.js';
+export type {Plan, PlanStep} from './plan.js';
 export type {RecoveryCounts, RecoveryOptions} from './recovery.js';
 export type {ByteSource, Source, SourceOptions} from './source.js';
 export type {TrustOptions} from './trust.js';
 export type {WarmUpOptions, WarmUpReport} from './warmup.js';
-
-/**
- * Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB, of a
- * URL 36.
- */
-export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
-  return Pack.open(source, options, defaultModule);
-}

@@ -1,6 +1,6 @@
 // kimic with the runtime's module inside the script: one file more to download never fails to be found.
 import {Pack, type OpenOptions} from './pack.js';
-import {compileRuntime} from './runtime.js';
+import {compileModule} from './runtime.js';
 import type {Source} from './source.js';
 import {wasmBase64} from './wasm-inline.js';
 
@@ -10,13 +10,19 @@ export {Pack};
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 
+function bytesOf(base64: string): BufferSource {
+  return Uint8Array.from(atob(base64), c => c.charCodeAt(0));
+}
+
 function inlineModule(): Promise<WebAssembly.Module> {
-  compiled ??= compileRuntime(Uint8Array.from(atob(wasmBase64), c => c.charCodeAt(0)));
+  compiled ??= compileModule(bytesOf(wasmBase64));
   compiled.catch(() => (compiled = undefined));
   return compiled;
 }
 
 /** As open() of kimic. */
 export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
-  return Pack.open(source, options, inlineModule);
+  return Pack.open(source, options, inlineModule, {
+    generic: async () => bytesOf((await import('./generic-inline.js')).wasmBase64),
+  });
 }

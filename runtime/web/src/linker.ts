@@ -1,6 +1,6 @@
 // Compiles kernel modules, instantiates them on the runtime's memory and puts their functions into its table.
 import {kimicError} from './errors.js';
-import {variantNumbers, type LinkRequest, type Runtime} from './runtime.js';
+import {compileModule, variantNumbers, type LinkRequest, type Runtime, type WasmSource} from './runtime.js';
 
 // (module (func (result v128) i32.const 0 i8x16.splat))
 const simd128Module = new Uint8Array([
@@ -24,18 +24,29 @@ export function linkableVariants(engine: EngineOption, wanted: 'simd128' | 'scal
 /** Compiles the module whose first kernel is this one. */
 export type CompileKernels = (bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => Promise<WebAssembly.Module>;
 
-/** The table index of the module's first kernel. Throws LinkDeclined or LinkFailed. */
+/** Where modules come from that are not of the pack, and where others are compiled. */
+export interface Modules {
+  compile: CompileKernels;
+  /** Of the generic evaluator; default: it is beside the script. */
+  generic?(): Promise<WasmSource>;
+}
+
+/** The table index of the module's first kernel, or of the generic evaluator. Throws LinkDeclined or LinkFailed. */
 export async function link(
   runtime: Runtime,
   request: LinkRequest,
   engine: EngineOption,
-  compile: CompileKernels
+  modules: Modules
 ): Promise<number> {
+  if (!request.length) {
+    const {genericUrl, linkGeneric} = await import('./generic.js');
+    return linkGeneric(runtime, await compileModule((await modules.generic?.()) ?? genericUrl));
+  }
   // A copy, because the memory may grow while the module is compiled.
   const bytes = runtime.bytes(request.address, request.length).slice();
   let exports: WebAssembly.Exports;
   try {
-    const module = await compile(bytes, request.firstKernel);
+    const module = await modules.compile(bytes, request.firstKernel);
     exports = (await WebAssembly.instantiate(module, {env: {memory: runtime.memory}})).exports;
   } catch (cause) {
     // Is it this module, or is compiling forbidden here as such?

@@ -1,12 +1,15 @@
 // An open pack: what users hold.
-import {cancelled, kimicError, type KimicError} from './errors.js';
+import {cancelled, KimicError, kimicError} from './errors.js';
 import type {PackCache} from './cache.js';
-import {linkableVariants, type CompileKernels, type EngineOption} from './linker.js';
+import {linkableVariants, type EngineOption, type Modules} from './linker.js';
 import {Pump} from './pump.js';
 import {prefetch, Reads} from './reads.js';
+import type {History} from './history.js';
+import type {Plan} from './plan.js';
 import type {RecoveryCounts, RecoveryOptions, Recovery} from './recovery.js';
 import {
-  compileRuntime,
+  compileModule,
+  defaultModule,
   pending,
   Runtime,
   type Choice,
@@ -15,6 +18,7 @@ import {
   type MemoryUsage,
   type Merge,
   type PackFacts,
+  type RouterFacts,
   type Stats,
   type WasmSource,
 } from './runtime.js';
@@ -26,6 +30,8 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   signal?: AbortSignal;
   /** The runtime's module, if it is not beside the script. */
   wasm?: WasmSource;
+  /** The same for the generic evaluator's, which is only read where kernels cannot be linked. */
+  genericWasm?: WasmSource;
   engine?: EngineOption;
   /** Link only this variant of the kernels; default: the fastest that the engine has. All compute the same bits. */
   variant?: 'simd128' | 'scalar';
@@ -46,6 +52,11 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
    * never answered fail.
    */
   recovery?: RecoveryOptions;
+  /**
+   * Times every run and remembers how experts did: `true`, or what `history.export()` gave at an earlier visit. See
+   * Pack.history.
+   */
+  history?: boolean | Uint8Array;
   /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
   cache?: PackCache;
 }
@@ -139,6 +150,8 @@ export class Pack {
   answerLength = 0;
   /** @internal With OpenOptions.recovery. */
   recovery: Recovery | undefined;
+  /** With OpenOptions.history. */
+  history: History | undefined;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -151,19 +164,19 @@ export class Pack {
     this.info = runtime.packFacts();
   }
 
-  /** `defaultModule`: the runtime's; `compile`: how kernels are compiled where another thread may have them already. */
+  /** `defaultModule`: the runtime's; `modules`: others, where they are not beside the script or in another thread. */
   static async open(
     source: Source,
     options: OpenOptions,
     defaultModule: () => Promise<WebAssembly.Module>,
-    compile: CompileKernels = bytes => WebAssembly.compile(bytes)
+    modules: Partial<Modules> = {}
   ): Promise<Pack> {
     const {signal} = options;
     const engine = options.engine ?? 'auto';
     const trust = new Trust(options);
     let bytes = sourceOf(source, options, trust);
     try {
-      const compiled = options.wasm ? compileRuntime(options.wasm, signal) : defaultModule();
+      const compiled = options.wasm ? compileModule(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
       const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
@@ -172,7 +185,11 @@ export class Pack {
       const recovering = options.recovery && (await import('./recovery.js'));
       if (recovering) bytes = recovering.patient(bytes, options.recovery!.patienceMs);
       const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
-      const pump = new Pump(runtime, bytes, reads, engine, compile);
+      const pump = new Pump(runtime, bytes, reads, engine, {
+        compile: bytes => WebAssembly.compile(bytes),
+        ...modules,
+        ...(options.genericWasm && {generic: async () => options.genericWasm!}),
+      });
       await pump.until(() => runtime.open(), signal).catch(error => {
         // Byte 0 is '<': a server's error page or a single-page application's fallback.
         if (error.code === 'PackMagic' && error.args[0] === 0 && error.args[1] === 0x3c)
@@ -183,6 +200,8 @@ export class Pack {
       await trust.requireSignature(pack.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
+      const {history} = options;
+      if (history) pack.history = await (await import('./history.js')).History.start(pack, runtime, history);
       if (recovering) pack.recovery = new recovering.Recovery(pack, runtime, options.recovery!);
       return pack;
     } catch (error) {
@@ -208,6 +227,10 @@ export class Pack {
   /** @internal Calls into the runtime. */
   guard<T>(call: () => T): T {
     return this.pump.guard(call);
+  }
+  /** @internal Calls that may need the outside. */
+  until(ask: () => number, signal?: AbortSignal): Promise<void> {
+    return this.pump.until(ask, signal);
   }
 
   /** Where the pack's memory is, to the byte. */
@@ -244,7 +267,8 @@ export class Pack {
     if (number < 0) throw kimicError('UnknownExpertName', {subject: expert});
     return number;
   }
-  private findAll(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal}): Promise<number[]> {
+  /** @internal */
+  findAll(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal}): Promise<number[]> {
     const refs = Array.isArray(experts) ? (experts as readonly ExpertRef[]) : [experts as ExpertRef];
     return Promise.all(refs.map(ref => this.find(ref, options)));
   }
@@ -311,7 +335,11 @@ export class Pack {
   /** Runs one expert on any number of rows, loading it first if need be. */
   async run(expert: ExpertRef, input: Float32Array, options: RunOptions = {}): Promise<Float32Array> {
     const number = await this.find(expert, options);
-    return this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out));
+    return this.orInParts(
+      () => this.whileLoaded([number], options, () => this.runLoaded(number, input, options.out)),
+      ({runInParts}, why) =>
+        runInParts(this, this.runtime, [{expert: number, score: 1, weight: 1}], 'best', input, why, options)
+    );
   }
 
   /** Runs a resident expert at once; throws ExpertNotResident if it is not. */
@@ -334,6 +362,12 @@ export class Pack {
     if (options.deadlineMs !== undefined)
       return withDeadline(options, within => this.ask(input, within));
     if (this.recovery) return this.recovery.ask(input, options);
+    return this.orInParts(
+      () => this.askWhole(input, options, router),
+      ({askInParts}, why) => askInParts(this, input, options, why)
+    );
+  }
+  private async askWhole(input: Float32Array, options: AskOptions, router: RouterFacts): Promise<Float32Array> {
     await this.prepareAnswer(input, options);
     const {inputs} = this.shapeOf(router.expert);
     const answer = this.pump.guard(() => this.askResident(input, options));
@@ -403,8 +437,33 @@ export class Pack {
     const {choices} = route;
     if (choices.length === 0) throw kimicError('RouterAbstained');
     const experts = choices.map(choice => choice.expert);
-    const output = await this.whileLoaded(experts, options, () => this.runChoices(choices, input, options));
+    const merge = options.merge ?? this.info.router!.merge;
+    const output = await this.orInParts(
+      () => this.whileLoaded(experts, options, () => this.runChoices(choices, input, options)),
+      ({runInParts}, why) => runInParts(this, this.runtime, choices, merge, input, why, options)
+    );
     return {...route, output};
+  }
+
+  /** `whole`, or, if memory is too small for that, `parts`. */
+  private async orInParts<T>(
+    whole: () => Promise<T>,
+    parts: (planner: typeof import('./plan.js'), why: KimicError) => Promise<T>
+  ): Promise<T> {
+    try {
+      return await whole();
+    } catch (error) {
+      if (!(error instanceof KimicError && error.code === 'ArenaExhausted')) throw error;
+      return parts(await import('./plan.js'), error);
+    }
+  }
+
+  /**
+   * What an answer takes: of these experts, or of those that the router chooses for a row. Reads the directory and
+   * kernels, no parameters.
+   */
+  async plan(what: readonly ExpertRef[] | Float32Array, options: {k?: number; signal?: AbortSignal} = {}): Promise<Plan> {
+    return (await import('./plan.js')).planOf(this, this.runtime, what, options);
   }
 
   /** @internal Runs resident experts on one row and merges. */
@@ -439,7 +498,7 @@ export class Pack {
     await this.source.close?.();
   }
 
-  private requireRouter(k: number | undefined): NonNullable<PackFacts['router']> {
+  private requireRouter(k: number | undefined): RouterFacts {
     const router = this.info.router;
     if (!router) throw kimicError('PackHasNoRouter');
     if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= router.routedExperts))
@@ -596,4 +655,12 @@ export class Pack {
     else for (let i = 0; i < count; ++i) out[i] = view[from + i]!;
     return out;
   }
+}
+
+/**
+ * Opens a pack: bytes, a Blob, a URL (read in ranges), in Node a path, or any ByteSource. Reads its first 16 KiB, of a
+ * URL 36.
+ */
+export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
+  return Pack.open(source, options, defaultModule);
 }

@@ -36,7 +36,7 @@ const channel: Channel = new Channel(await parentThread(), {
       source,
       {...options, ...(isCached && {cache}), signal},
       () => Promise.resolve(module),
-      (bytes, firstKernel) => channel.call('compile', [bytes, firstKernel])
+      {compile: (bytes, firstKernel) => channel.call('compile', [bytes, firstKernel]), generic: () => channel.call('generic', [])}
     );
   },
   load: (signal: AbortSignal, experts: readonly number[]) => pack.load(experts, {signal}),

@@ -5,7 +5,8 @@
 // isolation is needed. The thread that opened the pool reads for all of them, each what it needs, and compiles modules
 // once.
 import {Channel, revived} from './channel.js';
-import {KimicError, kimicError} from './errors.js';
+import {addErrors, KimicError, kimicError} from './errors.js';
+import {partsErrorLines} from './errorsOfParts.generated.js';
 import {LimitedSource} from './limited.js';
 import {
   defaultConcurrency,
@@ -18,12 +19,14 @@ import {
 } from './pack.js';
 import type {Answer, ThreadOptions} from './pool-worker.js';
 import type {RecoveryCounts, RecoveryOptions} from './recovery.js';
-import {compileRuntime, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
+import {compileModule, defaultModule, noExpert, type PackFacts, type Stats} from './runtime.js';
 import {sourceOf, untilAborted, withDeadline, type ByteSource, type Source} from './source.js';
 import {startThread, type Thread} from './threads.js';
 import {Trust} from './trust.js';
 import type {WarmUpReport} from './warmup.js';
 import {whileRouted} from './whileRouted.js';
+
+addErrors(partsErrorLines);
 
 export interface PoolOptions extends Omit<OpenOptions, 'recovery'> {
   /** As of a pack; every thread has a clock and chance of its own, and forgets which experts failed when it ends. */
@@ -88,7 +91,7 @@ export class PackPool {
     if (!(Number.isInteger(threads) && threads >= 1))
       throw kimicError('OptionMalformed', {subject: `threads: ${threads}`});
     const {signal} = options;
-    const module = await untilAborted(options.wasm ? compileRuntime(options.wasm, signal) : defaultModule(), signal);
+    const module = await untilAborted(options.wasm ? compileModule(options.wasm, signal) : defaultModule(), signal);
     let bytes = sourceOf(source, options, new Trust(options));
     const {recovery} = options;
     // Reads are limited, and may take as long as they may, once they have their turn: here, for all threads together.
@@ -325,6 +328,7 @@ export class PackPool {
             }, lose),
         read: (signal, offset: number, length: number) => this.read(offset, length, signal),
         compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
+        generic: async () => compileModule(this.options.genericWasm ?? (await import('./generic.js')).genericUrl),
         cacheGet: (_, key: string) => cache!.get(key),
         cachePut: (_, key: string, bytes: Uint8Array) => cache!.put(key, bytes),
         cacheDelete: (_, prefix: string) => cache!.delete(prefix),

@@ -1,6 +1,6 @@
 // Carries requests from the runtime to the host and answers back, for any number of operations at a time.
 import {cancelled, KimicError, kimicError} from './errors.js';
-import {link, type CompileKernels, type EngineOption} from './linker.js';
+import {link, type EngineOption, type Modules} from './linker.js';
 import {demanded, prefetch, type Priority, type Reads} from './reads.js';
 import {pending, type HostRequest, type ReadRequest, type Runtime} from './runtime.js';
 import {untilAborted, type ByteSource} from './source.js';
@@ -19,7 +19,7 @@ export class Pump {
     private readonly source: ByteSource,
     private readonly reads: Reads,
     private readonly engine: EngineOption,
-    private readonly compile: CompileKernels
+    private readonly modules: Modules
   ) {}
 
   /** Repeats `ask` after every answer of the host until it does not say pending; throws the error that it says. */
@@ -92,7 +92,7 @@ export class Pump {
     let value = 0;
     try {
       if (request.kind === 'read') value = await this.read(request);
-      else value = await link(this.runtime, request, this.engine, this.compile);
+      else value = await link(this.runtime, request, this.engine, this.modules);
     } catch (failure) {
       const known = failure instanceof KimicError ? failure : undefined;
       const args = request.kind === 'read' ? [0, request.offset, request.length] : [0, 0, 0];

@@ -1,10 +1,13 @@
 // Answers in spite of failures: loads are tried again, room is made, other experts stand in, and experts that fail
 // again and again are left alone. What to do about which error the runtime decides (runtime/recover); here is who waits
 // for what. Loaded only by packs that are opened with the option `recovery`.
-import {errorKinds, kimicError, KimicError, type ErrorKind} from './errors.js';
+import {addErrors, errorKinds, kimicError, KimicError, type ErrorKind} from './errors.js';
+import {partsErrorLines} from './errorsOfParts.generated.js';
 import type {AskOptions, Pack, PackMetadata, RoutedRunResult, RouteOptions} from './pack.js';
 import type {Choice, Runtime} from './runtime.js';
 import {pause, untilAborted, withDeadline, type ByteSource} from './source.js';
+
+addErrors(partsErrorLines);
 
 export interface RecoveryOptions {
   /** Loads of one expert before another one is taken; default 4. */

@@ -45,6 +45,7 @@ export type HostRequest = ReadRequest | LinkRequest;
 interface Exports {
   memory: WebAssembly.Memory;
   __indirect_function_table: WebAssembly.Table;
+  __stack_pointer: WebAssembly.Global;
   kimic_abi_version(): number;
   kimic_exchange(): number;
   kimic_create(options: number): number;
@@ -85,6 +86,12 @@ interface Exports {
   kimic_admit(runtime: number, expert: number, now: number): number;
   kimic_remedy(runtime: number, ...args: number[]): number;
   kimic_clean_up(runtime: number): void;
+  kimic_plan(runtime: number, ...args: number[]): number;
+  kimic_run_plan(runtime: number, ...args: number[]): number;
+  kimic_set_clock(runtime: number, clock: number): number;
+  kimic_experience(runtime: number, expert: number, experience: number): number;
+  kimic_export_history(runtime: number, bytes: number, room: number, length: number): number;
+  kimic_import_history(runtime: number, bytes: number, length: number): number;
   kimic_memory(runtime: number, memory: number): void;
   kimic_stats(runtime: number, stats: number): void;
   kimic_last_error(runtime: number, error: number): void;
@@ -235,6 +242,9 @@ export class Runtime {
   }
   get table(): WebAssembly.Table {
     return this.exports.__indirect_function_table;
+  }
+  get stackPointer(): WebAssembly.Global {
+    return this.exports.__stack_pointer;
   }
 
   /** The memory as it is now; it moves when it grows. */
@@ -404,18 +414,26 @@ export class Runtime {
   static choicesBytes(count: number): number {
     return count * choiceBytes;
   }
-  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
+  putChoices(at: number, choices: readonly Choice[]): void {
     choices.forEach((choice, i) => {
       this.data.setUint32(at + i * choiceBytes, choice.expert, true);
       this.data.setFloat32(at + i * choiceBytes + 4, choice.score, true);
       this.data.setFloat32(at + i * choiceBytes + 8, choice.weight, true);
     });
-    this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, mergeNames.indexOf(merge), x, y));
+  }
+  runChosen(choices: readonly Choice[], at: number, merge: Merge, x: number, y: number): void {
+    this.putChoices(at, choices);
+    this.check(this.exports.kimic_run_chosen(this.handle, at, choices.length, this.numberOf(merge), x, y));
+  }
+
+  /** KimicMerge. */
+  numberOf(merge: Merge): number {
+    return mergeNames.indexOf(merge);
   }
 
   /** 0, or the status with which nothing was computed. `y` gets `outputs` numbers per row. */
   ask(x: number, rows: number, count: number, merge: Merge, choices: number, y: number, outputs: number): number {
-    return this.exports.kimic_ask(this.handle, x, rows, count, mergeNames.indexOf(merge), choices, 0, y, outputs);
+    return this.exports.kimic_ask(this.handle, x, rows, count, this.numberOf(merge), choices, 0, y, outputs);
   }
 
   /** Takes back the loads that ask() started; gives one of the experts that are missing. */
@@ -428,7 +446,7 @@ export class Runtime {
   }
 
   /** Calls an export that only few packs need. */
-  invoke(name: 'kimic_explain' | 'kimic_set_recovery' | 'kimic_admit' | 'kimic_remedy' | 'kimic_clean_up', ...args: number[]): number {
+  invoke(name: keyof Exports & `kimic_${string}`, ...args: number[]): number {
     return (this.exports[name] as (...args: number[]) => number)(this.handle, ...args);
   }
   /** Where structs pass, in `view`. */
@@ -478,13 +496,13 @@ async function moduleBytes(source: URL | string | Response, signal: AbortSignal 
     throw kimicError('RuntimeNotFound', {
       subject,
       cause,
-      hint: 'serve kimic_rt.wasm beside the script, pass its URL as the option wasm, or import kimic/inline',
+      hint: 'serve the .wasm files beside the script, pass their URLs as the options wasm and genericWasm, or import kimic/inline',
     });
   }
 }
 
-/** Compiles the runtime's module from wherever it is. */
-export async function compileRuntime(source: WasmSource, signal?: AbortSignal): Promise<WebAssembly.Module> {
+/** Compiles a module of kimic from wherever it is. */
+export async function compileModule(source: WasmSource, signal?: AbortSignal): Promise<WebAssembly.Module> {
   if (typeof WebAssembly !== 'object') throw kimicError('WasmUnavailable');
   if (source instanceof WebAssembly.Module) return source;
   const bytes = isAddress(source) || source instanceof Response ? await moduleBytes(source, signal) : source;
@@ -505,7 +523,7 @@ let compiled: Promise<WebAssembly.Module> | undefined;
 // Compiled once; a failure is tried again.
 /** The module of kimic_rt.wasm beside the script. */
 export function defaultModule(): Promise<WebAssembly.Module> {
-  compiled ??= compileRuntime(new URL('./kimic_rt.wasm', import.meta.url));
+  compiled ??= compileModule(new URL('./kimic_rt.wasm', import.meta.url));
   compiled.catch(() => (compiled = undefined));
   return compiled;
 }

@@ -1,13 +1,15 @@
 // Signatures of packs (pack-v1, "Signatures"). Loaded only by packs that are opened with trusted keys.
-import {kimicError} from './errors.js';
-import {hexOf} from './trust.js';
+import {addErrors, kimicError} from './errors.js';
+import {partsErrorLines} from './errorsOfParts.generated.js';
+
+addErrors(partsErrorLines);
 
 /**
- * Verifies the signatures in the first bytes of a pack of this digest against keys, named by their hexadecimal form.
+ * Verifies the signatures in the first bytes of a pack of this digest against keys.
  * SignatureMissing, SignatureWrong, SignatureUncheckable.
  */
 export async function requireSignature(
-  keys: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+  keys: readonly Uint8Array<ArrayBuffer>[],
   first: Uint8Array,
   digest: Uint8Array
 ): Promise<void> {
@@ -15,9 +17,9 @@ export async function requireSignature(
   let [used, good] = [0, 0];
   for (let slot = 0; slot < 4; ++slot) {
     const at = 256 + 96 * slot;
-    const name = hexOf(first.subarray(at, at + 32));
-    const key = keys.get(name);
-    if (!/^0*$/.test(name)) ++used;
+    const signer = first.subarray(at, at + 32);
+    const key = keys.find(key => key.every((byte, i) => byte === signer[i]));
+    if (signer.some(byte => byte)) ++used;
     if (!key) continue;
     if (!(await verify(key, first.slice(at + 32, at + 96), message)))
       throw kimicError('SignatureWrong', {args: [slot]});

@@ -27,15 +27,12 @@ export function hexOf(bytes: Uint8Array): string {
 /** Checks the options, and later what the first bytes of a pack say against them. */
 export class Trust {
   readonly digest: Uint8Array | undefined;
-  private readonly keys: Map<string, Uint8Array<ArrayBuffer>> | undefined;
+  private readonly keys: Uint8Array<ArrayBuffer>[] | undefined;
 
   constructor(private readonly options: TrustOptions) {
     const {integrity, trustedKeys} = options;
     if (integrity !== undefined) this.digest = bytesOf(/^sha256-(.*)$/.exec(integrity)?.[1] ?? '', 'integrity');
-    if (trustedKeys) {
-      const keys = trustedKeys.map(key => bytesOf(key, 'trustedKeys'));
-      this.keys = new Map(keys.map(key => [hexOf(key), key]));
-    }
+    this.keys = trustedKeys?.map(key => bytesOf(key, 'trustedKeys'));
   }
 
   /** PackNotVouchedFor unless an option, or the origin of the address, says whose pack it is. */

@@ -14,7 +14,8 @@ for (const name of ['demo', 'random', 'sigmoid', 'product-keys', 'planned'])
       assert.ok(result.experts >= 9 && result.routes === 24);
     });
 
-test('the inlined build computes the reference\'s bits', async () => {
-  const result = await checkPack(await importKimic('inline.js'), packPath('demo'), await vectorsOf('demo'), {});
-  assert.deepEqual(result.failures, []);
-});
+for (const engine of ['auto', 'generic'])
+  test(`the inlined build computes the reference's bits: ${engine}`, async () => {
+    const result = await checkPack(await importKimic('inline.js'), packPath('demo'), await vectorsOf('demo'), {engine});
+    assert.deepEqual(result.failures, []);
+  });

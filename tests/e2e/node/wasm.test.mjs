@@ -10,6 +10,7 @@ import {dist, importKimic, packPath, packs, repository} from '../setup.mjs';
 const {open} = await importKimic();
 const wasmPath = join(dist, 'kimic_rt.wasm');
 const wasm = await readFile(wasmPath);
+const generic = await readFile(join(dist, 'kimic_generic.wasm'));
 const row = new Float32Array(64).fill(0.25);
 let server;
 before(async () => (server = await serve({packs, dist, page: {body: '<!doctype html>', type: 'text/html'}})));
@@ -19,8 +20,21 @@ test('the module imports nothing', () => {
   assert.deepEqual(WebAssembly.Module.imports(new WebAssembly.Module(wasm)), []);
 });
 
-test('the module exports the functions of Runtime.h', async () => {
-  const header = await readFile(join(repository, 'runtime/include/kimic/Runtime.h'), 'utf8');
+test('the generic evaluator is a module that shares memory and stack', t => {
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(generic));
+  assert.deepEqual(imports.map(({module, name, kind}) => `${module}.${name} ${kind}`), ['env.__stack_pointer global', 'env.memory memory']);
+  t.diagnostic(`kimic_generic.wasm: ${generic.length} bytes, ${brotliCompressSync(generic).length} with brotli`);
+});
+
+test('a generic evaluator that is not served is an error with a hint, and is asked for again', async () => {
+  const pack = await open(packPath('demo'), {engine: 'generic', genericWasm: `${server.url}/dist/other.wasm`});
+  for (let turn = 0; turn < 2; ++turn)
+    await assert.rejects(pack.run(0, row), {code: 'RuntimeNotFound', hint: /genericWasm/});
+});
+
+test('the module exports the functions of the C API', async () => {
+  const headers = ['Runtime', 'Plan', 'History'].map(name => readFile(join(repository, `runtime/include/kimic/${name}.h`), 'utf8'));
+  const header = (await Promise.all(headers)).join('\n');
   const declared = new Set([...header.matchAll(/^\w[\w ]*[ *](kimic_\w+)\(/gm)].map(match => match[1]));
   const exported = WebAssembly.Module.exports(new WebAssembly.Module(wasm)).map(entry => entry.name);
   assert.deepEqual(exported.filter(name => name.startsWith('kimic_')).sort(), [...declared].sort());
@@ -71,15 +85,18 @@ async function withoutCompiling(body) {
 
 test('where kernels may not be compiled they run generically, unless that was refused', async () => {
   const module = new WebAssembly.Module(wasm);
-  const free = await open(packPath('demo'), {wasm: module});
+  const genericWasm = new WebAssembly.Module(generic);
+  const expected = await (await open(packPath('demo'), {wasm: module})).run(0, row);
   await withoutCompiling(async () => {
-    const pack = await open(packPath('demo'), {wasm: module});
-    assert.deepEqual(await pack.run(0, row), await free.run(0, row));
+    const pack = await open(packPath('demo'), {wasm: module, genericWasm});
+    assert.deepEqual(await pack.run(0, row), expected);
     assert.equal((await pack.expertInfo(0)).variant, 'generic');
     assert.equal(pack.stats.linkedKernels, 0);
     const strict = await open(packPath('demo'), {wasm: module, engine: 'compiled'});
     await assert.rejects(strict.run(0, row), {code: 'LinkFailed', kind: 'Unsupported'});
     await assert.rejects(open(packPath('demo'), {wasm}), {code: 'WasmUnavailable'});
+    const without = await open(packPath('demo'), {wasm: module, genericWasm: generic});
+    await assert.rejects(without.run(0, row), {code: 'WasmUnavailable'});
   });
 });
 

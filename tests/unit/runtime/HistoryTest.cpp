@@ -97,15 +97,30 @@ TEST(History, RemembersTheExpertsThatWereSeenLast) {
   EXPECT_NE(history.find(4000), nullptr);
 }
 
-TEST(History, GivesFeaturesOfARouter) {
-  float features[3];
-  small().features(7, features);
-  EXPECT_EQ(features[0], 1.0f);
-  EXPECT_EQ(features[1], 0.75f);
-  EXPECT_EQ(features[2], 75.0f / 175.0f);
-  small().features(8, features);
-  for (float feature : features)
+TEST(History, GivesWhatARouterMayRead) {
+  KimicExperience seen = small().experienceOf(7);
+  EXPECT_EQ(seen.success, 1.0f);
+  EXPECT_EQ(seen.confidence, 0.75f);
+  EXPECT_EQ(seen.latency, 75.0f / 175.0f);
+  EXPECT_EQ(seen.microseconds, 75.0f);
+  EXPECT_EQ(seen.runs, 2u);
+}
+
+TEST(History, KnowsNothingOfAnExpertThatItHasNotSeen) {
+  KimicExperience seen = small().experienceOf(8);
+  for (float feature : {seen.success, seen.confidence, seen.latency})
     EXPECT_EQ(feature, 0.5f);
+  EXPECT_EQ(seen.runs, 0u);
+}
+
+TEST(History, AFailureLeavesLatencyAndConfidence) {
+  History history = small();
+  history.observeFailure(7);
+  KimicExperience seen = history.experienceOf(7);
+  EXPECT_EQ(seen.success, 1 - 1.0f / 3);
+  EXPECT_EQ(seen.confidence, 0.75f);
+  EXPECT_EQ(seen.microseconds, 75.0f);
+  EXPECT_EQ(seen.runs, 3u);
 }
 
 TEST(History, IsWhatItWasAfterExportAndImport) {
@@ -161,7 +176,7 @@ TEST(History, RefusesExpertsThatDoNotRise) {
 }
 
 TEST(History, RefusesExpertsThatThePackDoesNotHave) {
-  expectRefused(changed(48 + 24, kExperts), makeError(ErrorId::HistoryMalformed, 72, kExperts, kExperts));
+  expectRefused(changed(48 + 24, kExperts), makeError(ErrorId::HistoryMalformed, 72, kExperts, kExperts - 1));
 }
 
 TEST(History, RefusesAnExpertWithoutARun) {

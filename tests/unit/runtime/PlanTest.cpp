@@ -121,6 +121,14 @@ TEST(Plan, WhatAnExpertReadsIsPinnedWithIt) {
   EXPECT_EQ(kimic_evict(host.runtime, kLeft), KIMIC_OK);
 }
 
+TEST(Plan, UnpinningAnExpertThatIsNotPinnedLeavesThePinsOfOthers) {
+  PlanHost host;
+  ASSERT_EQ(host.load(kTop), KIMIC_OK);
+  ASSERT_EQ(kimic_pin(host.runtime, kLeft), KIMIC_OK);
+  ASSERT_EQ(kimic_unpin(host.runtime, kTop), KIMIC_OK);
+  EXPECT_EQ(kimic_evict(host.runtime, kLeft), static_cast<std::int32_t>(ErrorId::ExpertPinned));
+}
+
 TEST(Plan, AnExpertWithoutWhatItReadsDoesNotRun) {
   PlanHost host;
   ASSERT_EQ(host.load(kTop), KIMIC_OK);
