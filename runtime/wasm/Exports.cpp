@@ -448,8 +448,7 @@ KIMIC_EXPORT std::int32_t kimic_import_history(KimicRuntime *runtime, const std:
 }
 
 KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
-  if (!(recovery->jitter >= 0 && recovery->jitter <= 1 && recovery->firstDelay >= 0 && recovery->longestDelay >= 0 &&
-        recovery->openFor >= 0))
+  if (!(recovery->jitter >= 0 && recovery->jitter <= 1))
     return runtime->fail(ErrorId::OptionMalformed);
   runtime->recovery = *recovery;
   return KIMIC_OK;

@@ -365,7 +365,7 @@ int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t
  *
  * Until kimic_set_recovery() nothing is tried again. */
 
-/* OptionMalformed if the jitter is no share, or a duration negative or no number; it may be infinite. */
+/* OptionMalformed if the jitter is no share. */
 int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery);
 
 /* CircuitOpen if the expert has failed too often of late. After KIMIC_OK kimic_remedy() has to follow. */

@@ -145,7 +145,7 @@ test('what is infinite never ends a wait, and nothing is tried or left alone for
 });
 
 test('options that are no durations are refused', async () => {
-  for (const name of ['firstDelayMs', 'longestDelayMs', 'openForMs'])
+  for (const name of ['firstDelayMs', 'longestDelayMs', 'openForMs', 'patienceMs'])
     for (const value of [-1, NaN])
       await assert.rejects(open(bytes, {recovery: {[name]: value}}), {code: 'OptionMalformed'}, `${name}: ${value}`);
 });

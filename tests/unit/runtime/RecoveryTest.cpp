@@ -174,17 +174,6 @@ TEST(RecoveryApi, LeavesAnExpertAloneForGood) {
   EXPECT_EQ(host.lastError(), makeError(ErrorId::CircuitOpen, 7, 1, std::uint64_t{1} << 53));
 }
 
-TEST(RecoveryApi, RefusesWhatIsNoDuration) {
-  FakeHost host({});
-  for (double KimicRecovery::*duration :
-       {&KimicRecovery::firstDelay, &KimicRecovery::longestDelay, &KimicRecovery::openFor})
-    for (double value : {-1.0, std::numeric_limits<double>::quiet_NaN()}) {
-      KimicRecovery recovery{};
-      recovery.*duration = value;
-      EXPECT_EQ(kimic_set_recovery(host.runtime, &recovery), static_cast<std::int32_t>(ErrorId::OptionMalformed));
-    }
-}
-
 TEST(RecoveryApi, RefusesAJitterThatIsNoShare) {
   FakeHost host({});
   KimicRecovery recovery{};
