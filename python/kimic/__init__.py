@@ -24,8 +24,8 @@ from . import _kimic
 from ._kimic import Error
 from ._report import Report
 
-__all__ = ["Choice", "Error", "Expert", "Explanation", "Layer", "Pack", "Plan", "PlanStep", "Report", "Route",
-           "compile", "open"]
+__all__ = ["Choice", "Error", "Experience", "Expert", "Explanation", "Layer", "Pack", "Plan", "PlanStep", "Report",
+           "Route", "compile", "open"]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -168,6 +168,17 @@ def _objects(value: Any, count: int) -> list[dict]:
     """The first `count` elements of a JSON list; empty objects for those that are something else or not there."""
     entries = value[:count] if isinstance(value, list) else []
     return [entry if isinstance(entry, dict) else {} for entry in entries] + [{}] * (count - len(entries))
+
+
+@dataclass(frozen=True)
+class Experience:
+    """Moving averages of an expert's runs. The first three are in 0..1, and 0.5 of an expert that is not remembered."""
+
+    success: float  #: share of runs among runs and loads that failed
+    confidence: float  #: its largest output, or, of a single one, the larger of it and 1 minus it
+    latency: float  #: microseconds / (microseconds + 100)
+    microseconds: float
+    runs: int  #: and loads that failed; 0: not remembered
 
 
 class Pack:
@@ -323,6 +334,14 @@ class Pack:
             os.unlink(temporary)
             raise
 
+    def experience(self, expert: Union[str, int]) -> Experience:
+        """What is remembered of an expert, of a pack that was opened with `history`."""
+        return Experience(*self._native.experience(self._number(expert)))
+
+    def export_history(self) -> bytes:
+        """What is remembered of all experts, for the next open()."""
+        return self._native.export_history()
+
     def memory_usage(self) -> dict:
         """Bytes that the pack may use (`cap`), uses (`used`) and ever used (`peak`); what they are for (`experts`,
         `compressed`, `scratch`, `host`, `other`); and how many experts are resident and pinned."""
@@ -363,16 +382,32 @@ def compile(
         if len(set(ids)) != len(ids):
             raise ValueError("two experts have the same id")
         content, report, page = _kimic.compile_experts(name, [expert._spec() for expert in experts], **options)
-    return Pack(_kimic.Pack(content, "native"), content=content, report=Report(json.loads(report), page))
+    return Pack(_kimic.Pack(content, "native", 0, False), content=content, report=Report(json.loads(report), page))
 
 
-def open(source: Union[str, "os.PathLike[str]", bytes], *, engine: str = "native") -> Pack:
+def open(
+    source: Union[str, "os.PathLike[str]", bytes],
+    *,
+    engine: str = "native",
+    resident_bonus: float = 0,
+    history: Union[bool, bytes] = False,
+) -> Pack:
     """Opens a pack: a file, read on demand, or its bytes.
 
     With the engine "native", kernels are compiled for this processor when they are first needed and kept on disk;
     "reference" evaluates without compiling. Their results are equal to the last bit.
+
+    `resident_bonus`, 0 to 1, is added to the scores of experts in memory when all but the best one are chosen: fewer
+    loads, but answers that depend on earlier ones.
+
+    With `history`, True or what Pack.export_history() gave earlier, every run is timed and remembered.
     """
+    how = (engine, resident_bonus, bool(history))
     if isinstance(source, bytes):
-        return Pack(_kimic.Pack(source, engine), content=source)
-    path = os.fspath(source)
-    return Pack(_kimic.Pack.open_file(path, engine), path=path)
+        pack = Pack(_kimic.Pack(source, *how), content=source)
+    else:
+        path = os.fspath(source)
+        pack = Pack(_kimic.Pack.open_file(path, *how), path=path)
+    if isinstance(history, bytes):
+        pack._native.import_history(history)
+    return pack

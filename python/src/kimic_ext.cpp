@@ -71,7 +71,8 @@ const char *kindName(ErrorKind kind) {
 template <class T, class E> T take(Result<T, E> result) {
   if (!result.ok())
     raise(result.error());
-  return std::move(result).value();
+  if constexpr (!std::is_void_v<T>)
+    return std::move(result).value();
 }
 
 Matrix toMatrix(const FloatArray &array) {
@@ -330,8 +331,10 @@ std::tuple<py::bytes, std::string, std::string> compileSet(const manifest::Exper
 // Packs
 //===--------------------------------------------------------------------===//
 
-runtime::NativeOptions optionsFor(const std::string &engine) {
+runtime::NativeOptions optionsFor(const std::string &engine, float residentBonus, bool isTimed) {
   runtime::NativeOptions options;
+  options.residentBonus = residentBonus;
+  options.isTimed = isTimed;
   if (engine == "native")
     options.link = native::kernelOrNull;
   else if (engine != "reference")
@@ -385,6 +388,22 @@ public:
     usage["resident_experts"] = memory.residentExperts;
     usage["pinned_experts"] = memory.pinnedExperts;
     return usage;
+  }
+
+  /// success, confidence, latency, microseconds, runs.
+  py::tuple experience(std::uint32_t expert) {
+    const KimicExperience e = take(locked([&](runtime::NativePack &p) { return p.experience(expert); }));
+    return py::make_tuple(e.success, e.confidence, e.latency, e.microseconds, e.runs);
+  }
+  py::bytes exportHistory() {
+    const std::vector<std::uint8_t> bytes = take(locked([](runtime::NativePack &p) { return p.exportHistory(); }));
+    return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
+  }
+  void importHistory(const py::bytes &bytes) {
+    const std::string_view view = bytes;
+    take(locked([&](runtime::NativePack &p) {
+      return p.importHistory({reinterpret_cast<const std::uint8_t *>(view.data()), view.size()});
+    }));
   }
 
   /// Scores, choices and, for each routed expert, (logit, score, selection, threshold, reason).
@@ -568,20 +587,21 @@ PYBIND11_MODULE(_kimic, m) {
       py::arg("enforce_budgets"), py::arg("accuracy"), py::arg("progress"));
 
   py::class_<Pack>(m, "Pack")
-      .def(py::init([](const py::bytes &bytes, const std::string &engine) {
+      .def(py::init([](const py::bytes &bytes, const std::string &engine, float residentBonus, bool isTimed) {
              std::string_view view = bytes;
              auto *data = reinterpret_cast<const std::uint8_t *>(view.data());
-             runtime::NativeOptions options = optionsFor(engine);
+             runtime::NativeOptions options = optionsFor(engine, residentBonus, isTimed);
              return std::make_unique<Pack>(
                  take(runtime::NativePack::open({data, data + view.size()}, std::move(options))));
            }),
-           py::arg("bytes"), py::arg("engine"))
+           py::arg("bytes"), py::arg("engine"), py::arg("resident_bonus"), py::arg("is_timed"))
       .def_static(
           "open_file",
-          [](const std::string &path, const std::string &engine) {
-            return std::make_unique<Pack>(take(runtime::NativePack::openFile(path, optionsFor(engine))));
+          [](const std::string &path, const std::string &engine, float residentBonus, bool isTimed) {
+            return std::make_unique<Pack>(
+                take(runtime::NativePack::openFile(path, optionsFor(engine, residentBonus, isTimed))));
           },
-          py::arg("path"), py::arg("engine"))
+          py::arg("path"), py::arg("engine"), py::arg("resident_bonus"), py::arg("is_timed"))
       .def("info", &Pack::info)
       .def("expert_info", &Pack::expertInfo, py::arg("expert"))
       .def("metadata", &Pack::metadata)
@@ -593,6 +613,9 @@ PYBIND11_MODULE(_kimic, m) {
           },
           py::arg("expert"), py::arg("x").noconvert(), py::arg("is_row"))
       .def("memory_usage", &Pack::memoryUsage)
+      .def("experience", &Pack::experience, py::arg("expert"))
+      .def("export_history", &Pack::exportHistory)
+      .def("import_history", &Pack::importHistory, py::arg("bytes"))
       .def("explain", &Pack::explain, py::arg("x").noconvert(), py::arg("count"))
       .def("plan", &Pack::plan, py::arg("experts"))
       .def("run_routed", &Pack::runRouted, py::arg("x").noconvert(), py::arg("count"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -116,6 +117,11 @@ Result<void> NativePack::Host::open(NativeOptions options) {
   if (!runtime)
     return makeError(ErrorId::ArenaUnavailable, options.arenaBytes, KIMIC_MINIMUM_ARENA, KIMIC_MAXIMUM_ARENA);
   KIMIC_TRY(pump([&] { return kimic_open(runtime); }));
+  if (options.isTimed)
+    KIMIC_TRY(outcome(kimic_set_clock(runtime, [] {
+      const std::chrono::duration<double, std::micro> now = std::chrono::steady_clock::now().time_since_epoch();
+      return now.count();
+    })));
   return outcome(kimic_pack_info(runtime, &info));
 }
 
@@ -276,6 +282,24 @@ Result<NativePack::RoutedRun> NativePack::runRouted(std::span<const float> x, st
 }
 
 Result<NativePack::Plan> NativePack::plan(std::span<const KimicChoice> choices) { return host_->plan(choices); }
+
+Result<KimicExperience> NativePack::experience(std::uint32_t expert) {
+  KimicExperience seen{};
+  KIMIC_TRY(host_->outcome(kimic_experience(host_->runtime, expert, &seen)));
+  return seen;
+}
+
+Result<std::vector<std::uint8_t>> NativePack::exportHistory() {
+  std::uint32_t length = 0;
+  KIMIC_TRY(host_->outcome(kimic_export_history(host_->runtime, nullptr, 0, &length)));
+  std::vector<std::uint8_t> bytes(length);
+  KIMIC_TRY(host_->outcome(kimic_export_history(host_->runtime, bytes.data(), length, &length)));
+  return bytes;
+}
+
+Result<void> NativePack::importHistory(std::span<const std::uint8_t> bytes) {
+  return host_->outcome(kimic_import_history(host_->runtime, bytes.data(), static_cast<std::uint32_t>(bytes.size())));
+}
 
 KimicMemory NativePack::memory() const {
   KimicMemory memory;

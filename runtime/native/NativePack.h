@@ -4,6 +4,7 @@
 #pragma once
 
 #include "formats/base/Result.h"
+#include "runtime/include/kimic/History.h"
 #include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelFunction.h"
 
@@ -21,6 +22,7 @@ struct NativeOptions {
   /// if there is none: then, and without `link`, the reference evaluator runs. Functions outlive the pack.
   std::function<KernelFunction(std::span<const std::uint8_t>)> link = {};
   float residentBonus = 0; ///< KimicOptions::residentBonus
+  bool isTimed = false;    ///< every run is timed, and remembered for experience()
 };
 
 /// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.
@@ -77,6 +79,13 @@ public:
   };
   /// What an answer of these experts takes. The errors of kimic_plan().
   Result<Plan> plan(std::span<const KimicChoice> choices);
+
+  /// What is remembered of an expert (kimic_experience).
+  Result<KimicExperience> experience(std::uint32_t expert);
+  /// The history of this pack's runs, formats/spec/history-v1.md.
+  Result<std::vector<std::uint8_t>> exportHistory();
+  /// Replaces it. The errors of kimic_import_history().
+  Result<void> importHistory(std::span<const std::uint8_t> bytes);
 
   KimicStats stats() const;
   KimicMemory memory() const;

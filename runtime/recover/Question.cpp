@@ -36,8 +36,10 @@ Question::State Question::end(State state, const Error &error) {
   return state_ = state;
 }
 
-bool Question::isWanted(std::uint32_t expert) const {
-  return std::any_of(slots_.begin(), slots_.end(), [&](const Slot &slot) { return slot.choice.expert == expert; });
+bool Question::isTaken(std::uint32_t expert) const {
+  return std::any_of(slots_.begin(), slots_.end(), [&](const Slot &slot) {
+    return slot.choice.expert == expert || std::find(slot.tried.begin(), slot.tried.end(), expert) != slot.tried.end();
+  });
 }
 
 // Puts another expert in place of one that cannot be had: its fallback, else the routed expert of the same domain that
@@ -47,14 +49,11 @@ bool Question::substitute(Slot &slot) {
   slot.tried.push_back(lost);
   if (!recovery_.options.allowsDegraded || slots_.empty() || lost >= facts_.size())
     return false;
-  auto isFree = [&](std::uint32_t expert) {
-    return !isWanted(expert) && std::find(slot.tried.begin(), slot.tried.end(), expert) == slot.tried.end();
-  };
   std::uint32_t found = facts_[lost].fallback;
-  if (found >= info_.experts || !isFree(found)) {
+  if (found >= info_.experts || isTaken(found)) {
     found = KIMIC_NO_EXPERT;
     for (std::uint32_t expert = 0; expert < info_.routedExperts && expert < facts_.size(); ++expert)
-      if (facts_[expert].domain == facts_[lost].domain && isFree(expert) &&
+      if (facts_[expert].domain == facts_[lost].domain && !isTaken(expert) &&
           (found == KIMIC_NO_EXPERT || scores_[expert] > scores_[found]))
         found = expert;
   }

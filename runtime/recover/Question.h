@@ -65,7 +65,8 @@ private:
 
   Progress advance(Slot &slot, Milliseconds now);
   bool substitute(Slot &slot);
-  bool isWanted(std::uint32_t expert) const;
+  /// Whether it was wanted in any place, or stood in: it is not taken again.
+  bool isTaken(std::uint32_t expert) const;
   State route();
   State run();
   State end(State state, const Error &error);

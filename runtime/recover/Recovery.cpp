@@ -64,11 +64,10 @@ void CircuitBreaker::failure(ErrorKind kind, Milliseconds now, const KimicRecove
 void CircuitBreaker::abandon() { isTrying_ = false; }
 
 void CircuitBreaker::settle(ErrorKind kind, Milliseconds now, const KimicRecovery &options) {
+  abandon();
   if (kind == kNoError)
     success();
-  else if (kind == ErrorKind::Cancelled || kind == ErrorKind::ResourceExhausted)
-    abandon();
-  else
+  else if (kind != ErrorKind::Cancelled && kind != ErrorKind::ResourceExhausted)
     failure(kind, now, options);
 }
 

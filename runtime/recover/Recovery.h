@@ -7,6 +7,7 @@
 #include "formats/base/Error.h"
 #include "runtime/include/kimic/Runtime.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -61,8 +62,9 @@ public:
   void settle(ErrorKind kind, Milliseconds now, const KimicRecovery &options);
   /// Why admits() said no.
   Error refusal(std::uint32_t expert, Milliseconds now) const {
+    // It may stay open for ever, which no integer holds.
     return makeError(ErrorId::CircuitOpen, expert, failures_,
-                     static_cast<std::uint64_t>(until_ > now ? until_ - now : 0));
+                     static_cast<std::uint64_t>(until_ > now ? std::min(until_ - now, 0x1p53) : 0));
   }
 
   State state() const { return state_; }

@@ -120,3 +120,31 @@ def test_simulate_reads_a_folder_of_arrays(kimic, pack, tmp_path):
 def test_simulate_refuses_traces_that_are_none(kimic, pack, tmp_path, line, message):
     (tmp_path / "bad.jsonl").write_text(line + "\n")
     assert message in kimic("simulate", pack, "--trace", tmp_path / "bad.jsonl", "--memory", "1M", code=1).stderr
+
+
+def test_run_keeps_the_history_of_runs(kimic, tmp_path):
+    pack, history = compiled(kimic, tmp_path), tmp_path / "runs.khis"
+    arguments = ("run", pack, "--route", "--data", pack.parent / "rows.npy", "--history", history, "--json")
+    first, second = (json.loads(kimic(*arguments).stdout)["history"] for _ in range(2))
+    runs = {expert["expert"]: expert["runs"] for expert in first}
+    assert runs and all(expert["success"] == 1 and expert["microseconds"] > 0 for expert in first)
+    assert {expert["expert"]: expert["runs"] for expert in second} == {id: 2 * count for id, count in runs.items()}
+    assert history.read_bytes()[:4] == b"KHIS"
+
+
+def test_run_refuses_a_file_that_is_no_history_and_leaves_it(kimic, tmp_path):
+    pack, other = compiled(kimic, tmp_path), tmp_path / "other"
+    other.write_bytes(b"notes" * 100)
+    result = kimic("run", pack, "--route", "--data", pack.parent / "rows.npy", "--history", other, code=1)
+    assert "history does not follow the format" in result.stderr
+    assert other.read_bytes() == b"notes" * 100
+
+
+def test_a_resident_bonus_keeps_to_experts_in_memory(kimic, tmp_path):
+    pack = compiled(kimic, tmp_path, top_k=2)
+    chosen = [json.loads(kimic("run", pack, "--route", "--data", pack.parent / "rows.npy", "--json", *bonus).stdout)["routes"]
+              for bonus in [(), ("--resident-bonus", "1")]]
+    assert [route[0]["expert"] for route in chosen[0]] == [route[0]["expert"] for route in chosen[1]]
+    assert len({tuple(sorted(e["expert"] for e in route)) for route in chosen[1]}) <= len(
+        {tuple(sorted(e["expert"] for e in route)) for route in chosen[0]})
+    kimic("run", pack, "--route", "--data", pack.parent / "rows.npy", "--resident-bonus", "2", code=2)

@@ -538,3 +538,24 @@ def test_hostile_metadata_are_names_at_most(tmp_path, text):
     assert set(strange.plan(experts=[0]).fallbacks[0]) <= {strange.experts[1]}
     assert len(strange.report["experts"]) <= 2
     assert np.array_equal(strange.run(inputs_of(4, 2, 3), expert=1), pack.run(inputs_of(4, 2, 3), expert="b"))
+
+
+def test_history_remembers_runs_for_the_next_visit(tmp_path):
+    content = kimic.compile(planned_set(tmp_path), enforce_budgets=False).to_bytes()
+    pack = kimic.open(content, history=True)
+    x = np.zeros((2, pack.expert_info("base")["inputs"]), np.float32)
+    pack.run(x, expert="base")
+    pack.run(x, expert="base")
+    seen = pack.experience("base")
+    assert (seen.runs, seen.success) == (2, 1) and seen.microseconds > 0
+    assert pack.experience("spare") == kimic.Experience(0.5, 0.5, 0.5, 0, 0)
+    assert kimic.open(content, history=pack.export_history()).experience("base") == seen
+    with pytest.raises(kimic.Error, match="history"):
+        kimic.open(content, history=b"KHIS")
+
+
+def test_resident_bonus_is_a_share(tmp_path):
+    content = kimic.compile(planned_set(tmp_path), enforce_budgets=False).to_bytes()
+    assert kimic.open(content, resident_bonus=0.05).experts == kimic.open(content).experts
+    with pytest.raises(kimic.Error):
+        kimic.open(content, resident_bonus=2)

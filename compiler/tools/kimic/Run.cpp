@@ -2,12 +2,14 @@
 #include "compiler/tools/kimic/Command.h"
 #include "compiler/tools/kimic/DataFile.h"
 #include "compiler/tools/kimic/PackNames.h"
+#include "formats/base/File.h"
 #include "kimic/NativeKernels.h"
 #include "runtime/native/NativePack.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fmt/format.h>
 #include <memory>
 
@@ -20,6 +22,8 @@ struct RunOptions {
   bool isRouted = false;
   std::string engine = "native";
   std::uint32_t topK = 0; ///< 0: as many as the pack says
+  float residentBonus = 0;
+  std::string history; ///< empty: runs are not timed
 };
 
 void stopIfInterrupted() {
@@ -63,6 +67,33 @@ Answers runRouted(runtime::NativePack &pack, const RunOptions &options, const Ma
   return answers;
 }
 
+constexpr std::uint64_t kMostHistoryBytes = 1 << 20;
+
+void readHistory(runtime::NativePack &pack, const std::string &path) {
+  if (!std::filesystem::exists(path))
+    return;
+  const std::string bytes = take(readFile(path, kMostHistoryBytes));
+  take(path, pack.importHistory({reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size()}));
+}
+
+void writeHistory(runtime::NativePack &pack, const std::string &path) {
+  const std::vector<std::uint8_t> bytes = take(path, pack.exportHistory());
+  take(writeFileAtomically(path, {reinterpret_cast<const char *>(bytes.data()), bytes.size()}, true));
+}
+
+/// Of every routed expert and the one that ran what is remembered, if anything is.
+Json historyJson(runtime::NativePack &pack, const RunOptions &options, const std::vector<ExpertNames> &names) {
+  Json all = Json::array();
+  for (std::uint32_t expert = 0; expert < names.size(); ++expert)
+    if (const KimicExperience seen = take(options.pack, pack.experience(expert)); seen.runs)
+      all.push_back({{"expert", names[expert].id},
+                     {"runs", seen.runs},
+                     {"success", number(seen.success)},
+                     {"confidence", number(seen.confidence)},
+                     {"microseconds", number(seen.microseconds)}});
+  return all;
+}
+
 Json routesJson(const Answers &answers, const std::vector<ExpertNames> &names) {
   Json routes = Json::array();
   for (const auto &choices : answers.routes) {
@@ -79,11 +110,15 @@ void run(const RunOptions &options, Context &context) {
   runtime::NativeOptions hostOptions;
   if (options.engine == "native")
     hostOptions.link = native::kernelOrNull;
+  hostOptions.residentBonus = options.residentBonus;
+  hostOptions.isTimed = !options.history.empty();
   runtime::NativePack pack = take(options.pack, runtime::NativePack::openFile(options.pack, std::move(hostOptions)));
   const KimicPackInfo &info = pack.info();
   std::vector<ExpertNames> names = expertNames(parseMetadata(take(options.pack, pack.metadata())), info.experts);
   if (options.isRouted && info.routerExpert == KIMIC_NO_EXPERT)
     throw Failure(options.pack, makeError(ErrorId::PackHasNoRouter));
+  if (!options.history.empty())
+    readHistory(pack, options.history);
 
   // Routed experts have one shape, so the first one speaks for all.
   std::uint32_t expert = options.isRouted ? 0 : findExpert(names, options.expert, options.pack);
@@ -91,6 +126,8 @@ void run(const RunOptions &options, Context &context) {
   DataFile data = readDataFile(options.data, shape.inputs, shape.outputs, context.console);
   Answers answers = options.isRouted ? runRouted(pack, options, data.inputs, shape.outputs, context.console)
                                      : runExpert(pack, options, expert, data.inputs, shape.outputs, context.console);
+  if (!options.history.empty())
+    writeHistory(pack, options.history);
   Score score = scoreOf(answers.outputs, data.targets);
   // Routed experts that share their labels answer in them; others merge numbers whose names differ.
   bool shareLabels =
@@ -114,6 +151,8 @@ void run(const RunOptions &options, Context &context) {
       for (std::size_t r = 0; r < answers.outputs.rows; ++r)
         result["answers"].push_back(answerOf(r));
     }
+    if (!options.history.empty())
+      result["history"] = historyJson(pack, options, names);
     result["outputs"] = rows(answers.outputs);
     std::fputs(pretty(result).c_str(), stdout);
     return;
@@ -150,6 +189,17 @@ void addRun(CLI::App &app, Context &context) {
       ->needs(route)
       ->check(CLI::PositiveNumber.description(""))
       ->type_name("K");
+  command
+      ->add_option("--resident-bonus", options->residentBonus,
+                   "With --route: added to the scores of experts in memory when all but the best one are chosen, 0 to "
+                   "1 (default: 0)")
+      ->needs(route)
+      ->check(CLI::Range(0.0, 1.0).description(""))
+      ->type_name("BONUS");
+  command
+      ->add_option("--history", options->history,
+                   "Time every run, and keep moving averages of success, latency and confidence in this file")
+      ->type_name("FILE");
   command
       ->add_option("--engine", options->engine,
                    "What computes: kernels compiled for this processor, or the reference evaluator; their results "

@@ -183,7 +183,7 @@ export class Pack {
       if (trust.digest) runtime.requireDigest(trust.digest);
       const concurrency = options.network?.concurrency ?? defaultConcurrency;
       const recovering = options.recovery && (await import('./recovery.js'));
-      if (recovering) bytes = recovering.patient(bytes, options.recovery!.patienceMs);
+      if (recovering) bytes = recovering.patient(bytes, options.recovery!);
       const reads = new Reads(bytes, concurrency, options.cache, trust.digest && hexOf(trust.digest));
       const pump = new Pump(runtime, bytes, reads, engine, {
         compile: bytes => WebAssembly.compile(bytes),

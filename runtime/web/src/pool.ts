@@ -95,7 +95,7 @@ export class PackPool {
     let bytes = sourceOf(source, options, new Trust(options));
     const {recovery} = options;
     // Reads are limited, and may take as long as they may, once they have their turn: here, for all threads together.
-    if (recovery) bytes = (await import('./recovery.js')).patient(bytes, recovery.patienceMs);
+    if (recovery) bytes = (await import('./recovery.js')).patient(bytes, recovery);
     bytes = new LimitedSource(bytes, options.network?.concurrency ?? defaultConcurrency);
     const maxBytes = Math.floor((options.memory?.maxBytes ?? defaultMaxBytes) / (threads + 1));
     const own = {...options, wasm: module, memory: {maxBytes}, ...(recovery && {recovery: endless(recovery)})};

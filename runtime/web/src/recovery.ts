@@ -66,9 +66,9 @@ export class Recovery {
     this.random = options.random ?? Math.random;
     this.allowsDegraded = options.allowsDegraded ?? true;
     const {address, view} = runtime.passage;
-    view.setFloat64(address, options.firstDelayMs ?? 50, true);
-    view.setFloat64(address + 8, options.longestDelayMs ?? 2000, true);
-    view.setFloat64(address + 16, options.openForMs ?? 5000, true);
+    view.setFloat64(address, durationOf(options, 'firstDelayMs', 50), true);
+    view.setFloat64(address + 8, durationOf(options, 'longestDelayMs', 2000), true);
+    view.setFloat64(address + 16, durationOf(options, 'openForMs', 5000), true);
     view.setUint32(address + 24, Math.min(options.attempts ?? 4, 0xffffffff), true);
     view.setUint32(address + 28, Math.min(options.failuresToOpen ?? 5, 0xffffffff), true);
     view.setUint32(address + 32, options.backoff === 'fixed' ? 0 : 1, true);
@@ -257,8 +257,19 @@ class Loss {
   ) {}
 }
 
+function durationOf(
+  options: RecoveryOptions,
+  name: 'firstDelayMs' | 'longestDelayMs' | 'openForMs' | 'patienceMs',
+  otherwise: number
+): number {
+  const value = options[name] ?? otherwise;
+  if (!(value >= 0)) throw kimicError('OptionMalformed', {subject: `${name}: ${value}`});
+  return value;
+}
+
 /** The source, whose reads fail if they take longer than `patienceMs`. */
-export function patient(source: ByteSource, patienceMs = 15_000): ByteSource {
+export function patient(source: ByteSource, options: RecoveryOptions): ByteSource {
+  const patienceMs = durationOf(options, 'patienceMs', 15_000);
   return {
     ...(source.openBytes !== undefined && {openBytes: source.openBytes}),
     explain: error => source.explain?.(error) ?? error,

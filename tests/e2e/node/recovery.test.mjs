@@ -144,6 +144,12 @@ test('what is infinite never ends a wait, and nothing is tried or left alone for
   await late.pack.dispose();
 });
 
+test('options that are no durations are refused', async () => {
+  for (const name of ['firstDelayMs', 'longestDelayMs', 'openForMs', 'patienceMs'])
+    for (const value of [-1, NaN])
+      await assert.rejects(open(bytes, {recovery: {[name]: value}}), {code: 'OptionMalformed'}, `${name}: ${value}`);
+});
+
 test('fewer experts answer if none may stand in', async () => {
   const {pack} = await openFaulty(refuse, Infinity);
   pack.metadata = async () => ({experts: []});
@@ -277,6 +283,7 @@ test(`under 30 % faults ${requests} questions end, with the right answer or a ty
     wanted.push([router.expert, ...route.choices.map(({expert}) => expert)]);
   }
   await clean.load(Array.from({length: router.routedExperts}, (_, expert) => expert));
+  await (await open(bytes, {recovery: {}})).dispose(); // what is imported when it is needed takes real time
   const began = performance.now();
   const clock = useVirtualTime(t);
   const source = {

@@ -163,6 +163,17 @@ TEST(RecoveryApi, GivesRemedyAndDelay) {
   EXPECT_EQ(kimic_admit(host.runtime, 7, 1060), KIMIC_OK);
 }
 
+TEST(RecoveryApi, LeavesAnExpertAloneForGood) {
+  FakeHost host({});
+  const KimicRecovery recovery{0, 0, std::numeric_limits<double>::infinity(), 1, 1, KIMIC_BACKOFF_FIXED, 0};
+  ASSERT_EQ(kimic_set_recovery(host.runtime, &recovery), KIMIC_OK);
+  double delay = -1;
+  ASSERT_EQ(kimic_admit(host.runtime, 7, 0), KIMIC_OK);
+  EXPECT_EQ(kimic_remedy(host.runtime, 7, kUnavailable, 1, 0, 0, 0, &delay), KIMIC_REMEDY_FALLBACK);
+  EXPECT_EQ(kimic_admit(host.runtime, 7, 1e300), static_cast<std::int32_t>(ErrorId::CircuitOpen));
+  EXPECT_EQ(host.lastError(), makeError(ErrorId::CircuitOpen, 7, 1, std::uint64_t{1} << 53));
+}
+
 TEST(RecoveryApi, RefusesAJitterThatIsNoShare) {
   FakeHost host({});
   KimicRecovery recovery{};
@@ -294,6 +305,18 @@ TEST(Question, TakesTheBestOfTheDomainWithoutAFallback) {
   EXPECT_EQ(question.choices()[0].expert, 2u); // which the router likes better than 0
   EXPECT_EQ(question.answer(), std::vector<float>{6});
   EXPECT_EQ(host.failed, 1); // unsupported: not tried again
+}
+
+TEST(Question, TakesNoneThatWasLostInAnotherPlace) {
+  QuestionHost host(fourExperts());
+  host.dataOffsets = dataOffsetsOf(fourExperts());
+  Question question(host.runtime, host.recovery, host.facts, {0, 0});
+  auto reply = [&](const KimicRequest &request) {
+    return host.isFor(request, 1) || host.isFor(request, 3) ? ErrorId::SourceReadFailed : ErrorId::None;
+  };
+  ASSERT_EQ(host.ask(question, reply), Question::State::Degraded);
+  EXPECT_EQ(question.answer(), std::vector<float>{2.5}); // (4 + 1) / 2
+  EXPECT_EQ(host.recovery.counts.fallbacks, 2u);
 }
 
 TEST(Question, AnswersInPartWithTheReason) {
