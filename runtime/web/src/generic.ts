@@ -1,5 +1,5 @@
-// The generic evaluator, which runs experts where no kernels can be linked: a module of its own, kimic_generic.wasm, that
-// works on the runtime's memory and stack. Read when a pack first needs it.
+// The generic evaluator, which runs experts where no kernels can be linked: a module of its own, kimic_generic.wasm,
+// that works on the runtime's memory and stack. Read when a pack first needs it.
 import type {Runtime} from './runtime.js';
 
 /** The module beside the script. */

@@ -56,12 +56,9 @@ export class History {
     return this.pack.guard(() => {
       this.runtime.check(this.runtime.invoke('kimic_experience', expert, this.runtime.passage.address));
       const {address, view} = this.runtime.passage;
-      const [success, confidence, latency, microseconds] = [0, 4, 8, 12].map(at => view.getFloat32(address + at, true)) as [
-        number,
-        number,
-        number,
-        number,
-      ];
+      const [success, confidence, latency, microseconds] = [0, 4, 8, 12].map(at =>
+        view.getFloat32(address + at, true)
+      ) as [number, number, number, number];
       return {success, confidence, latency, microseconds, runs: view.getUint32(address + 16, true)};
     });
   }

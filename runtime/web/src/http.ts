@@ -57,7 +57,7 @@ export class UrlSource implements ByteSource {
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
     const {retries = 3, backoffMs = 200} = this.network;
     const progress: Progress = {offset, into: new Uint8Array(this.whole ? 0 : length), filled: 0, isEnd: false};
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       if (this.whole) return this.whole.subarray(offset, offset + length);
       if (progress.filled === length || progress.isEnd) return progress.into.subarray(0, progress.filled);
       try {

@@ -38,7 +38,8 @@ export class LimitedSource implements ByteSource {
       await untilAborted(turn, signal);
     } catch (error) {
       const at = this.queue.indexOf(go);
-      if (at < 0) this.pass(); // it came in the same moment
+      if (at < 0)
+        this.pass(); // it came in the same moment
       else this.queue.splice(at, 1);
       throw error;
     }

@@ -50,7 +50,10 @@ export async function link(
     exports = (await WebAssembly.instantiate(module, {env: {memory: runtime.memory}})).exports;
   } catch (cause) {
     // Is it this module, or is compiling forbidden here as such?
-    const isForbidden = await WebAssembly.compile(emptyModule).then(() => false, () => true);
+    const isForbidden = await WebAssembly.compile(emptyModule).then(
+      () => false,
+      () => true
+    );
     throw kimicError(isForbidden && engine === 'auto' ? 'LinkDeclined' : 'LinkFailed', {
       args: [0, request.firstKernel, request.length],
       cause,

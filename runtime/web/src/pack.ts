@@ -38,8 +38,8 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   /** Hard cap of the memory that the pack may use; default 256 MiB. */
   memory?: {maxBytes?: number};
   /**
-   * 0..1, default 0: added to the scores of experts in memory when the second and further ones are chosen, so that fewer
-   * have to be loaded. The best expert is always the router's; answers depend on what was asked before.
+   * 0..1, default 0: added to the scores of experts in memory when the second and further ones are chosen, so that
+   * fewer have to be loaded. The best expert is always the router's; answers depend on what was asked before.
    */
   residentBonus?: number;
   /**
@@ -57,7 +57,9 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
    * Pack.history.
    */
   history?: boolean | Uint8Array;
-  /** Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own. */
+  /**
+   * Keeps what was read for the next visit: `cacheApi()`, `opfs()` or `directory(path)` of kimic/cache, or your own.
+   */
   cache?: PackCache;
 }
 
@@ -179,7 +181,12 @@ export class Pack {
       const compiled = options.wasm ? compileModule(options.wasm, signal) : defaultModule();
       const module = await untilAborted(compiled, signal);
       const variants = linkableVariants(engine, options.variant);
-      const runtime = await Runtime.create(module, options.memory?.maxBytes ?? defaultMaxBytes, variants, options.residentBonus ?? 0);
+      const runtime = await Runtime.create(
+        module,
+        options.memory?.maxBytes ?? defaultMaxBytes,
+        variants,
+        options.residentBonus ?? 0
+      );
       if (trust.digest) runtime.requireDigest(trust.digest);
       const concurrency = options.network?.concurrency ?? defaultConcurrency;
       const recovering = options.recovery && (await import('./recovery.js'));
@@ -190,12 +197,18 @@ export class Pack {
         ...modules,
         ...(options.genericWasm && {generic: async () => options.genericWasm!}),
       });
-      await pump.until(() => runtime.open(), signal).catch(error => {
-        // Byte 0 is '<': a server's error page or a single-page application's fallback.
-        if (error.code === 'PackMagic' && error.args[0] === 0 && error.args[1] === 0x3c)
-          throw kimicError('PackMagic', {args: error.args, hint: 'got an HTML page: the pack is not served', cause: error});
-        throw error;
-      });
+      await pump
+        .until(() => runtime.open(), signal)
+        .catch(error => {
+          // Byte 0 is '<': a server's error page or a single-page application's fallback.
+          if (error.code === 'PackMagic' && error.args[0] === 0 && error.args[1] === 0x3c)
+            throw kimicError('PackMagic', {
+              args: error.args,
+              hint: 'got an HTML page: the pack is not served',
+              cause: error,
+            });
+          throw error;
+        });
       const pack = new Pack(runtime, bytes, pump, options.followsTransitions ?? true, reads.firstBytes);
       await trust.requireSignature(pack.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
@@ -274,7 +287,10 @@ export class Pack {
   }
 
   /** Loads experts and, if wanted, keeps them until they are unpinned. */
-  async load(experts: ExpertRef | readonly ExpertRef[], options: {signal?: AbortSignal; pin?: boolean} = {}): Promise<void> {
+  async load(
+    experts: ExpertRef | readonly ExpertRef[],
+    options: {signal?: AbortSignal; pin?: boolean} = {}
+  ): Promise<void> {
     const numbers = await this.findAll(experts, options);
     await this.whileLoaded(numbers, options, () => {
       if (options.pin) for (const number of numbers) this.runtime.pin(number);
@@ -319,8 +335,8 @@ export class Pack {
   }
 
   /**
-   * The experts to which requests most often went on from this one when the pack was made, likeliest first; empty if the
-   * pack does not know, or before the expert was used. Something to prefetch().
+   * The experts to which requests most often went on from this one when the pack was made, likeliest first; empty if
+   * the pack does not know, or before the expert was used. Something to prefetch().
    */
   nextExperts(expert: number): number[] {
     return this.pump.guard(() => this.runtime.nextExperts(expert));
@@ -353,14 +369,13 @@ export class Pack {
   }
 
   /**
-   * The router chooses experts for every row of the input, they run, and their outputs are merged: [rows][outputs]. What
-   * is missing is loaded first. When all is resident this is one call into WebAssembly.
+   * The router chooses experts for every row of the input, they run, and their outputs are merged: [rows][outputs].
+   * What is missing is loaded first. When all is resident this is one call into WebAssembly.
    */
   async ask(input: Float32Array, options: AskOptions = {}): Promise<Float32Array> {
     const router = this.requireRouter(options.k);
     if (options.signal?.aborted) throw cancelled(options.signal);
-    if (options.deadlineMs !== undefined)
-      return withDeadline(options, within => this.ask(input, within));
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.ask(input, within));
     if (this.recovery) return this.recovery.ask(input, options);
     return this.orInParts(
       () => this.askWhole(input, options, router),
@@ -421,7 +436,8 @@ export class Pack {
       const io = this.reserve(choicesAt + Runtime.choicesBytes(1), [router.expert]);
       this.view().set(input);
       const best = new Uint32Array(rows);
-      for (let row = 0; row < rows; ++row) best[row] = this.runtime.best(io + row * inputs * floatBytes, io + choicesAt);
+      for (let row = 0; row < rows; ++row)
+        best[row] = this.runtime.best(io + row * inputs * floatBytes, io + choicesAt);
       return best;
     });
   }
@@ -429,10 +445,8 @@ export class Pack {
   /** Routes one row, runs the chosen experts and merges their outputs; tells how it came to that. */
   async runRouted(input: Float32Array, options: RoutedRunOptions = {}): Promise<RoutedRunResult> {
     this.requireRouter(options.k);
-    if (options.deadlineMs !== undefined)
-      return withDeadline(options, within => this.runRouted(input, within));
-    if (this.recovery)
-      return this.recovery.answer(input, options, choices => this.runChoices(choices, input, options));
+    if (options.deadlineMs !== undefined) return withDeadline(options, within => this.runRouted(input, within));
+    if (this.recovery) return this.recovery.answer(input, options, choices => this.runChoices(choices, input, options));
     const route = await this.route(input, options);
     const {choices} = route;
     if (choices.length === 0) throw kimicError('RouterAbstained');
@@ -462,7 +476,10 @@ export class Pack {
    * What an answer takes: of these experts, or of those that the router chooses for a row. Reads the directory and
    * kernels, no parameters.
    */
-  async plan(what: readonly ExpertRef[] | Float32Array, options: {k?: number; signal?: AbortSignal} = {}): Promise<Plan> {
+  async plan(
+    what: readonly ExpertRef[] | Float32Array,
+    options: {k?: number; signal?: AbortSignal} = {}
+  ): Promise<Plan> {
     return (await import('./plan.js')).planOf(this, this.runtime, what, options);
   }
 

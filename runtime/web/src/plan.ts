@@ -72,7 +72,17 @@ class StoredPlan {
   }
   run(merge: Merge, x: number, values: number, y: number): number {
     const {choices, choicesAt, stepsAt, runtime} = this;
-    return runtime.invoke('kimic_run_plan', stepsAt, this.u32(0), choicesAt, choices.length, runtime.numberOf(merge), x, values, y);
+    return runtime.invoke(
+      'kimic_run_plan',
+      stepsAt,
+      this.u32(0),
+      choicesAt,
+      choices.length,
+      runtime.numberOf(merge),
+      x,
+      values,
+      y
+    );
   }
   /** The row is a new one. */
   begin(): void {
@@ -139,7 +149,7 @@ export async function planOf(
 function fallbacksOf({experts}: PackMetadata, expert: number): number[] {
   const chain: number[] = [];
   const all = Array.isArray(experts) ? experts : [];
-  for (let next: unknown = expert; (next = all[next as number]?.fallback) !== expert; ) {
+  for (let next: unknown = expert; (next = all[next as number]?.fallback) !== expert;) {
     if (!Number.isInteger(next) || chain.includes(next as number) || !all[next as number]) break;
     chain.push(next as number);
   }
@@ -167,7 +177,8 @@ export function runInParts(
     const x = pack.guard(() => runtime.allocate(xBytes + valueBytes + first.outputs * 4));
     try {
       const output = options.out ?? new Float32Array(rows * first.outputs);
-      if (output.length < rows * first.outputs) throw kimicError('OutputLength', {args: [output.length, rows * first.outputs]});
+      if (output.length < rows * first.outputs)
+        throw kimicError('OutputLength', {args: [output.length, rows * first.outputs]});
       for (let row = 0; row < rows; ++row) {
         pack.guard(() => {
           runtime.floats(x, first.inputs).set(input.subarray(row * first.inputs, (row + 1) * first.inputs));
@@ -185,7 +196,12 @@ export function runInParts(
 }
 
 /** The answer row by row; throws `why` if there is only one row and it does not help to answer that in parts. */
-export async function askInParts(pack: Pack, input: Float32Array, options: AskOptions, why: KimicError): Promise<Float32Array> {
+export async function askInParts(
+  pack: Pack,
+  input: Float32Array,
+  options: AskOptions,
+  why: KimicError
+): Promise<Float32Array> {
   const {expert} = pack.info.router!;
   const {inputs} = await pack.expertInfo(expert, options);
   const rows = pack.rowsOf(input, inputs);
@@ -193,7 +209,7 @@ export async function askInParts(pack: Pack, input: Float32Array, options: AskOp
   let output = out;
   for (let row = 0; row < rows; ++row) {
     const {output: y} = await pack
-    .runRouted(input.subarray(row * inputs, (row + 1) * inputs), how)
+      .runRouted(input.subarray(row * inputs, (row + 1) * inputs), how)
       .catch(error => Promise.reject(rows === 1 && error.code === why.code ? why : error));
     output ??= new Float32Array(rows * y.length);
     if (output.length < rows * y.length) throw kimicError('OutputLength', {args: [output.length, rows * y.length]});

@@ -32,12 +32,10 @@ const channel: Channel = new Channel(await parentThread(), {
       read: (offset: number, length: number, signal?: AbortSignal) =>
         channel.call<Uint8Array>('read', [offset, length], signal),
     };
-    pack = await Pack.open(
-      source,
-      {...options, ...(isCached && {cache}), signal},
-      () => Promise.resolve(module),
-      {compile: (bytes, firstKernel) => channel.call('compile', [bytes, firstKernel]), generic: () => channel.call('generic', [])}
-    );
+    pack = await Pack.open(source, {...options, ...(isCached && {cache}), signal}, () => Promise.resolve(module), {
+      compile: (bytes, firstKernel) => channel.call('compile', [bytes, firstKernel]),
+      generic: () => channel.call('generic', []),
+    });
   },
   load: (signal: AbortSignal, experts: readonly number[]) => pack.load(experts, {signal}),
   run: (signal: AbortSignal, expert: number, input: Float32Array) => pack.run(expert, input, {signal}),

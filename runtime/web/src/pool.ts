@@ -320,12 +320,10 @@ export class PackPool {
       const {cache} = this.options;
       member.channel = new Channel(thread, {
         ready: () =>
-          void member.channel
-            .call('open', [this.module, this.threadOptions], signal)
-            .then(() => {
-              thread.hold(false); // until it has a job
-              resolve(member);
-            }, lose),
+          void member.channel.call('open', [this.module, this.threadOptions], signal).then(() => {
+            thread.hold(false); // until it has a job
+            resolve(member);
+          }, lose),
         read: (signal, offset: number, length: number) => this.read(offset, length, signal),
         compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
         generic: async () => compileModule(this.options.genericWasm ?? (await import('./generic.js')).genericUrl),

@@ -83,8 +83,8 @@ export class Pump {
 
   /** Takes what the runtime asks for; what it only fetches ahead waits until nothing else is under way. */
   private dispatch(): void {
-    for (let request; (request = this.runtime.nextRequest(demanded)); ) void this.answer(request);
-    if (this.reads.isIdle) for (let request; (request = this.runtime.nextRequest(prefetch)); ) void this.answer(request);
+    for (let request; (request = this.runtime.nextRequest(demanded));) void this.answer(request);
+    if (this.reads.isIdle) for (let request; (request = this.runtime.nextRequest(prefetch));) void this.answer(request);
   }
 
   private async answer(request: HostRequest): Promise<void> {
@@ -97,7 +97,8 @@ export class Pump {
       const known = failure instanceof KimicError ? failure : undefined;
       const args = request.kind === 'read' ? [0, request.offset, request.length] : [0, 0, 0];
       const reported =
-        known ?? kimicError('SourceReadFailed', {args, cause: failure, subject: String((failure as Error)?.message ?? failure)});
+        known ??
+        kimicError('SourceReadFailed', {args, cause: failure, subject: String((failure as Error)?.message ?? failure)});
       this.failures.set(reported.number, reported);
       error = reported.number;
       value = known?.args[0] ?? 0;

@@ -109,7 +109,7 @@ export class Reads {
 
   /** Stops all reads of this priority. */
   cancel(priority: Priority): void {
-    for (let i = this.waiting.length; i-- > 0; )
+    for (let i = this.waiting.length; i-- > 0;)
       if (this.waiting[i]!.priority === priority) this.waiting.splice(i, 1)[0]!.reject(cancelled(undefined));
     for (const read of this.active) if (read.priority === priority) read.controller.abort();
   }

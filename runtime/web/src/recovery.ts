@@ -185,7 +185,7 @@ export class Recovery {
       const taken = new Set(route.choices.map(choice => choice.expert));
       const slots = await Promise.allSettled(
         route.choices.map(async choice => {
-          for (let {expert} = choice; ; ) {
+          for (let {expert} = choice; ;) {
             try {
               await this.obtain(expert, signal);
               pinned.push(expert);
@@ -194,9 +194,7 @@ export class Recovery {
               if (!(loss instanceof Loss)) throw loss;
               if (!this.allowsDegraded || loss.error.kind === 'Cancelled') throw loss.error;
               reason = loss.error;
-              const other = loss.mayBeReplaced
-                ? await this.substitute(expert, taken, route.scores, signal)
-                : undefined;
+              const other = loss.mayBeReplaced ? await this.substitute(expert, taken, route.scores, signal) : undefined;
               if (other === undefined) {
                 ++this.counts.dropped;
                 return undefined;

@@ -69,7 +69,14 @@ interface Exports {
   kimic_free(runtime: number, address: number): void;
   kimic_run(runtime: number, expert: number, x: number, rows: number, y: number): number;
   kimic_route(runtime: number, x: number, count: number, choices: number, chosen: number, scores: number): number;
-  kimic_explain(runtime: number, x: number, count: number, choices: number, chosen: number, explanations: number): number;
+  kimic_explain(
+    runtime: number,
+    x: number,
+    count: number,
+    choices: number,
+    chosen: number,
+    explanations: number
+  ): number;
   kimic_run_chosen(runtime: number, choices: number, count: number, merge: number, x: number, y: number): number;
   kimic_ask(
     runtime: number,
@@ -294,7 +301,8 @@ export class Runtime {
     const id = this.u32(0);
     const address = this.u64(16);
     const length = this.u32(24);
-    if (this.u32(4) === 1) return {kind: 'read', id, offset: this.u64(8), address, length, priority: this.u32(40) as Priority};
+    if (this.u32(4) === 1)
+      return {kind: 'read', id, offset: this.u64(8), address, length, priority: this.u32(40) as Priority};
     return {kind: 'link', id, address, length, firstKernel: this.u32(28), kernelCount: this.u32(32)};
   }
   complete(request: number, error: number, value: number): void {
@@ -360,7 +368,8 @@ export class Runtime {
       outputs: this.u32(4),
       parameterBytes: this.u32(8),
       kernel: this.u32(12),
-      variant: variant === variantNumbers.simd128 ? 'simd128' : variant === variantNumbers.scalar ? 'scalar' : 'generic',
+      variant:
+        variant === variantNumbers.simd128 ? 'simd128' : variant === variantNumbers.scalar ? 'scalar' : 'generic',
       domain: this.u32(20),
       confidenceThreshold: this.f32(24),
     };
@@ -440,7 +449,9 @@ export class Runtime {
   withdraw(router: number, choices: number, count: number): number {
     const all = Array.from({length: count}, (_, i) => this.data.getUint32(choices + i * choiceBytes, true));
     const experts = all.filter(expert => expert !== noExpert); // where fewer than `count` answer
-    const absent = [router, ...experts].find(expert => this.exports.kimic_expert_info(this.handle, expert, this.exchange));
+    const absent = [router, ...experts].find(expert =>
+      this.exports.kimic_expert_info(this.handle, expert, this.exchange)
+    );
     for (const expert of [router, ...experts]) this.exports.kimic_cancel(this.handle, expert);
     return absent ?? router;
   }
@@ -496,7 +507,7 @@ async function moduleBytes(source: URL | string | Response, signal: AbortSignal 
     throw kimicError('RuntimeNotFound', {
       subject,
       cause,
-      hint: 'serve the .wasm files beside the script, pass their URLs as the options wasm and genericWasm, or import kimic/inline',
+      hint: 'serve the .wasm files beside the script, pass them as the options wasm and genericWasm, or import kimic/inline',
     });
   }
 }
@@ -506,7 +517,10 @@ export async function compileModule(source: WasmSource, signal?: AbortSignal): P
   if (typeof WebAssembly !== 'object') throw kimicError('WasmUnavailable');
   if (source instanceof WebAssembly.Module) return source;
   const bytes = isAddress(source) || source instanceof Response ? await moduleBytes(source, signal) : source;
-  const view = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view =
+    bytes instanceof ArrayBuffer
+      ? new Uint8Array(bytes)
+      : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view[0] !== 0 || view[1] !== 0x61 || view[2] !== 0x73 || view[3] !== 0x6d)
     throw kimicError('RuntimeNotFound', {
       hint: view[0] === 0x3c ? 'got an HTML page instead: the file is not served' : 'these bytes are not WebAssembly',
@@ -514,7 +528,10 @@ export async function compileModule(source: WasmSource, signal?: AbortSignal): P
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    throw kimicError('WasmUnavailable', {cause, hint: "a page with a content security policy needs 'wasm-unsafe-eval'"});
+    throw kimicError('WasmUnavailable', {
+      cause,
+      hint: "a page with a content security policy needs 'wasm-unsafe-eval'",
+    });
   }
 }
 

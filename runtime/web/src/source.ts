@@ -96,7 +96,10 @@ export function sourceOf(source: Source, options: SourceOptions, trust: Trust): 
     if (fetch_) return new UrlSource(url, fetch_, options.maxWholeBytes ?? 64 << 20, options.network, vouch);
   } else if (typeof source === 'string' || source instanceof URL) {
     const path = /^file:/i.test(String(source)) ? new URL(source) : source;
-    return new FileSource(nodeModule('node:fs')!.then(fs => fs.promises.open(path, 'r')), true);
+    return new FileSource(
+      nodeModule('node:fs')!.then(fs => fs.promises.open(path, 'r')),
+      true
+    );
   } else if (typeof (source as FileSystemFileHandle | undefined)?.getFile === 'function') {
     return new BlobSource((source as FileSystemFileHandle).getFile());
   } else if (typeof (source as import('node:fs/promises').FileHandle | undefined)?.fd === 'number') {
