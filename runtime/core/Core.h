@@ -21,7 +21,7 @@ using Status = std::int32_t;
   } while (false)
 
 struct Core {
-  explicit Core(Arena &arena) : arena(arena), cache(arena, stats) {}
+  explicit Core(Arena &arena) : arena(arena), cache(arena, stats, parts) {}
 
   /// Notes the error and returns its number.
   [[gnu::noinline]] Status fail(const Error &error) {
@@ -49,10 +49,19 @@ struct Core {
     return room ? KIMIC_OK : failure();
   }
 
+  /// Asks for the parts, unless they are there. The host's errors.
+  Status needParts();
+
   Arena &arena;
   KimicStats stats{};                      ///< but for the arena's numbers
   KimicPriority priority = KIMIC_DEMANDED; ///< for whom the current step works: who asks, and what it may evict
   HostRequests requests;
+#ifdef __EMSCRIPTEN__
+  Parts parts{};
+  Ticket partsLink;
+#else
+  Parts parts = kParts;
+#endif
   ExpertCache cache;
   Error lastError;
 };

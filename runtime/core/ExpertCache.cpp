@@ -23,6 +23,7 @@ void ExpertCache::insert(Expert &expert, std::span<std::uint8_t> parameters, Kim
   stats_.residentBytes += parameters.size();
   ++stats_.residentExperts;
   append(expert, priority);
+  note(priority == KIMIC_PREFETCH ? ReplacementPolicy::Event::ArrivedAhead : ReplacementPolicy::Event::Arrived, expert);
 }
 
 void ExpertCache::touch(Expert &expert) {
@@ -31,6 +32,7 @@ void ExpertCache::touch(Expert &expert) {
 }
 
 void ExpertCache::evict(Expert &expert) {
+  note(ReplacementPolicy::Event::Dropped, expert);
   unlink(expert);
   stats_.residentBytes -= expert.parameters.size();
   --stats_.residentExperts;
@@ -40,20 +42,25 @@ void ExpertCache::evict(Expert &expert) {
   expert.outputs = nullptr;
 }
 
-bool ExpertCache::evictOldest(const List &list) {
-  for (Expert *expert = list.oldest; expert; expert = expert->newer)
-    if (expert->pins == 0) {
-      evict(*expert);
-      ++stats_.evictions;
-      return true;
-    }
-  return false;
+bool ExpertCache::evictFrom(const List &list) {
+  Expert *victim = list.oldest;
+  if (policy_)
+    victim = parts_.victim(*policy_, victim);
+  else
+    while (victim && victim->pins)
+      victim = victim->newer;
+  if (!victim)
+    return false;
+  note(ReplacementPolicy::Event::Evicted, *victim);
+  evict(*victim);
+  ++stats_.evictions;
+  return true;
 }
 
 std::uint8_t *ExpertCache::allocate(std::size_t bytes, KimicPriority priority) {
   void *address;
   while (!(address = arena_.allocate(bytes)))
-    if (!evictOldest(lists_[KIMIC_PREFETCH]) && (priority == KIMIC_PREFETCH || !evictOldest(lists_[KIMIC_DEMANDED])))
+    if (!evictFrom(lists_[KIMIC_PREFETCH]) && (priority == KIMIC_PREFETCH || !evictFrom(lists_[KIMIC_DEMANDED])))
       return nullptr;
   return static_cast<std::uint8_t *>(address);
 }

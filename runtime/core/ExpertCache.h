@@ -1,13 +1,15 @@
 // Which experts are resident, and who has to go when memory is short.
 //
 // Resident experts are on one of two lists: those that were used, in order of use, and those that were only fetched
-// ahead, in order of arrival, which have to go first. An expert that is pinned stays on its list but is passed over by
+// ahead, in order of arrival, which have to go first. Which of a list goes is the oldest, or what a policy says
+// (ReplacementPolicy). An expert that is pinned stays on its list but is passed over by
 // eviction. All memory of the runtime that is not bookkeeping is allocated here, because an allocation may evict.
 #pragma once
 
 #include "formats/pack/PackFormat.h"
 #include "runtime/core/Arena.h"
 #include "runtime/include/kimic/Runtime.h"
+#include "runtime/parts/Parts.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +30,7 @@ struct Expert {
   bool isAsked = false;                ///< pinned by the call that is running
   Expert *nextAsked = nullptr;         ///< another such expert
   float *outputs = nullptr;            ///< where its outputs stay for whoever reads them, in packs with a plan
-  std::uint64_t epoch = 0;                  ///< of the request for which it ran last
+  std::uint64_t epoch = 0;             ///< of the request for which it ran last
   Expert *newer = nullptr, *older = nullptr;
   Expert *sibling = nullptr; ///< the next record of a list of PackSession
 
@@ -38,10 +40,18 @@ struct Expert {
 class ExpertCache {
 public:
   /// Counts in `stats`.
-  ExpertCache(Arena &arena, KimicStats &stats) : arena_(arena), stats_(stats) {}
+  ExpertCache(Arena &arena, KimicStats &stats, const Parts &parts) : arena_(arena), stats_(stats), parts_(parts) {}
+
+  /// Who goes from now on; null: whoever was used longest ago. REQUIRES of all but null: the parts are there.
+  void follow(ReplacementPolicy *policy) { policy_ = policy; }
+  ReplacementPolicy *policy() const { return policy_; }
+  void note(ReplacementPolicy::Event event, const Expert &expert) {
+    if (policy_)
+      parts_.note(*policy_, event, expert);
+  }
 
   /// 16-byte-aligned memory, after evicting as many experts as it takes: those that were never used, then, unless the
-  /// memory is for KIMIC_PREFETCH, those that were used longest ago. Null if it does not fit even then.
+  /// memory is for KIMIC_PREFETCH, others. Null if it does not fit even then.
   std::uint8_t *allocate(std::size_t bytes, KimicPriority priority);
   void free(void *address) { arena_.free(address); }
 
@@ -57,7 +67,7 @@ public:
 
   /// Evicts every expert that is not pinned, so that neighbours merge and a large block may fit again.
   void evictAll() {
-    while (evictOldest(lists_[KIMIC_PREFETCH]) || evictOldest(lists_[KIMIC_DEMANDED]))
+    while (evictFrom(lists_[KIMIC_PREFETCH]) || evictFrom(lists_[KIMIC_DEMANDED]))
       ;
   }
 
@@ -68,12 +78,14 @@ private:
   struct List {
     Expert *oldest = nullptr, *newest = nullptr;
   };
-  bool evictOldest(const List &list);
+  bool evictFrom(const List &list);
   void unlink(Expert &expert);
   void append(Expert &expert, KimicPriority list);
 
   Arena &arena_;
   KimicStats &stats_;
+  const Parts &parts_;
+  ReplacementPolicy *policy_ = nullptr;
   List lists_[2]; ///< by KimicPriority
 };
 

@@ -81,8 +81,9 @@ void Engine::call(const Expert &expert, const float *x, std::uint32_t rows, floa
   const double start = clock_ ? clock_() : 0;
   linker_.run(*expert.kernel, expert.parameters.data(), x, y, scratch_, rows);
   if (clock_)
-    history_->observe(expert.id, true, static_cast<float>((clock_() - start) / rows),
-                      confidenceOf(y, expert.kernel->outputs));
+    core_.parts.observeRun(*history_, expert.id, true, static_cast<float>((clock_() - start) / rows),
+                           confidenceOf(y, expert.kernel->outputs));
+  core_.cache.note(ReplacementPolicy::Event::Used, expert);
 }
 
 // What has been done of the expert.
@@ -206,7 +207,15 @@ Status Engine::route(const float *x, std::span<KimicChoice> choices, std::uint32
                   &session_};
   std::span<const float> logits(outputs_, outputs);
   std::span<double> workspace(sums_, workspaceSize(outputs));
-  chosen = choose(routing, logits, workspace, choices, details);
+  const ReplacementPolicy *policy = core_.cache.policy();
+  if (policy && policy->hasAverages()) {
+    if (!details.scores)
+      details.scores = policy->scores();
+    chosen = choose(routing, logits, workspace, choices, details);
+    core_.parts.tell(*core_.cache.policy(), details.scores, router.routed);
+  } else {
+    chosen = choose(routing, logits, workspace, choices, details);
+  }
   if (chosen == 0 && router.fallback != pack::kNoExpert) {
     choices[0] = {router.fallback, 0, 1};
     chosen = 1;

@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint8_t kMagic[4] = {'K', 'H', 'I', 'S'};
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kHeaderBytes = 48;
 constexpr std::size_t kDigestBytes = sizeof(Digest);
 constexpr float kMiddleMicroseconds = 100;                            // half of the latency feature
 constexpr float kLongest = 1e9f;                                      // microseconds
@@ -73,19 +72,15 @@ KimicExperience History::experienceOf(std::uint32_t expert) const {
   return experience;
 }
 
-std::size_t History::exportBytes() const { return kHeaderBytes + count_ * sizeof(HistoryEntry) + kDigestBytes; }
-
-void History::exportTo(std::span<std::uint8_t> out, const Digest &pack) const {
+void History::exportTo(std::uint8_t *out, const Digest &pack) const {
   const std::uint32_t words[4] = {load<std::uint32_t>(kMagic), kVersion, count_, now_};
-  std::memcpy(out.data(), words, sizeof words);
-  std::memcpy(out.data() + 16, pack.data(), kDigestBytes);
-  std::memcpy(out.data() + kHeaderBytes, entries_, count_ * sizeof(HistoryEntry));
-  std::size_t end = out.size() - kDigestBytes;
-  Digest digest = sha256(out.first(end));
-  std::memcpy(out.data() + end, digest.data(), kDigestBytes);
+  std::memcpy(out, words, sizeof words);
+  std::memcpy(out + 16, pack.data(), kDigestBytes);
+  std::memcpy(out + kHeaderBytes, entries_, count_ * sizeof(HistoryEntry));
 }
 
-Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &pack, std::uint32_t experts) {
+Error History::import(std::span<const std::uint8_t> bytes, const Digest &digest, const Digest &pack,
+                      std::uint32_t experts) {
   auto malformed = [](std::uint64_t at, std::uint64_t found, std::uint64_t expected) {
     return makeError(ErrorId::HistoryMalformed, at, found, expected);
   };
@@ -103,11 +98,10 @@ Result<void> History::import(std::span<const std::uint8_t> bytes, const Digest &
   std::size_t end = kHeaderBytes + count * sizeof(HistoryEntry);
   if (bytes.size() != end + kDigestBytes)
     return malformed(8, bytes.size(), end + kDigestBytes);
-  Digest digest = sha256(bytes.first(end));
   for (std::size_t i = 0; i < kDigestBytes; ++i)
     if (digest[i] != bytes[end + i])
       return malformed(end + i, bytes[end + i], digest[i]);
-  if (std::memcmp(bytes.data() + 16, pack.data(), kDigestBytes) != 0)
+  if (!std::equal(pack.begin(), pack.end(), bytes.begin() + 16))
     return makeError(ErrorId::HistoryOfOtherPack);
   // The words of an entry and what they may be. Floats that are not negative have the order of their bits.
   constexpr std::size_t kWords = sizeof(HistoryEntry) / 4;

@@ -5,7 +5,7 @@
 // Not thread-safe.
 #pragma once
 
-#include "formats/base/Result.h"
+#include "formats/base/Error.h"
 #include "formats/base/Sha256.h"
 #include "runtime/include/kimic/History.h"
 
@@ -49,15 +49,19 @@ public:
   void clear() { count_ = now_ = 0; }
 
   /// Bytes of exportTo().
-  std::size_t exportBytes() const;
-  /// Writes the history of the pack with this digest. REQUIRES: out.size() == exportBytes().
-  void exportTo(std::span<std::uint8_t> out, const Digest &pack) const;
+  std::size_t exportBytes() const { return kHeaderBytes + count_ * sizeof(HistoryEntry) + sizeof(Digest); }
+  /// Writes the history of the pack with this digest, but for the SHA-256 of all that, which are the last bytes of an
+  /// exported history. REQUIRES: room for exportBytes().
+  void exportTo(std::uint8_t *out, const Digest &pack) const;
 
   /// Replaces the history by an exported one, or leaves it alone and says what is wrong: HistoryMalformed,
-  /// HistoryVersion, HistoryOfOtherPack. `experts`: how many the pack has.
-  Result<void> import(std::span<const std::uint8_t> bytes, const Digest &pack, std::uint32_t experts);
+  /// HistoryVersion, HistoryOfOtherPack. `digest`: of all but the last bytes, if there are as many; `experts`: how many
+  /// the pack has.
+  Error import(std::span<const std::uint8_t> bytes, const Digest &digest, const Digest &pack, std::uint32_t experts);
 
 private:
+  static constexpr std::size_t kHeaderBytes = 48;
+
   HistoryEntry *lowerBound(std::uint32_t expert);
 
   HistoryEntry entries_[kHistoryEntries]; ///< the first count_, by rising expert

@@ -151,23 +151,7 @@ Status KernelLinker::fetch(std::uint32_t kernel) {
   KIMIC_STEP(signatures);
   if (!group.isLinked)
     KIMIC_STEP(linkModule(number, group));
-  return group.kernels[0].function ? KIMIC_OK : fetchGeneric();
-}
-
-// Asks for the evaluator, unless it is there.
-Status KernelLinker::fetchGeneric() {
-  if (generic_)
-    return KIMIC_OK;
-  if (genericLink_.state == Ticket::State::Idle)
-    core_.requests.link(genericLink_, nullptr, 0, 0, 1, KIMIC_VARIANT_GENERIC);
-  if (genericLink_.state == Ticket::State::Waiting)
-    return KIMIC_PENDING;
-  const Ticket link = genericLink_;
-  genericLink_.reset();
-  if (link.state == Ticket::State::Failed)
-    return core_.fail(link.error);
-  generic_ = reinterpret_cast<GenericFunction>(link.value);
-  return KIMIC_OK;
+  return group.kernels[0].function ? KIMIC_OK : core_.needParts();
 }
 
 const Kernel &KernelLinker::kernel(std::uint32_t kernel) const {
@@ -180,7 +164,7 @@ void KernelLinker::run(const Kernel &kernel, const std::uint8_t *params, const f
   if (kernel.function)
     kernel.function(params, x, y, scratch, rows);
   else
-    generic_(kernel.signature, kernel.layout, params, x, y, scratch, rows);
+    core_.parts.evaluate(kernel.signature, kernel.layout, params, x, y, scratch, rows);
 }
 
 std::uint32_t KernelLinker::variantOf(const Kernel &kernel) const {

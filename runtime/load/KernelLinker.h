@@ -1,8 +1,8 @@
 // From kernel ids to functions, one group at a time.
 //
 // A group is absent, or its signatures and module are on their way, or it is linked. If no variant of the pack can be
-// linked here, or the host declines, the group's kernels have no function: the generic evaluator serves, which in
-// WebAssembly is asked for when it is first needed.
+// linked here, or the host declines, the group's kernels have no function: the generic evaluator serves, which is
+// one of the Parts.
 // Native functions are asked for one by one, from signatures alone.
 #pragma once
 
@@ -62,19 +62,12 @@ private:
   Status linkModule(std::uint32_t number, Group &group);
   bool isNative() const;
   Status linkNative(std::uint32_t id, Kernel &kernel);
-  Status fetchGeneric();
 
   Core &core_;
   const PackSession &session_;
   std::uint32_t wanted_;
   std::optional<abi::Variant> variant_; ///< what groups are linked from; none: nothing is linked
   std::unique_ptr<Group[]> groups_;
-  Ticket genericLink_;
-#ifdef __EMSCRIPTEN__
-  GenericFunction generic_ = nullptr; ///< in a module of its own
-#else
-  GenericFunction generic_ = reference::run;
-#endif
 };
 
 } // namespace kimic::runtime

@@ -18,8 +18,12 @@ Status Planner::describe(KimicStep &step) {
   step.threshold = entry.confidenceThreshold;
   // A call, and 32 weights a nanosecond, as large simd128 kernels do them.
   step.microseconds = 0.05f + static_cast<float>(step.bytes) / 32768;
-  if (const HistoryEntry *seen = history_ ? history_->find(step.expert) : nullptr; seen && seen->microseconds > 0)
-    step.microseconds = seen->microseconds;
+  if (history_) {
+    KimicExperience experience;
+    core_.parts.experienceOf(*history_, step.expert, experience);
+    if (experience.microseconds > 0)
+      step.microseconds = experience.microseconds;
+  }
   return KIMIC_OK;
 }
 

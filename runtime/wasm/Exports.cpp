@@ -6,6 +6,7 @@
 #include "formats/pack/PackReader.h"
 #include "runtime/core/Memory.h"
 #include "runtime/exec/Engine.h"
+#include "runtime/include/kimic/Cache.h"
 #include "runtime/load/ExpertLoader.h"
 #include "runtime/plan/Planner.h"
 #include "runtime/recover/Recovery.h"
@@ -40,6 +41,12 @@ struct KimicRuntime : Core {
   /// kimic_load() with the core's priority.
   Status loadAll(std::uint32_t expert);
 
+  /// What runs from here on is one request to the policy of the cache.
+  void beginRequest() {
+    if (cache.policy())
+      parts.begin(*cache.policy());
+  }
+
   /// The pack has a router that can choose `count` experts; 0 becomes its top-k.
   Status requireRouter(std::uint32_t &count);
 
@@ -50,7 +57,7 @@ struct KimicRuntime : Core {
   /// Runs as many steps as can be, up to the first group that is not complete.
   Status runSteps(std::span<KimicStep> steps, const float *x, float *values);
 
-  /// Makes room for a history. PackNotOpen, ArenaExhausted.
+  /// Makes room for a history, and has what works on it. PackNotOpen, ArenaExhausted, the errors of needParts().
   Status needHistory();
 
   /// Runs the chosen experts of every row.
@@ -72,7 +79,7 @@ Status KimicRuntime::load(std::uint32_t expert) {
   KIMIC_STEP(requireOpen());
   Status loaded = loader.load(expert);
   if (loaded > 0 && loaded != static_cast<Status>(ErrorId::ArenaExhausted) && history)
-    history->observeFailure(expert);
+    parts.observeRun(*history, expert, false, 0, 0);
   KIMIC_STEP(loaded);
   // The buffers must not cost the expert for which they are made.
   Expert &record = *session.expert(expert);
@@ -84,6 +91,8 @@ Status KimicRuntime::load(std::uint32_t expert) {
 
 Status KimicRuntime::requireRouter(std::uint32_t &count) {
   KIMIC_STEP(requireOpen());
+  if (cache.policy())
+    cache.policy()->forget(); // what did not run was no request
   const std::optional<pack::Router> &router = session.root().router;
   if (!router)
     return fail(ErrorId::PackHasNoRouter);
@@ -267,6 +276,8 @@ KIMIC_EXPORT std::uint32_t kimic_next_experts(KimicRuntime *runtime, std::uint32
     for (const pack::Transition &next : runtime->session.nextOf(expert))
       if (count < room)
         experts[count++] = next.expert;
+  if (const ReplacementPolicy *policy = runtime->cache.policy(); policy && policy->hasAverages())
+    count += runtime->parts.likely(*policy, experts + count, std::min(room - count, KIMIC_LIKELY_EXPERTS));
   return count;
 }
 
@@ -332,6 +343,7 @@ KIMIC_EXPORT void kimic_free(KimicRuntime *runtime, void *address) { runtime->ca
 
 KIMIC_EXPORT std::int32_t kimic_run(KimicRuntime *runtime, std::uint32_t expert, const float *x, std::uint32_t rows,
                                     float *y) {
+  runtime->beginRequest();
   return runtime->engine.run(expert, x, rows, y);
 }
 
@@ -353,6 +365,7 @@ KIMIC_EXPORT std::int32_t kimic_explain(KimicRuntime *runtime, const float *x, s
 
 KIMIC_EXPORT std::int32_t kimic_run_chosen(KimicRuntime *runtime, const KimicChoice *choices, std::uint32_t count,
                                            std::uint32_t merge, const float *x, float *y) {
+  runtime->beginRequest();
   return runtime->engine.runChosen({choices, count}, merge, x, y);
 }
 
@@ -386,8 +399,10 @@ KIMIC_EXPORT std::int32_t kimic_ask(KimicRuntime *runtime, const float *x, std::
     if (kept > 0)
       break;
   }
-  if (status == KIMIC_OK)
+  if (status == KIMIC_OK) {
+    runtime->beginRequest();
     status = runtime->runRows(all, rows, merge, x, y, outputs);
+  }
   runtime->release();
   return status;
 }
@@ -402,6 +417,7 @@ KIMIC_EXPORT std::int32_t kimic_plan(KimicRuntime *runtime, const KimicChoice *c
 KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps, std::uint32_t stepCount,
                                          const KimicChoice *choices, std::uint32_t count, std::uint32_t merge,
                                          const float *x, float *values, float *y) {
+  runtime->beginRequest();
   Status status = runtime->runSteps({steps, stepCount}, x, values);
   if (status == KIMIC_OK) {
     runtime->engine.use({steps, stepCount}, values);
@@ -413,10 +429,33 @@ KIMIC_EXPORT std::int32_t kimic_run_plan(KimicRuntime *runtime, KimicStep *steps
 
 Status KimicRuntime::needHistory() {
   KIMIC_STEP(requireOpen());
+  KIMIC_STEP(needParts());
   if (!history) {
     KIMIC_STEP(ensureRoom(sizeof(History)));
     history.reset(new History);
   }
+  return KIMIC_OK;
+}
+
+KIMIC_EXPORT std::int32_t kimic_set_cache(KimicRuntime *runtime, std::uint32_t policy, std::uint32_t hasAverages) {
+  KIMIC_STEP(runtime->requireOpen());
+  if (policy > KIMIC_CACHE_ADAPTIVE)
+    return runtime->fail(ErrorId::OptionMalformed);
+  KIMIC_STEP(runtime->needParts());
+  runtime->cache.free(runtime->cache.policy());
+  runtime->cache.follow(nullptr);
+  if (policy == KIMIC_CACHE_LRU && !hasAverages)
+    return KIMIC_OK;
+  const std::uint32_t experts = runtime->session.header().experts;
+  const std::optional<pack::Router> &router = runtime->session.root().router;
+  auto *made = reinterpret_cast<ReplacementPolicy *>(runtime->allocate(sizeof(ReplacementPolicy) +
+                                                                       experts * sizeof(ReplacementPolicy::Standing) +
+                                                                       (router ? router->routed * sizeof(float) : 0)));
+  if (!made)
+    return runtime->failure();
+  runtime->parts.makePolicy(made, static_cast<KimicCachePolicy>(policy), hasAverages != 0, experts,
+                            runtime->arena.cap());
+  runtime->cache.follow(made);
   return KIMIC_OK;
 }
 
@@ -428,7 +467,7 @@ KIMIC_EXPORT std::int32_t kimic_set_clock(KimicRuntime *runtime, KimicClock cloc
 
 KIMIC_EXPORT std::int32_t kimic_experience(KimicRuntime *runtime, std::uint32_t expert, KimicExperience *experience) {
   KIMIC_STEP(runtime->needHistory());
-  *experience = runtime->history->experienceOf(expert);
+  runtime->parts.experienceOf(*runtime->history, expert, *experience);
   return KIMIC_OK;
 }
 
@@ -436,19 +475,30 @@ KIMIC_EXPORT std::int32_t kimic_export_history(KimicRuntime *runtime, std::uint8
                                                std::uint32_t *length) {
   KIMIC_STEP(runtime->needHistory());
   *length = static_cast<std::uint32_t>(runtime->history->exportBytes());
-  if (*length <= room)
-    runtime->history->exportTo({bytes, *length}, runtime->session.digest());
+  if (*length <= room) {
+    const std::size_t end = *length - sizeof(Digest);
+    runtime->parts.exportHistory(*runtime->history, bytes, runtime->session.digest());
+    const Digest digest = sha256({bytes, end});
+    std::memcpy(bytes + end, digest.data(), sizeof digest);
+  }
   return KIMIC_OK;
 }
 
 KIMIC_EXPORT std::int32_t kimic_import_history(KimicRuntime *runtime, const std::uint8_t *bytes, std::uint32_t length) {
   KIMIC_STEP(runtime->needHistory());
   const PackSession &session = runtime->session;
-  return runtime->statusOf(runtime->history->import({bytes, length}, session.digest(), session.header().experts));
+  Digest digest{};
+  if (length >= sizeof digest)
+    digest = sha256({bytes, length - sizeof digest});
+  Error error;
+  runtime->parts.importHistory(*runtime->history, {bytes, length}, digest, session.digest(), session.header().experts,
+                               error);
+  return error.id == ErrorId::None ? KIMIC_OK : runtime->fail(error);
 }
 
 KIMIC_EXPORT std::int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery) {
-  if (!(recovery->jitter >= 0 && recovery->jitter <= 1))
+  if (!(recovery->jitter >= 0 && recovery->jitter <= 1 && recovery->firstDelay >= 0 && recovery->longestDelay >= 0 &&
+        recovery->openFor >= 0))
     return runtime->fail(ErrorId::OptionMalformed);
   runtime->recovery = *recovery;
   return KIMIC_OK;

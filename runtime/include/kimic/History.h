@@ -27,7 +27,7 @@ static_assert(sizeof(KimicExperience) == 20);
 
 /* From now on every run of an expert is timed and remembered, and so is every load that fails though memory was enough;
  * with NULL nothing is any more. A call with several rows is one run, with the time per row and the confidence of the
- * first one. As WebAssembly `clock` is a table index. Takes 25 KB of memory when it is called first. PackNotOpen,
+ * first one. As WebAssembly `clock` is a table index, and this and the following functions may need the outside. Takes 25 KB of memory when it is called first. PackNotOpen,
  * ArenaExhausted. */
 int32_t kimic_set_clock(KimicRuntime *runtime, KimicClock clock);
 

@@ -62,7 +62,7 @@ enum KimicRequestKind {
   KIMIC_REQUEST_READ = 1, /* put bytes [offset, offset + length) of the pack at `address` */
   /* Compile the module of `length` bytes at `address` and put its kernels into the table. With KIMIC_VARIANT_NATIVE the
      bytes are the signature of one kernel. With KIMIC_VARIANT_GENERIC, in WebAssembly only, there are none: put the
-     function of kimic_generic.wasm into the table, whose imports are the runtime's memory and __stack_pointer. */
+     functions of kimic_parts.wasm into the table, whose imports are the runtime's memory and __stack_pointer. */
   KIMIC_REQUEST_LINK = 2,
 };
 
@@ -296,7 +296,9 @@ int32_t kimic_load(KimicRuntime *runtime, uint32_t expert);
 int32_t kimic_prefetch(KimicRuntime *runtime, uint32_t expert);
 
 /* The experts to which requests most often went on from this one, according to the pack: likeliest first, at most
- * `room`. Returns how many it wrote; none before its leaf was read, as by kimic_load(). */
+ * `room`. Returns how many it wrote; none before its leaf was read, as by kimic_load(). If averages of scores are kept
+ * (kimic_set_cache), those behind them, up to KIMIC_LIKELY_EXPERTS, are experts that are not resident and have the
+ * highest ones, whatever `expert` is. */
 uint32_t kimic_next_experts(KimicRuntime *runtime, uint32_t expert, uint32_t *experts, uint32_t room);
 
 /* Whoever loaded or prefetched the expert, with what it reads, does not wait any more. What is not resident yet is
@@ -365,7 +367,7 @@ int32_t kimic_ask(KimicRuntime *runtime, const float *x, uint32_t rows, uint32_t
  *
  * Until kimic_set_recovery() nothing is tried again. */
 
-/* OptionMalformed if the jitter is no share. */
+/* OptionMalformed if the jitter is no share, or a time is no number or negative. */
 int32_t kimic_set_recovery(KimicRuntime *runtime, const KimicRecovery *recovery);
 
 /* CircuitOpen if the expert has failed too often of late. After KIMIC_OK kimic_remedy() has to follow. */
