@@ -9,7 +9,8 @@ namespace kimic::runtime {
 
 namespace {
 
-constexpr std::uint8_t kMagic[4] = {'K', 'H', 'I', 'S'};
+// No arrays of constants in this file: kimic_parts.wasm has no data.
+constexpr std::uint32_t kMagic = 0x5349484b; // KHIS
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kDigestBytes = sizeof(Digest);
 constexpr float kMiddleMicroseconds = 100;                            // half of the latency feature
@@ -73,7 +74,7 @@ KimicExperience History::experienceOf(std::uint32_t expert) const {
 }
 
 void History::exportTo(std::uint8_t *out, const Digest &pack) const {
-  const std::uint32_t words[4] = {load<std::uint32_t>(kMagic), kVersion, count_, now_};
+  const std::uint32_t words[4] = {kMagic, kVersion, count_, now_};
   std::memcpy(out, words, sizeof words);
   std::memcpy(out + 16, pack.data(), kDigestBytes);
   std::memcpy(out + kHeaderBytes, entries_, count_ * sizeof(HistoryEntry));
@@ -87,8 +88,8 @@ Error History::import(std::span<const std::uint8_t> bytes, const Digest &digest,
   if (bytes.size() < kHeaderBytes + kDigestBytes)
     return malformed(0, bytes.size(), kHeaderBytes + kDigestBytes);
   for (std::size_t i = 0; i < 4; ++i)
-    if (bytes[i] != kMagic[i])
-      return malformed(i, bytes[i], kMagic[i]);
+    if (const std::uint32_t expected = kMagic >> 8 * i & 255; bytes[i] != expected)
+      return malformed(i, bytes[i], expected);
   ByteReader reader(bytes.subspan(4));
   std::uint32_t version = reader.u32(), count = reader.u32(), now = reader.u32();
   if (version != kVersion)
@@ -105,15 +106,18 @@ Error History::import(std::span<const std::uint8_t> bytes, const Digest &digest,
     return makeError(ErrorId::HistoryOfOtherPack);
   // The words of an entry and what they may be. Floats that are not negative have the order of their bits.
   constexpr std::size_t kWords = sizeof(HistoryEntry) / 4;
-  std::uint32_t lowest[kWords] = {0, 1};
-  const std::uint32_t highest[kWords] = {experts - 1, ~0u, now, kOne, kLongestBits, kOne};
+  std::uint32_t least = 0;
+  auto lowest = [&](std::size_t i) { return i == 0 ? least : i == 1; };
+  auto highest = [&](std::size_t i) {
+    return i == 0 ? experts - 1 : i == 1 ? ~0u : i == 2 ? now : i == 4 ? kLongestBits : kOne;
+  };
   for (std::size_t at = kHeaderBytes; at < end; at += sizeof(HistoryEntry)) {
     for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint32_t word = load<std::uint32_t>(bytes.data() + at + 4 * i);
-      if (word < lowest[i] || word > highest[i])
-        return malformed(at + 4 * i, word, word < lowest[i] ? lowest[i] : highest[i]);
+      if (word < lowest(i) || word > highest(i))
+        return malformed(at + 4 * i, word, word < lowest(i) ? lowest(i) : highest(i));
     }
-    lowest[0] = load<std::uint32_t>(bytes.data() + at) + 1;
+    least = load<std::uint32_t>(bytes.data() + at) + 1;
   }
   std::memcpy(entries_, bytes.data() + kHeaderBytes, count * sizeof(HistoryEntry));
   count_ = count;

@@ -1,8 +1,9 @@
 #include "runtime/simulate/CacheSimulation.h"
 
+#include "runtime/core/ReplacementPolicy.h"
+
 #include <algorithm>
 #include <limits>
-#include <list>
 #include <memory>
 
 namespace kimic::runtime {
@@ -15,8 +16,6 @@ const char *nameOf(CachePolicy policy) {
 namespace {
 
 constexpr std::size_t kNeverUsed = std::numeric_limits<std::size_t>::max();
-/// Weight of the newest score in a moving average: about the last sixteen steps count.
-constexpr double kNewest = 1.0 / 16;
 
 /// What all caches have in common: who is in memory, and for whom there is room.
 class Cache {
@@ -27,8 +26,8 @@ public:
 
   bool has(std::uint32_t expert) const { return in_[expert]; }
 
-  /// A new step with these scores, or none.
-  virtual void begin(std::span<const float>) {}
+  /// A new step.
+  virtual void begin(const TraceStep &) {}
   /// A use of an expert that is in memory.
   virtual void hit(std::uint32_t expert) = 0;
 
@@ -97,14 +96,6 @@ protected:
   std::uint64_t now_ = 0;
 };
 
-class Lru : public RankedCache {
-public:
-  using RankedCache::RankedCache;
-
-protected:
-  double rank(std::uint32_t) const override { return 0; }
-};
-
 class Lfu : public RankedCache {
 public:
   using RankedCache::RankedCache;
@@ -122,95 +113,44 @@ protected:
   std::vector<std::uint64_t> count_ = std::vector<std::uint64_t>(bytes_.size());
 };
 
-class ScoreAverage : public RankedCache {
+/// The runtime's own policies. A step without scores counts as one that gave those that it used a score of 1.
+class RuntimeCache : public RankedCache {
 public:
-  using RankedCache::RankedCache;
-  void begin(std::span<const float> scores) override {
-    hasScores_ = !scores.empty();
-    for (std::size_t i = 0; i < average_.size(); ++i)
-      average_[i] += kNewest * ((i < scores.size() ? static_cast<double>(scores[i]) : 0.0) - average_[i]);
+  RuntimeCache(std::span<const std::uint32_t> bytes, std::uint64_t memory, KimicCachePolicy policy)
+      : RankedCache(bytes, memory), standings_(bytes.size()), policy_(policy, false, standings_, memory) {}
+
+  void begin(const TraceStep &step) override {
+    std::vector<float> scores = step.scores;
+    if (scores.empty()) {
+      scores.resize(bytes_.size());
+      for (std::uint32_t expert : step.experts)
+        scores[expert] = 1;
+    }
+    policy_.tell(scores);
+    policy_.begin();
   }
   void hit(std::uint32_t expert) override {
     RankedCache::hit(expert);
-    use(expert);
+    note(ReplacementPolicy::Event::Used, expert);
   }
 
 protected:
-  double rank(std::uint32_t expert) const override { return average_[expert]; }
+  double rank(std::uint32_t expert) const override { return policy_.rank(expert); }
   void insert(std::uint32_t expert) override {
     RankedCache::insert(expert);
-    use(expert);
+    note(ReplacementPolicy::Event::Arrived, expert);
+    note(ReplacementPolicy::Event::Used, expert);
   }
-  void use(std::uint32_t expert) {
-    if (!hasScores_)
-      average_[expert] += kNewest;
-  }
-  std::vector<double> average_ = std::vector<double>(bytes_.size());
-  bool hasScores_ = false;
-};
-
-/// ARC: what was used once lies in `recent`, what was used again in `frequent`; what was evicted from either leaves a
-/// ghost without bytes. A miss on a ghost says that its list is too short. `target_` is what `recent` may take.
-class Adaptive : public Cache {
-public:
-  using Cache::Cache;
-  void hit(std::uint32_t expert) override { move(expert, Frequent); }
-
-protected:
-  enum Place : std::uint8_t { Nowhere, Recent, Frequent, RecentGhost, FrequentGhost, kPlaces };
-
-  bool wants(std::uint32_t expert) override {
-    if (!Cache::wants(expert))
-      return false;
-    double size = bytes_[expert];
-    auto ratio = [&](Place large, Place small) {
-      return std::max(1.0, static_cast<double>(total_[large]) / static_cast<double>(total_[small]));
-    };
-    wasGhost_ = place_[expert];
-    if (wasGhost_ == RecentGhost)
-      target_ = std::min(static_cast<double>(memory_), target_ + size * ratio(FrequentGhost, RecentGhost));
-    else if (wasGhost_ == FrequentGhost)
-      target_ = std::max(0.0, target_ - size * ratio(RecentGhost, FrequentGhost));
-    return true;
-  }
-  std::uint32_t choose(std::uint32_t expert, std::span<const std::uint32_t> kept) override {
-    auto recent = static_cast<double>(total_[Recent]);
-    bool isRecentFirst = recent > target_ || (wasGhost_ == FrequentGhost && recent == target_ && recent > 0);
-    for (Place place : isRecentFirst ? std::initializer_list<Place>{Recent, Frequent}
-                                     : std::initializer_list<Place>{Frequent, Recent})
-      for (std::uint32_t oldest : lists_[place])
-        if (!contains(kept, oldest))
-          return oldest;
-    return expert;
-  }
-  void insert(std::uint32_t expert) override { move(expert, wasGhost_ == Nowhere ? Recent : Frequent); }
   void remove(std::uint32_t expert) override {
-    Place ghost = place_[expert] == Recent ? RecentGhost : FrequentGhost;
-    move(expert, ghost);
-    while (total_[ghost] > memory_)
-      move(lists_[ghost].front(), Nowhere);
+    RankedCache::remove(expert);
+    note(ReplacementPolicy::Event::Evicted, expert);
   }
 
 private:
-  void move(std::uint32_t expert, Place to) {
-    Place from = place_[expert];
-    if (from != Nowhere) {
-      lists_[from].erase(at_[expert]);
-      total_[from] -= bytes_[expert];
-    }
-    place_[expert] = to;
-    if (to != Nowhere) {
-      at_[expert] = lists_[to].insert(lists_[to].end(), expert);
-      total_[to] += bytes_[expert];
-    }
-  }
+  void note(ReplacementPolicy::Event event, std::uint32_t expert) { policy_.note(event, expert, bytes_[expert]); }
 
-  std::list<std::uint32_t> lists_[kPlaces]; ///< oldest first
-  std::vector<std::list<std::uint32_t>::iterator> at_ = std::vector<std::list<std::uint32_t>::iterator>(bytes_.size());
-  std::vector<Place> place_ = std::vector<Place>(bytes_.size());
-  std::uint64_t total_[kPlaces] = {};
-  double target_ = 0;
-  Place wasGhost_ = Nowhere;
+  std::vector<ReplacementPolicy::Standing> standings_;
+  ReplacementPolicy policy_;
 };
 
 /// Positions of all uses, counted over the whole trace.
@@ -292,16 +232,16 @@ CacheOutcome simulate(std::span<const TraceStep> trace, std::span<const std::uin
   std::unique_ptr<Cache> cache;
   switch (policy) {
   case CachePolicy::Lru:
-    cache = std::make_unique<Lru>(bytes, options.memory);
+    cache = std::make_unique<RuntimeCache>(bytes, options.memory, KIMIC_CACHE_LRU);
     break;
   case CachePolicy::Lfu:
     cache = std::make_unique<Lfu>(bytes, options.memory);
     break;
   case CachePolicy::ScoreAverage:
-    cache = std::make_unique<ScoreAverage>(bytes, options.memory);
+    cache = std::make_unique<RuntimeCache>(bytes, options.memory, KIMIC_CACHE_SCORE);
     break;
   case CachePolicy::Adaptive:
-    cache = std::make_unique<Adaptive>(bytes, options.memory);
+    cache = std::make_unique<RuntimeCache>(bytes, options.memory, KIMIC_CACHE_ADAPTIVE);
     break;
   case CachePolicy::Belady:
     cache = std::make_unique<Belady>(trace, bytes, options.memory);
@@ -310,7 +250,7 @@ CacheOutcome simulate(std::span<const TraceStep> trace, std::span<const std::uin
   CacheOutcome out;
   double recorded = 0, used = 0;
   for (const TraceStep &step : trace) {
-    cache->begin(step.scores);
+    cache->begin(step);
     bool chooses = options.residentBonus > 0 && !step.scores.empty() && policy != CachePolicy::Belady;
     std::vector<std::uint32_t> experts = chooses ? chooseWith(*cache, step, options.residentBonus) : step.experts;
     for (std::uint32_t expert : experts) {

@@ -11,7 +11,7 @@ const folder = process.argv[2] ?? process.env.KIMIC_WASM_DIR ?? join(here, '../.
 // Module, and the script that has it inlined.
 const modules = [
   ['kimic_rt', 'wasm-inline'],
-  ['kimic_generic', 'generic-inline'],
+  ['kimic_parts', 'parts-inline'],
 ];
 for (const [name] of modules)
   if (!existsSync(join(folder, `${name}.wasm`))) {
@@ -42,8 +42,8 @@ const bundle = (names, splitting) =>
   });
 const entries = ['index', 'inline', 'cache', 'pool', 'pool-worker'];
 // Read when they are wanted. Named, because a chunk's name has a hash, which does not compress.
-const parts = ['explain', 'generic', 'history', 'plan', 'recovery', 'signatures', 'warmup'];
-const bundles = [await bundle([...entries, ...parts], true)];
+const laterEntries = ['explain', 'history', 'parts', 'plan', 'recovery', 'signatures', 'warmup'];
+const bundles = [await bundle([...entries, ...laterEntries], true)];
 for (const name of ['channel', 'trust']) bundles.push(await bundle([name], false)); // for tests
 removeScripts();
 for (const {path, contents} of bundles.flatMap(({outputFiles}) => outputFiles)) writeFileSync(path, contents);

@@ -38,6 +38,7 @@ export class History {
     });
     const {exports} = await WebAssembly.instantiate(module, {e: {f: () => performance.now() * 1000}});
     const history = new History(pack, runtime);
+    await pack.until(() => runtime.invoke('kimic_set_clock', 0)); // reads the parts
     pack.guard(() => {
       if (earlier !== true)
         history.pass(earlier.length, at => {

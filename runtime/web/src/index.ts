@@ -19,6 +19,7 @@ export {
   type RunOptions,
 } from './pack.js';
 export type {
+  CachePolicy,
   Choice,
   ExpertFacts,
   Explanation,

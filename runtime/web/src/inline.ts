@@ -23,6 +23,6 @@ function inlineModule(): Promise<WebAssembly.Module> {
 /** As open() of kimic. */
 export function open(source: Source, options: OpenOptions = {}): Promise<Pack> {
   return Pack.open(source, options, inlineModule, {
-    generic: async () => bytesOf((await import('./generic-inline.js')).wasmBase64),
+    parts: async () => bytesOf((await import('./parts-inline.js')).wasmBase64),
   });
 }

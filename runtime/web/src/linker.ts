@@ -27,27 +27,41 @@ export type CompileKernels = (bytes: Uint8Array<ArrayBuffer>, firstKernel: numbe
 /** Where modules come from that are not of the pack, and where others are compiled. */
 export interface Modules {
   compile: CompileKernels;
-  /** Of the generic evaluator; default: it is beside the script. */
-  generic?(): Promise<WasmSource>;
+  /** Of the runtime's parts; default: they are beside the script. */
+  parts?(): Promise<WasmSource>;
 }
 
-/** The table index of the module's first kernel, or of the generic evaluator. Throws LinkDeclined or LinkFailed. */
+/** The table index of the first function of kernels, or of the runtime's parts. Throws LinkDeclined or LinkFailed. */
 export async function link(
   runtime: Runtime,
   request: LinkRequest,
   engine: EngineOption,
   modules: Modules
 ): Promise<number> {
-  if (!request.length) {
-    const {genericUrl, linkGeneric} = await import('./generic.js');
-    return linkGeneric(runtime, await compileModule((await modules.generic?.()) ?? genericUrl));
-  }
+  const exports = request.length
+    ? await kernels(runtime, request, engine, modules)
+    : await parts(runtime, modules);
+  const first = runtime.table.grow(request.kernelCount);
+  for (let i = 0; i < request.kernelCount; ++i) runtime.table.set(first + i, exports[`k${i}`]);
+  return first;
+}
+
+async function parts(runtime: Runtime, modules: Modules): Promise<WebAssembly.Exports> {
+  const {partsUrl, instantiateParts} = await import('./parts.js');
+  return instantiateParts(runtime, await compileModule((await modules.parts?.()) ?? partsUrl));
+}
+
+async function kernels(
+  runtime: Runtime,
+  request: LinkRequest,
+  engine: EngineOption,
+  modules: Modules
+): Promise<WebAssembly.Exports> {
   // A copy, because the memory may grow while the module is compiled.
   const bytes = runtime.bytes(request.address, request.length).slice();
-  let exports: WebAssembly.Exports;
   try {
     const module = await modules.compile(bytes, request.firstKernel);
-    exports = (await WebAssembly.instantiate(module, {env: {memory: runtime.memory}})).exports;
+    return (await WebAssembly.instantiate(module, {env: {memory: runtime.memory}})).exports;
   } catch (cause) {
     // Is it this module, or is compiling forbidden here as such?
     const isForbidden = await WebAssembly.compile(emptyModule).then(
@@ -59,7 +73,4 @@ export async function link(
       cause,
     });
   }
-  const first = runtime.table.grow(request.kernelCount);
-  for (let i = 0; i < request.kernelCount; ++i) runtime.table.set(first + i, exports[`k${i}`]);
-  return first;
 }

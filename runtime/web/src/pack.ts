@@ -8,10 +8,13 @@ import type {History} from './history.js';
 import type {Plan} from './plan.js';
 import type {RecoveryCounts, RecoveryOptions, Recovery} from './recovery.js';
 import {
+  cachePolicies,
   compileModule,
   defaultModule,
+  noExpert,
   pending,
   Runtime,
+  type CachePolicy,
   type Choice,
   type ExpertFacts,
   type Explanation,
@@ -30,8 +33,8 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
   signal?: AbortSignal;
   /** The runtime's module, if it is not beside the script. */
   wasm?: WasmSource;
-  /** The same for the generic evaluator's, which is only read where kernels cannot be linked. */
-  genericWasm?: WasmSource;
+  /** The same for that of its parts, read for `history`, cache policies, and where kernels cannot be linked. */
+  partsWasm?: WasmSource;
   engine?: EngineOption;
   /** Link only this variant of the kernels; default: the fastest that the engine has. All compute the same bits. */
   variant?: 'simd128' | 'scalar';
@@ -47,6 +50,16 @@ export interface OpenOptions extends SourceOptions, TrustOptions {
    * loaded, if the pack knows them; default true.
    */
   followsTransitions?: boolean;
+  /**
+   * Who makes room when memory is short: who was used longest ago ('lru', the default), who has the lowest moving
+   * average of the router's scores ('score'), or 'adaptive', which balances who was used once and who again (ARC).
+   */
+  cachePolicy?: CachePolicy;
+  /**
+   * Fetches ahead, after an expert had to be loaded, those whose scores are the highest on average; default only with
+   * cachePolicy 'score'.
+   */
+  prefetchesByScores?: boolean;
   /**
    * With it, ask() and runRouted() try again what may pass, make room, and let other experts stand in; reads that are
    * never answered fail.
@@ -154,6 +167,7 @@ export class Pack {
   recovery: Recovery | undefined;
   /** With OpenOptions.history. */
   history: History | undefined;
+  private prefetchesByScores = false;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -195,7 +209,7 @@ export class Pack {
       const pump = new Pump(runtime, bytes, reads, engine, {
         compile: bytes => WebAssembly.compile(bytes),
         ...modules,
-        ...(options.genericWasm && {generic: async () => options.genericWasm!}),
+        ...(options.partsWasm && {parts: async () => options.partsWasm!}),
       });
       await pump
         .until(() => runtime.open(), signal)
@@ -213,7 +227,12 @@ export class Pack {
       await trust.requireSignature(pack.firstBytes, pack.info.digest);
       reads.identify(pack.info.digest, pack.info.hotBytes);
       reads.commit();
-      const {history} = options;
+      const {history, cachePolicy = 'lru'} = options;
+      const policy = cachePolicies.indexOf(cachePolicy);
+      if (policy < 0) throw kimicError('OptionMalformed', {subject: 'cachePolicy'});
+      pack.prefetchesByScores = options.prefetchesByScores ?? cachePolicy === 'score';
+      if (policy || pack.prefetchesByScores)
+        await pump.until(() => runtime.invoke('kimic_set_cache', policy, Number(pack.prefetchesByScores)), signal);
       if (history) pack.history = await (await import('./history.js')).History.start(pack, runtime, history);
       if (recovering) pack.recovery = new recovering.Recovery(pack, runtime, options.recovery!);
       return pack;
@@ -335,8 +354,9 @@ export class Pack {
   }
 
   /**
-   * The experts to which requests most often went on from this one when the pack was made, likeliest first; empty if
-   * the pack does not know, or before the expert was used. Something to prefetch().
+   * The experts to which requests most often went on from this one when the pack was made, likeliest first; none if
+   * the pack does not know, or before the expert was used. With OpenOptions.prefetchesByScores, behind them up to four
+   * that are not in memory and have the highest averages of scores. Something to prefetch().
    */
   nextExperts(expert: number): number[] {
     return this.pump.guard(() => this.runtime.nextExperts(expert));
@@ -583,7 +603,8 @@ export class Pack {
       } finally {
         if (!this.pump.isClosed) for (const expert of pinned) this.runtime.unpin(expert);
       }
-      if (hasWaited && this.followsTransitions) this.prefetchAfter(experts);
+      if (hasWaited && (this.followsTransitions || this.prefetchesByScores))
+        this.prefetchAfter(this.followsTransitions ? experts : [noExpert]);
       return result!.value;
     });
   }

@@ -8,7 +8,16 @@ import {whileRouted} from './whileRouted.js';
 /** What an opened pool tells its threads. */
 export interface ThreadOptions extends Pick<
   OpenOptions,
-  'engine' | 'variant' | 'memory' | 'integrity' | 'network' | 'followsTransitions' | 'residentBonus' | 'recovery'
+  | 'engine'
+  | 'variant'
+  | 'memory'
+  | 'integrity'
+  | 'network'
+  | 'followsTransitions'
+  | 'residentBonus'
+  | 'cachePolicy'
+  | 'prefetchesByScores'
+  | 'recovery'
 > {
   isCached: boolean;
 }
@@ -34,7 +43,7 @@ const channel: Channel = new Channel(await parentThread(), {
     };
     pack = await Pack.open(source, {...options, ...(isCached && {cache}), signal}, () => Promise.resolve(module), {
       compile: (bytes, firstKernel) => channel.call('compile', [bytes, firstKernel]),
-      generic: () => channel.call('generic', []),
+      parts: () => channel.call('parts', []),
     });
   },
   load: (signal: AbortSignal, experts: readonly number[]) => pack.load(experts, {signal}),

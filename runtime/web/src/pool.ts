@@ -326,7 +326,7 @@ export class PackPool {
           }, lose),
         read: (signal, offset: number, length: number) => this.read(offset, length, signal),
         compile: (_, bytes: Uint8Array<ArrayBuffer>, firstKernel: number) => this.compile(bytes, firstKernel),
-        generic: async () => compileModule(this.options.genericWasm ?? (await import('./generic.js')).genericUrl),
+        parts: async () => compileModule(this.options.partsWasm ?? (await import('./parts.js')).partsUrl),
         cacheGet: (_, key: string) => cache!.get(key),
         cachePut: (_, key: string, bytes: Uint8Array) => cache!.put(key, bytes),
         cacheDelete: (_, prefix: string) => cache!.delete(prefix),
@@ -339,6 +339,7 @@ export class PackPool {
 
   private get threadOptions(): ThreadOptions {
     const {engine, variant, cache, followsTransitions, residentBonus, network, recovery} = this.options;
+    const {cachePolicy, prefetchesByScores} = this.options;
     return {
       memory: {maxBytes: this.bytesPerThread},
       integrity: `sha256-${this.info.digest}`,
@@ -349,6 +350,8 @@ export class PackPool {
       ...(variant && {variant}),
       ...(followsTransitions !== undefined && {followsTransitions}),
       ...(residentBonus !== undefined && {residentBonus}),
+      ...(cachePolicy && {cachePolicy}),
+      ...(prefetchesByScores !== undefined && {prefetchesByScores}),
     };
   }
 

@@ -15,6 +15,10 @@ export const noExpert = 0xffffffff;
 export const variantNumbers = {generic: 0, scalar: 1, simd128: 2} as const;
 export type VariantName = keyof typeof variantNumbers;
 
+/** KimicCachePolicy. */
+export const cachePolicies = ['lru', 'score', 'adaptive'] as const;
+export type CachePolicy = (typeof cachePolicies)[number];
+
 /** KimicMerge. */
 export const mergeNames = ['average', 'weighted', 'best', 'learned', 'vote', 'cascade'] as const;
 export type Merge = (typeof mergeNames)[number];
@@ -95,6 +99,7 @@ interface Exports {
   kimic_clean_up(runtime: number): void;
   kimic_plan(runtime: number, ...args: number[]): number;
   kimic_run_plan(runtime: number, ...args: number[]): number;
+  kimic_set_cache(runtime: number, policy: number, hasAverages: number): number;
   kimic_set_clock(runtime: number, clock: number): number;
   kimic_experience(runtime: number, expert: number, experience: number): number;
   kimic_export_history(runtime: number, bytes: number, room: number, length: number): number;
@@ -507,7 +512,7 @@ async function moduleBytes(source: URL | string | Response, signal: AbortSignal 
     throw kimicError('RuntimeNotFound', {
       subject,
       cause,
-      hint: 'serve the .wasm files beside the script, pass them as the options wasm and genericWasm, or import kimic/inline',
+      hint: 'serve the .wasm files beside the script, pass them as the options wasm and partsWasm, or import kimic/inline',
     });
   }
 }

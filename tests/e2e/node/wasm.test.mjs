@@ -10,7 +10,7 @@ import {dist, importKimic, packPath, packs, repository} from '../setup.mjs';
 const {open} = await importKimic();
 const wasmPath = join(dist, 'kimic_rt.wasm');
 const wasm = await readFile(wasmPath);
-const generic = await readFile(join(dist, 'kimic_generic.wasm'));
+const generic = await readFile(join(dist, 'kimic_parts.wasm'));
 const row = new Float32Array(64).fill(0.25);
 let server;
 before(async () => (server = await serve({packs, dist, page: {body: '<!doctype html>', type: 'text/html'}})));
@@ -23,13 +23,13 @@ test('the module imports nothing', () => {
 test('the generic evaluator is a module that shares memory and stack', t => {
   const imports = WebAssembly.Module.imports(new WebAssembly.Module(generic));
   assert.deepEqual(imports.map(({module, name, kind}) => `${module}.${name} ${kind}`), ['env.__stack_pointer global', 'env.memory memory']);
-  t.diagnostic(`kimic_generic.wasm: ${generic.length} bytes, ${brotliCompressSync(generic).length} with brotli`);
+  t.diagnostic(`kimic_parts.wasm: ${generic.length} bytes, ${brotliCompressSync(generic).length} with brotli`);
 });
 
 test('a generic evaluator that is not served is an error with a hint, and is asked for again', async () => {
-  const pack = await open(packPath('demo'), {engine: 'generic', genericWasm: `${server.url}/dist/other.wasm`});
+  const pack = await open(packPath('demo'), {engine: 'generic', partsWasm: `${server.url}/dist/other.wasm`});
   for (let turn = 0; turn < 2; ++turn)
-    await assert.rejects(pack.run(0, row), {code: 'RuntimeNotFound', hint: /genericWasm/});
+    await assert.rejects(pack.run(0, row), {code: 'RuntimeNotFound', hint: /partsWasm/});
 });
 
 test('the module exports the functions of the C API', async () => {
@@ -85,17 +85,17 @@ async function withoutCompiling(body) {
 
 test('where kernels may not be compiled they run generically, unless that was refused', async () => {
   const module = new WebAssembly.Module(wasm);
-  const genericWasm = new WebAssembly.Module(generic);
+  const partsWasm = new WebAssembly.Module(generic);
   const expected = await (await open(packPath('demo'), {wasm: module})).run(0, row);
   await withoutCompiling(async () => {
-    const pack = await open(packPath('demo'), {wasm: module, genericWasm});
+    const pack = await open(packPath('demo'), {wasm: module, partsWasm});
     assert.deepEqual(await pack.run(0, row), expected);
     assert.equal((await pack.expertInfo(0)).variant, 'generic');
     assert.equal(pack.stats.linkedKernels, 0);
     const strict = await open(packPath('demo'), {wasm: module, engine: 'compiled'});
     await assert.rejects(strict.run(0, row), {code: 'LinkFailed', kind: 'Unsupported'});
     await assert.rejects(open(packPath('demo'), {wasm}), {code: 'WasmUnavailable'});
-    const without = await open(packPath('demo'), {wasm: module, genericWasm: generic});
+    const without = await open(packPath('demo'), {wasm: module, partsWasm: generic});
     await assert.rejects(without.run(0, row), {code: 'WasmUnavailable'});
   });
 });
