@@ -351,6 +351,9 @@ class Pack:
         return f"<kimic.Pack: {self.info['experts']} experts, {self.info['kernels']} kernels, {self.info['bytes']} bytes>"
 
 
+_MEMORY = 256 << 20  # bytes
+
+
 def compile(
     source: Union[str, "os.PathLike[str]", Sequence[Expert]],
     *,
@@ -382,7 +385,7 @@ def compile(
         if len(set(ids)) != len(ids):
             raise ValueError("two experts have the same id")
         content, report, page = _kimic.compile_experts(name, [expert._spec() for expert in experts], **options)
-    return Pack(_kimic.Pack(content, "native", 0, False), content=content, report=Report(json.loads(report), page))
+    return Pack(_kimic.Pack(content, "native", 0, False, _MEMORY, "lru"), content=content, report=Report(json.loads(report), page))
 
 
 def open(
@@ -391,6 +394,8 @@ def open(
     engine: str = "native",
     resident_bonus: float = 0,
     history: Union[bool, bytes] = False,
+    memory: int = _MEMORY,
+    cache_policy: str = "lru",
 ) -> Pack:
     """Opens a pack: a file, read on demand, or its bytes.
 
@@ -401,8 +406,12 @@ def open(
     loads, but answers that depend on earlier ones.
 
     With `history`, True or what Pack.export_history() gave earlier, every run is timed and remembered.
+
+    `memory` is a hard cap, in bytes. When it is short, experts make room: with the `cache_policy` "lru" those used
+    longest ago, with "score" those with the lowest moving average of the router's scores, and "adaptive" (ARC)
+    balances experts that were used once and those that were used again.
     """
-    how = (engine, resident_bonus, bool(history))
+    how = (engine, resident_bonus, bool(history), memory, cache_policy)
     if isinstance(source, bytes):
         pack = Pack(_kimic.Pack(source, *how), content=source)
     else:

@@ -331,8 +331,17 @@ std::tuple<py::bytes, std::string, std::string> compileSet(const manifest::Exper
 // Packs
 //===--------------------------------------------------------------------===//
 
-runtime::NativeOptions optionsFor(const std::string &engine, float residentBonus, bool isTimed) {
+/// By KimicCachePolicy.
+constexpr std::string_view kCachePolicies[] = {"lru", "score", "adaptive"};
+
+runtime::NativeOptions optionsFor(const std::string &engine, float residentBonus, bool isTimed, std::uint64_t memory,
+                                  const std::string &cachePolicy) {
   runtime::NativeOptions options;
+  options.arenaBytes = memory;
+  const auto policy = std::find(std::begin(kCachePolicies), std::end(kCachePolicies), cachePolicy);
+  if (policy == std::end(kCachePolicies))
+    throw py::value_error("'" + cachePolicy + "' is not a cache policy: lru, score or adaptive");
+  options.cachePolicy = static_cast<KimicCachePolicy>(policy - std::begin(kCachePolicies));
   options.residentBonus = residentBonus;
   options.isTimed = isTimed;
   if (engine == "native")
@@ -587,21 +596,25 @@ PYBIND11_MODULE(_kimic, m) {
       py::arg("enforce_budgets"), py::arg("accuracy"), py::arg("progress"));
 
   py::class_<Pack>(m, "Pack")
-      .def(py::init([](const py::bytes &bytes, const std::string &engine, float residentBonus, bool isTimed) {
+      .def(py::init([](const py::bytes &bytes, const std::string &engine, float residentBonus, bool isTimed,
+                       std::uint64_t memory, const std::string &cachePolicy) {
              std::string_view view = bytes;
              auto *data = reinterpret_cast<const std::uint8_t *>(view.data());
-             runtime::NativeOptions options = optionsFor(engine, residentBonus, isTimed);
+             runtime::NativeOptions options = optionsFor(engine, residentBonus, isTimed, memory, cachePolicy);
              return std::make_unique<Pack>(
                  take(runtime::NativePack::open({data, data + view.size()}, std::move(options))));
            }),
-           py::arg("bytes"), py::arg("engine"), py::arg("resident_bonus"), py::arg("is_timed"))
+           py::arg("bytes"), py::arg("engine"), py::arg("resident_bonus"), py::arg("is_timed"), py::arg("memory"),
+           py::arg("cache_policy"))
       .def_static(
           "open_file",
-          [](const std::string &path, const std::string &engine, float residentBonus, bool isTimed) {
-            return std::make_unique<Pack>(
-                take(runtime::NativePack::openFile(path, optionsFor(engine, residentBonus, isTimed))));
+          [](const std::string &path, const std::string &engine, float residentBonus, bool isTimed,
+             std::uint64_t memory, const std::string &cachePolicy) {
+            return std::make_unique<Pack>(take(
+                runtime::NativePack::openFile(path, optionsFor(engine, residentBonus, isTimed, memory, cachePolicy))));
           },
-          py::arg("path"), py::arg("engine"), py::arg("resident_bonus"), py::arg("is_timed"))
+          py::arg("path"), py::arg("engine"), py::arg("resident_bonus"), py::arg("is_timed"), py::arg("memory"),
+          py::arg("cache_policy"))
       .def("info", &Pack::info)
       .def("expert_info", &Pack::expertInfo, py::arg("expert"))
       .def("metadata", &Pack::metadata)

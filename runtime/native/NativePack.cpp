@@ -117,6 +117,8 @@ Result<void> NativePack::Host::open(NativeOptions options) {
   if (!runtime)
     return makeError(ErrorId::ArenaUnavailable, options.arenaBytes, KIMIC_MINIMUM_ARENA, KIMIC_MAXIMUM_ARENA);
   KIMIC_TRY(pump([&] { return kimic_open(runtime); }));
+  if (options.cachePolicy != KIMIC_CACHE_LRU)
+    KIMIC_TRY(outcome(kimic_set_cache(runtime, options.cachePolicy, 0)));
   if (options.isTimed)
     KIMIC_TRY(outcome(kimic_set_clock(runtime, [] {
       const std::chrono::duration<double, std::micro> now = std::chrono::steady_clock::now().time_since_epoch();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "formats/base/Result.h"
+#include "runtime/include/kimic/Cache.h"
 #include "runtime/include/kimic/History.h"
 #include "runtime/include/kimic/Plan.h"
 #include "runtime/load/KernelFunction.h"
@@ -21,8 +22,9 @@ struct NativeOptions {
   /// Finds the function for a kernel, given the canonical bytes of its signature, when the kernel is first needed; null
   /// if there is none: then, and without `link`, the reference evaluator runs. Functions outlive the pack.
   std::function<KernelFunction(std::span<const std::uint8_t>)> link = {};
-  float residentBonus = 0; ///< KimicOptions::residentBonus
-  bool isTimed = false;    ///< every run is timed, and remembered for experience()
+  float residentBonus = 0;                        ///< KimicOptions::residentBonus
+  KimicCachePolicy cachePolicy = KIMIC_CACHE_LRU; ///< who makes room when memory is short
+  bool isTimed = false;                           ///< every run is timed, and remembered for experience()
 };
 
 /// Movable, not thread-safe. Experts are loaded when they are first used and evicted when memory is short.

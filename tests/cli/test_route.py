@@ -148,3 +148,14 @@ def test_a_resident_bonus_keeps_to_experts_in_memory(kimic, tmp_path):
     assert len({tuple(sorted(e["expert"] for e in route)) for route in chosen[1]}) <= len(
         {tuple(sorted(e["expert"] for e in route)) for route in chosen[0]})
     kimic("run", pack, "--route", "--data", pack.parent / "rows.npy", "--resident-bonus", "2", code=2)
+
+
+def test_little_memory_and_every_cache_policy_give_the_same_answers(kimic, tmp_path):
+    pack = compiled(kimic, tmp_path, top_k=2)
+    data = ("run", pack, "--route", "--data", pack.parent / "rows.npy", "--json")
+    outputs = json.loads(kimic(*data).stdout)["outputs"]
+    for policy in ["lru", "score", "adaptive"]:
+        assert json.loads(kimic(*data, "--memory", "192K", "--cache-policy", policy).stdout)["outputs"] == outputs
+    assert "131072" in kimic(*data, "--memory", "64K", code=1).stderr
+    assert "--memory 25%" in kimic(*data, "--memory", "25%", code=2).stderr
+    kimic(*data, "--cache-policy", "fifo", code=2)

@@ -5,6 +5,7 @@
 // status of the catalogue, the cap holds, and at the end an honest host gets the right answer, if there is one. Of a
 // pack with a plan that does not hold there is none.
 #include "formats/pack/PackReader.h"
+#include "runtime/include/kimic/Cache.h"
 #include "runtime/include/kimic/Plan.h"
 #include "tests/fuzz/Require.h"
 #include "tests/support/PackRehash.h"
@@ -130,6 +131,8 @@ public:
       return recover(expert);
     if (what >= 240)
       return plan(expert, what % 2);
+    if (what >= 232)
+      return check(kimic_set_cache(runtime_, what % 4, input_.byte() % 2));
     switch (what % 24) {
     case 0:
       return check(kimic_open(runtime_));
@@ -196,7 +199,8 @@ public:
   void recover(std::uint32_t expert) {
     const std::uint8_t what = input_.byte();
     now_ += what;
-    const KimicRecovery recovery{double(what), 100, 200, input_.byte() % 8u, what % 3u, what % 2u, what / 200.0f};
+    const KimicRecovery recovery{
+        what == 77 ? NAN : double(what), 100, 200, input_.byte() % 8u, what % 3u, what % 2u, what / 200.0f};
     check(kimic_set_recovery(runtime_, &recovery));
     if (what % 2)
       return kimic_clean_up(runtime_);

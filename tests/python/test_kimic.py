@@ -559,3 +559,18 @@ def test_resident_bonus_is_a_share(tmp_path):
     assert kimic.open(content, resident_bonus=0.05).experts == kimic.open(content).experts
     with pytest.raises(kimic.Error):
         kimic.open(content, resident_bonus=2)
+
+
+def test_memory_is_a_cap_under_every_cache_policy(tmp_path):
+    content = kimic.compile(planned_set(tmp_path), enforce_budgets=False).to_bytes()
+    x = inputs_of(4, 20, 5)
+    expected = [kimic.open(content).run(x, expert=expert) for expert in range(3)]
+    for policy in ["lru", "score", "adaptive"]:
+        pack = kimic.open(content, memory=192 << 10, cache_policy=policy)
+        for expert in [0, 1, 2, 0]:
+            assert np.array_equal(pack.run(x, expert=expert), expected[expert])
+        assert pack.memory_usage()["peak"] <= 192 << 10
+    with pytest.raises(ValueError, match="fifo"):
+        kimic.open(content, cache_policy="fifo")
+    with pytest.raises(kimic.Error, match="131072"):
+        kimic.open(content, memory=1000)

@@ -9,6 +9,7 @@
 #include "formats/base/Diagnostic.h"
 #include "formats/base/Result.h"
 
+#include <cstdint>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -88,6 +89,9 @@ void addSign(CLI::App &app, Context &context);
 void addServe(CLI::App &app, Context &context);
 void addDoctor(CLI::App &app, Context &context);
 void addCompletions(CLI::App &app, Context &context);
+
+/// Bytes of "65536", "64K", "1.5M", or "25%" of `all`; without `all` no percentages.
+std::uint64_t parseMemory(const std::string &text, std::uint64_t all = 0);
 
 /// Versions of everything that a pack can depend on, as text or JSON.
 void printVersion(const Context &context);

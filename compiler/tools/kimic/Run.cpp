@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fmt/format.h>
+#include <map>
 #include <memory>
 
 namespace kimic::tool {
@@ -24,6 +25,8 @@ struct RunOptions {
   std::uint32_t topK = 0; ///< 0: as many as the pack says
   float residentBonus = 0;
   std::string history; ///< empty: runs are not timed
+  std::string memory;  ///< empty: the default
+  KimicCachePolicy cachePolicy = KIMIC_CACHE_LRU;
 };
 
 void stopIfInterrupted() {
@@ -111,6 +114,9 @@ void run(const RunOptions &options, Context &context) {
   if (options.engine == "native")
     hostOptions.link = native::kernelOrNull;
   hostOptions.residentBonus = options.residentBonus;
+  hostOptions.cachePolicy = options.cachePolicy;
+  if (!options.memory.empty())
+    hostOptions.arenaBytes = parseMemory(options.memory);
   hostOptions.isTimed = !options.history.empty();
   runtime::NativePack pack = take(options.pack, runtime::NativePack::openFile(options.pack, std::move(hostOptions)));
   const KimicPackInfo &info = pack.info();
@@ -200,6 +206,17 @@ void addRun(CLI::App &app, Context &context) {
       ->add_option("--history", options->history,
                    "Time every run, and keep moving averages of success, latency and confidence in this file")
       ->type_name("FILE");
+  command
+      ->add_option("--memory", options->memory,
+                   "Hard cap of the memory for the pack: bytes, 64K or 1.5M (default: 256M)")
+      ->type_name("SIZE");
+  static const std::map<std::string, KimicCachePolicy> kPolicies = {
+      {"lru", KIMIC_CACHE_LRU}, {"score", KIMIC_CACHE_SCORE}, {"adaptive", KIMIC_CACHE_ADAPTIVE}};
+  command
+      ->add_option("--cache-policy", options->cachePolicy,
+                   "Which experts make room when memory is short, as in kimic simulate (default: lru)")
+      ->transform(CLI::CheckedTransformer(kPolicies).description(""))
+      ->type_name("lru|score|adaptive");
   command
       ->add_option("--engine", options->engine,
                    "What computes: kernels compiled for this processor, or the reference evaluator; their results "

@@ -59,22 +59,6 @@ std::vector<TraceStep> readTrace(const std::string &path, const PackFile &pack, 
   return steps;
 }
 
-/// "65536", "64K", "1.5M", "25%" of `all`.
-std::uint64_t parseMemory(const std::string &text, std::uint64_t all) {
-  char *end = nullptr;
-  double value = std::strtod(text.c_str(), &end);
-  std::string unit = end;
-  double factor = unit.empty() || unit == "B" ? 1
-                  : unit == "K"               ? 1024
-                  : unit == "M"               ? 1024.0 * 1024
-                  : unit == "G"               ? 1024.0 * 1024 * 1024
-                  : unit == "%"               ? static_cast<double>(all) / 100
-                                              : 0;
-  if (end == text.c_str() || factor == 0 || !(value > 0) || !(value * factor < 0x1p52))
-    throw Failure(ExitCode::Usage, "--memory " + text + ": expected bytes, as 65536, 64K, 1.5M or 25%");
-  return static_cast<std::uint64_t>(value * factor);
-}
-
 struct Rates {
   std::uint64_t memory = 0;
   std::vector<double> byPolicy;
