@@ -30,7 +30,7 @@ void importHistory(History &history, std::span<const std::uint8_t> bytes, const 
 }
 
 void makePolicy(ReplacementPolicy *memory, KimicCachePolicy kind, bool hasAverages, std::uint32_t experts,
-                std::uint64_t capacity) {
+                std::uint32_t capacity) {
   auto *standings = reinterpret_cast<ReplacementPolicy::Standing *>(memory + 1);
   new (memory) ReplacementPolicy(kind, hasAverages, {standings, experts}, capacity);
 }

@@ -1,7 +1,8 @@
 // The parts of the runtime that few pages need, as functions. In WebAssembly they are a module of their own,
 // kimic_parts.wasm, which the host is asked for when one of them is first needed (KIMIC_REQUEST_LINK with
 // KIMIC_VARIANT_GENERIC). It shares the runtime's memory and stack, has no data, imports no function, and both come
-// from one build: arguments are passed as C++ has them. Natively they are linked.
+// from one build: arguments are passed as C++ has them, but no 64-bit integers, which Emscripten would split for
+// JavaScript. Natively they are linked.
 #pragma once
 
 #include "formats/reference/Reference.h"
@@ -38,7 +39,7 @@ void importHistory(History &history, std::span<const std::uint8_t> bytes, const 
 /// Constructs the policy at `memory`, with its standings behind it and room for scores behind those.
 KIMIC_PART(5)
 void makePolicy(ReplacementPolicy *memory, KimicCachePolicy kind, bool hasAverages, std::uint32_t experts,
-                std::uint64_t capacity);
+                std::uint32_t capacity);
 KIMIC_PART(6)
 void note(ReplacementPolicy &policy, ReplacementPolicy::Event event, const Expert &expert);
 /// Of this one and those that are newer, who is not pinned and goes first; null if all are pinned.

@@ -454,7 +454,7 @@ KIMIC_EXPORT std::int32_t kimic_set_cache(KimicRuntime *runtime, std::uint32_t p
   if (!made)
     return runtime->failure();
   runtime->parts.makePolicy(made, static_cast<KimicCachePolicy>(policy), hasAverages != 0, experts,
-                            runtime->arena.cap());
+                            static_cast<std::uint32_t>(runtime->arena.cap()));
   runtime->cache.follow(made);
   return KIMIC_OK;
 }

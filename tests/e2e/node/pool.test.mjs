@@ -190,9 +190,14 @@ test("a thread's successor is given experts as one that has none", () =>
   }));
 
 test('options of packs hold on threads', () =>
-  withPool({threads: 1, followsTransitions: false, residentBonus: 0.25}, async pool => {
-    const {followsTransitions, residentBonus} = pool.threadOptions;
-    assert.deepEqual({followsTransitions, residentBonus}, {followsTransitions: false, residentBonus: 0.25});
+  withPool({threads: 1, followsTransitions: false, residentBonus: 0.25, cachePolicy: 'adaptive'}, async pool => {
+    const {followsTransitions, residentBonus, cachePolicy} = pool.threadOptions;
+    assert.deepEqual({followsTransitions, residentBonus, cachePolicy}, {
+      followsTransitions: false,
+      residentBonus: 0.25,
+      cachePolicy: 'adaptive',
+    });
+    assert.ok((await pool.run(0, rowsOf(1))).length > 0);
   }));
 
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms));

@@ -10,7 +10,7 @@ import {dist, importKimic, packPath, packs, repository} from '../setup.mjs';
 const {open} = await importKimic();
 const wasmPath = join(dist, 'kimic_rt.wasm');
 const wasm = await readFile(wasmPath);
-const generic = await readFile(join(dist, 'kimic_parts.wasm'));
+const parts = await readFile(join(dist, 'kimic_parts.wasm'));
 const row = new Float32Array(64).fill(0.25);
 let server;
 before(async () => (server = await serve({packs, dist, page: {body: '<!doctype html>', type: 'text/html'}})));
@@ -20,10 +20,10 @@ test('the module imports nothing', () => {
   assert.deepEqual(WebAssembly.Module.imports(new WebAssembly.Module(wasm)), []);
 });
 
-test('the generic evaluator is a module that shares memory and stack', t => {
-  const imports = WebAssembly.Module.imports(new WebAssembly.Module(generic));
+test('the parts are a module that shares memory and stack', t => {
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(parts));
   assert.deepEqual(imports.map(({module, name, kind}) => `${module}.${name} ${kind}`), ['env.__stack_pointer global', 'env.memory memory']);
-  t.diagnostic(`kimic_parts.wasm: ${generic.length} bytes, ${brotliCompressSync(generic).length} with brotli`);
+  t.diagnostic(`kimic_parts.wasm: ${parts.length} bytes, ${brotliCompressSync(parts).length} with brotli`);
 });
 
 test('a generic evaluator that is not served is an error with a hint, and is asked for again', async () => {
@@ -33,7 +33,7 @@ test('a generic evaluator that is not served is an error with a hint, and is ask
 });
 
 test('the module exports the functions of the C API', async () => {
-  const headers = ['Runtime', 'Plan', 'History'].map(name => readFile(join(repository, `runtime/include/kimic/${name}.h`), 'utf8'));
+  const headers = ['Runtime', 'Plan', 'History', 'Cache'].map(name => readFile(join(repository, `runtime/include/kimic/${name}.h`), 'utf8'));
   const header = (await Promise.all(headers)).join('\n');
   const declared = new Set([...header.matchAll(/^\w[\w ]*[ *](kimic_\w+)\(/gm)].map(match => match[1]));
   const exported = WebAssembly.Module.exports(new WebAssembly.Module(wasm)).map(entry => entry.name);
@@ -85,7 +85,7 @@ async function withoutCompiling(body) {
 
 test('where kernels may not be compiled they run generically, unless that was refused', async () => {
   const module = new WebAssembly.Module(wasm);
-  const partsWasm = new WebAssembly.Module(generic);
+  const partsWasm = new WebAssembly.Module(parts);
   const expected = await (await open(packPath('demo'), {wasm: module})).run(0, row);
   await withoutCompiling(async () => {
     const pack = await open(packPath('demo'), {wasm: module, partsWasm});
@@ -95,7 +95,7 @@ test('where kernels may not be compiled they run generically, unless that was re
     const strict = await open(packPath('demo'), {wasm: module, engine: 'compiled'});
     await assert.rejects(strict.run(0, row), {code: 'LinkFailed', kind: 'Unsupported'});
     await assert.rejects(open(packPath('demo'), {wasm}), {code: 'WasmUnavailable'});
-    const without = await open(packPath('demo'), {wasm: module, partsWasm: generic});
+    const without = await open(packPath('demo'), {wasm: module, partsWasm: parts});
     await assert.rejects(without.run(0, row), {code: 'WasmUnavailable'});
   });
 });
