@@ -27,17 +27,21 @@ struct SimulateOptions {
   bool overwrites = false;
 };
 
-/// Softmax: the order of the experts and their shares, whatever the head.
-std::vector<float> scoresOf(const std::vector<float> &logits) {
+/// As the pack's head has them, but for its selection bias.
+std::vector<float> scoresOf(const std::vector<float> &logits, const pack::Router &router) {
   std::vector<float> scores;
   if (logits.empty())
     return scores;
-  double greatest = *std::max_element(logits.begin(), logits.end()), sum = 0;
+  const auto temperature = static_cast<double>(router.temperature);
+  const double greatest = *std::max_element(logits.begin(), logits.end());
   std::vector<double> shares;
+  double sum = 0;
   for (float logit : logits)
-    sum += shares.emplace_back(std::exp(static_cast<double>(logit) - greatest));
+    sum += shares.emplace_back(router.head == pack::Head::Sigmoid
+                                   ? 1 / (1 + std::exp(-static_cast<double>(logit) / temperature))
+                                   : std::exp((static_cast<double>(logit) - greatest) / temperature));
   for (double share : shares)
-    scores.push_back(static_cast<float>(share / sum));
+    scores.push_back(static_cast<float>(router.head == pack::Head::Sigmoid ? share : share / sum));
   return scores;
 }
 
@@ -48,11 +52,12 @@ std::vector<TraceStep> readTrace(const std::string &path, const PackFile &pack, 
   for (std::uint32_t expert = 0; expert < routed; ++expert)
     numbers.ofId.emplace(pack.names[expert].id, expert);
   std::unique_ptr<trace::TraceReader> reader = take(trace::openTrace(path, std::move(numbers)));
+  const pack::Router router = pack.root.router.value_or(pack::Router{});
   std::vector<TraceStep> steps;
   for (trace::Step step; take(reader->next(step));) {
     if (isInterrupted())
       throw Failure(ExitCode::Interrupted, "interrupted");
-    steps.push_back({step.experts, scoresOf(step.logits)});
+    steps.push_back({step.experts, scoresOf(step.logits, router)});
   }
   if (steps.empty())
     throw Failure(Diagnostic{ErrorId::TraceEmpty, path, 0, "", "", "at least one step"});
