@@ -30,15 +30,22 @@ void Arena::reset(void *base, std::size_t bytes, std::size_t cap, Grow grow) {
   usable_ = static_cast<std::uint32_t>(bytes) & ~15u;
   cap_ = static_cast<std::uint32_t>(cap);
   grow_ = grow;
+  for (std::uint32_t &first : firstFree_)
+    first = kNoBlock;
 }
 
+static std::uint32_t classOf(std::uint32_t bytes) { return 31 - static_cast<std::uint32_t>(__builtin_clz(bytes)); }
+
+std::uint32_t &Arena::listOf(const Block *block) { return firstFree_[classOf(block->bytes)]; }
+
 void Arena::link(Block *block) {
+  std::uint32_t &first = listOf(block);
   block->isFree = 1;
   block->previousFree = kNoBlock;
-  block->nextFree = firstFree_;
-  if (firstFree_ != kNoBlock)
-    blockAt(firstFree_)->previousFree = offsetOf(block);
-  firstFree_ = offsetOf(block);
+  block->nextFree = first;
+  if (first != kNoBlock)
+    blockAt(first)->previousFree = offsetOf(block);
+  first = offsetOf(block);
 }
 
 void Arena::unlink(Block *block) {
@@ -46,19 +53,23 @@ void Arena::unlink(Block *block) {
   if (block->previousFree != kNoBlock)
     blockAt(block->previousFree)->nextFree = block->nextFree;
   else
-    firstFree_ = block->nextFree;
+    listOf(block) = block->nextFree;
   if (block->nextFree != kNoBlock)
     blockAt(block->nextFree)->previousFree = block->previousFree;
 }
 
 Arena::Block *Arena::findFree(std::uint32_t bytes, Placement placement) const {
   Block *best = nullptr;
-  for (std::uint32_t offset = firstFree_; offset != kNoBlock; offset = blockAt(offset)->nextFree) {
-    Block *block = blockAt(offset);
-    if (block->bytes < bytes)
-      continue;
-    if (!best || (placement == Placement::Lowest ? block < best : block->bytes < best->bytes))
-      best = block;
+  for (std::uint32_t list = classOf(bytes); list < kClasses; ++list) {
+    for (std::uint32_t offset = firstFree_[list]; offset != kNoBlock; offset = blockAt(offset)->nextFree) {
+      Block *block = blockAt(offset);
+      if (block->bytes < bytes)
+        continue;
+      if (!best || (placement == Placement::Lowest ? block < best : block->bytes < best->bytes))
+        best = block;
+    }
+    if (best && placement == Placement::Tightest)
+      break; // those of later lists are larger
   }
   return best;
 }

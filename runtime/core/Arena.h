@@ -1,8 +1,9 @@
 // All memory that the runtime uses, from one region with a hard cap.
 //
 // Blocks follow each other without gaps; each begins with a 16-byte header that knows its size and its predecessor's,
-// so that freed neighbours merge. The region may start small and grow at its end up to the cap (a WebAssembly memory)
-// or be whole from the start (native memory). Not thread-safe.
+// so that freed neighbours merge. Free blocks are on lists by their size, a power of two each. The region may start
+// small and grow at its end up to the cap (a WebAssembly memory) or be whole from the start (native memory). Not
+// thread-safe.
 #pragma once
 
 #include "runtime/include/kimic/Runtime.h"
@@ -55,6 +56,8 @@ public:
 
 private:
   struct Block;
+  static constexpr std::uint32_t kClasses = 32;
+  std::uint32_t &listOf(const Block *block);
   Block *blockAt(std::uint32_t offset) const;
   std::uint32_t offsetOf(const Block *block) const;
   Block *next(const Block *block) const;
@@ -67,8 +70,8 @@ private:
   std::uint32_t size_ = 0;   ///< bytes of the region that are divided into blocks
   std::uint32_t usable_ = 0; ///< bytes of the region that may be touched, >= size_
   std::uint32_t cap_ = 0;
-  std::uint32_t last_ = 0; ///< offset of the last block, meaningless while size_ is 0
-  std::uint32_t firstFree_ = kNoBlock;
+  std::uint32_t last_ = 0;                 ///< offset of the last block, meaningless while size_ is 0
+  std::uint32_t firstFree_[kClasses] = {}; ///< offsets of free blocks, by the power of two in their sizes
   std::uint32_t used_ = 0, peak_ = 0;
   std::uint64_t allocations_ = 0;
   Grow grow_ = nullptr;
