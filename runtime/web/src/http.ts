@@ -94,20 +94,25 @@ export class UrlSource implements ByteSource {
     let isStalled = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
+      attempt.signal.throwIfAborted();
       clearTimeout(timer);
       timer = after(stallMs, () => {
         isStalled = true;
         abort();
       });
     };
+    // Node 18 loses the abort of a fetch whose signal was collected, so the end of patience does not depend on it.
+    const aborted = new Promise<never>((_, reject) => {
+      attempt.signal.addEventListener('abort', reject);
+    });
     try {
       alive();
-      const response = await this.fetch_(this.url, {
+      const answer = this.fetch_(this.url, {
         headers: {Range: `bytes=${start}-${start + missing - 1}`},
         signal: attempt.signal,
         ...(distrusted.has(this.url) && {cache: 'reload' as const}),
-      });
-      await this.receive(response, progress, missing, fail, alive);
+      }).then(response => this.receive(response, progress, missing, fail, alive));
+      await Promise.race([answer, aborted]);
     } catch (failure) {
       if (isStalled) throw fail('ReadStalled', stallMs, 'the server sends nothing', failure);
       if (failure instanceof KimicError) throw failure;

@@ -94,6 +94,27 @@ test('what can pass is tried again, what cannot is not', async () => {
     assert.equal(await tries(fault), 1, fault);
 });
 
+test('a fetch that never ends, not even when it is aborted, is given up', async () => {
+  const options = {...remote, fetch: () => new Promise(() => {}), network: {retries: 1, backoffMs: 1, stallMs: 20}};
+  await assert.rejects(open(url(), options), {code: 'ReadStalled'});
+});
+
+test('what a fetch that was given up sends later does not count', async () => {
+  let send;
+  let requests = 0;
+  const late = () =>
+    new Response(new ReadableStream({start: controller => void (send = () => controller.enqueue(new Uint8Array(9)))}), {
+      status: 206,
+      headers: {'Content-Range': `bytes 0-36863/${bytes.length}`},
+    });
+  const fetchLate = (url, options) => {
+    if (++requests === 1) return Promise.resolve(late());
+    send();
+    return fetch(url, options);
+  };
+  await answers(url(), {...remote, fetch: fetchLate, network: {backoffMs: 1, stallMs: 20}});
+});
+
 test('Retry-After is waited for', async () => {
   const start = performance.now();
   await (await open(`${server.url}/faulty/tooManyAtFirst/demo.kpk?wait`, {...remote, network: {backoffMs: 1}})).dispose();
