@@ -727,11 +727,36 @@ private:
         [&](std::uint32_t id, std::vector<std::uint8_t> &raw) { return readFrom(blocks, id, raw); });
     auto refused = [&](const Error &error) { return cause ? *cause : errorOf(ErrorId::PackNotWritable, error); };
 
+    struct Ahead {
+      std::vector<std::uint8_t> raw;
+      pack::EncodedData data;
+      std::optional<Diagnostic> error;
+    };
+    constexpr std::uint32_t kAhead = 256; // blocks in memory
+    std::vector<Ahead> ahead(std::min(kAhead, listed));
+    auto encodeAhead = [&](std::uint32_t first) {
+      inParallel(jobs, std::min(kAhead, listed - first), [&](std::size_t i) {
+        Ahead &entry = ahead[i] = {};
+        auto raw = blocks.get(first + static_cast<std::uint32_t>(i));
+        if (!raw)
+          entry.error = raw.error();
+        else if (auto data = encoder.encodeAlone(*raw); !data)
+          entry.error = errorOf(ErrorId::PackNotWritable, data.error());
+        else
+          entry.data = std::move(*data), entry.raw = std::move(*raw);
+        return !entry.error;
+      });
+    };
+
     std::uint32_t blockCount = 0;
-    std::vector<std::uint8_t> raw;
     for (std::uint32_t id = 0; id < listed; ++id) {
-      if (auto read = readFrom(blocks, id, raw); !read)
-        return refused(read.error());
+      if (isCancelled())
+        return errorOf(ErrorId::CompilationCancelled);
+      if (id % kAhead == 0)
+        encodeAhead(id);
+      auto &[raw, data, error] = ahead[id % kAhead];
+      if (error)
+        return *error;
       pack::PackDirectory::Expert &entry = directory.experts.emplace_back();
       entry.kernel = output.report.experts[id].kernelId;
       entry.domain = work[id].expert->domain;
@@ -742,7 +767,7 @@ private:
           directory.next.push_back({next.expert, next.chance});
       entry.nextCount = static_cast<std::uint32_t>(directory.next.size()) - entry.firstNext;
       std::vector<std::uint8_t> bytes;
-      auto isNew = encoder.add(entry.kernel, raw, bytes);
+      auto isNew = encoder.add(entry.kernel, raw, std::move(data), bytes);
       if (!isNew)
         return refused(isNew.error());
       if (*isNew)

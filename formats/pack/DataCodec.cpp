@@ -9,7 +9,7 @@
 
 namespace kimic::pack {
 
-Result<EncodedData> encodeData(std::span<const std::uint8_t> raw, std::span<const std::uint8_t> base) {
+Result<EncodedData> encodeData(std::span<const std::uint8_t> raw) {
   if (raw.empty())
     return makeError(ErrorId::PackBlockLength, 0, 0, 0);
   if (raw.size() > kMaxBlockBytes)
@@ -35,11 +35,21 @@ Result<EncodedData> encodeData(std::span<const std::uint8_t> raw, std::span<cons
   const std::size_t worthwhile = sparse.empty() ? SIZE_MAX : sparse.size() + sparse.size() / 4;
   consider(Codec::Lz4, encodeLz4(raw, worthwhile), raw.size());
   consider(Codec::Sparse, std::move(sparse), result.stored.size());
-  if (!base.empty())
-    consider(Codec::Delta, encodeDelta(raw, base), result.stored.size() - result.stored.size() / 4);
   block.storedLength = static_cast<std::uint32_t>(result.stored.size());
   block.sha256 = block.codec == Codec::Stored ? block.rawSha256 : sha256(result.stored);
   return result;
+}
+
+void encodeAsDifferences(std::span<const std::uint8_t> raw, std::uint32_t base, std::span<const std::uint8_t> baseRaw,
+                         EncodedData &data) {
+  std::vector<std::uint8_t> stored = encodeDelta(raw, baseRaw);
+  if (stored.empty() || stored.size() >= data.stored.size() - data.stored.size() / 4)
+    return;
+  data.block.codec = Codec::Delta;
+  data.block.base = base;
+  data.block.storedLength = static_cast<std::uint32_t>(stored.size());
+  data.block.sha256 = sha256(stored);
+  data.stored = std::move(stored);
 }
 
 double entropyOf(std::span<const std::uint8_t> bytes) {

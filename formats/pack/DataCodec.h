@@ -30,10 +30,13 @@ struct EncodedData {
   std::vector<std::uint8_t> stored;
 };
 
-/// The smallest form of a parameter block. `base`: raw bytes of the same length to try differences from, or empty;
-/// they are taken if that saves a quarter of what the other codecs need, because the base has to be read as well. The
-/// caller sets block.base then. PackBlockLength (no bytes), PackBlockTooLarge.
-Result<EncodedData> encodeData(std::span<const std::uint8_t> raw, std::span<const std::uint8_t> base = {});
+/// The smallest form of a parameter block that needs no other block. PackBlockLength (no bytes), PackBlockTooLarge.
+Result<EncodedData> encodeData(std::span<const std::uint8_t> raw);
+
+/// Replaces encodeData() of a block by the differences from the expert `base`, whose raw bytes are as many, if that
+/// saves a quarter: the base has to be read as well.
+void encodeAsDifferences(std::span<const std::uint8_t> raw, std::uint32_t base, std::span<const std::uint8_t> baseRaw,
+                         EncodedData &data);
 
 /// Order-0 entropy of bytes, in bits per byte.
 double entropyOf(std::span<const std::uint8_t> bytes);

@@ -20,25 +20,30 @@ Result<void> checkOrder(std::span<const std::uint32_t> order, std::size_t expert
 
 } // namespace
 
-Result<bool> DataEncoder::add(std::uint32_t kernel, std::span<const std::uint8_t> raw,
+Result<EncodedData> DataEncoder::encodeAlone(std::span<const std::uint8_t> raw) const {
+  EncodedData known;
+  known.block.rawSha256 = sha256(raw);
+  if (blockWith_.contains(known.block.rawSha256))
+    return known;
+  return encodeData(raw);
+}
+
+Result<bool> DataEncoder::add(std::uint32_t kernel, std::span<const std::uint8_t> raw, EncodedData alone,
                               std::vector<std::uint8_t> &stored) {
   const auto expert = static_cast<std::uint32_t>(blockOf_.size());
-  auto [known, isNew] = blockWith_.emplace(sha256(raw), static_cast<std::uint32_t>(blocks_.size()));
+  auto [known, isNew] = blockWith_.emplace(alone.block.rawSha256, static_cast<std::uint32_t>(blocks_.size()));
   blockOf_.push_back(known->second);
   stored.clear();
   if (!isNew)
     return false;
-  const std::optional<std::uint32_t> base = raw.empty() ? std::nullopt : bases_.find(kernel, raw);
-  base_.clear();
-  if (base)
+  if (const std::optional<std::uint32_t> base = bases_.find(kernel, raw)) {
     KIMIC_TRY(raw_(*base, base_));
-  KIMIC_ASSIGN(EncodedData data, encodeData(raw, base_));
-  if (data.block.codec == Codec::Delta)
-    data.block.base = *base;
-  else
+    encodeAsDifferences(raw, *base, base_, alone);
+  }
+  if (alone.block.codec != Codec::Delta)
     bases_.keep(expert, kernel, raw);
-  blocks_.push_back(data.block);
-  stored = std::move(data.stored);
+  blocks_.push_back(alone.block);
+  stored = std::move(alone.stored);
   return true;
 }
 

@@ -13,7 +13,7 @@
 
 namespace kimic::pack {
 
-/// Holds one raw block, one encoded block and a base at a time, and some 150 bytes for each expert. What it decides
+/// Holds one base at a time, and some 150 bytes for each expert. What it decides
 /// depends on the blocks and on the order of the experts' numbers, on nothing else.
 class DataEncoder {
 public:
@@ -22,10 +22,15 @@ public:
 
   explicit DataEncoder(RawSource raw) : raw_(std::move(raw)) {}
 
-  /// Encodes the block of the next expert, whose number is the count of experts so far. If no earlier one had an equal
-  /// block, `stored` gets the bytes that the caller keeps, for the block number that is the count of blocks so far;
-  /// else it becomes empty. Returns whether the block is new. Errors of encodeData() and of the source.
-  Result<bool> add(std::uint32_t kernel, std::span<const std::uint8_t> raw, std::vector<std::uint8_t> &stored);
+  /// What add() starts from, and most of its work: encodeData() of the block, or no more than its digest if an equal
+  /// one was added. Threads may call it at the same time while nobody calls add(), and for several experts ahead.
+  Result<EncodedData> encodeAlone(std::span<const std::uint8_t> raw) const;
+
+  /// Adds the next expert, whose number is the count of experts so far, and its block as encodeAlone() returned it. If
+  /// no earlier one had an equal block, `stored` gets the bytes that the caller keeps, for the block number that is the
+  /// count of blocks so far; else it becomes empty. Returns whether the block is new. Errors of the source.
+  Result<bool> add(std::uint32_t kernel, std::span<const std::uint8_t> raw, EncodedData alone,
+                   std::vector<std::uint8_t> &stored);
 
   /// How an expert's block is stored.
   const DataBlock &blockOf(std::uint32_t expert) const { return blocks_[blockOf_[expert]]; }

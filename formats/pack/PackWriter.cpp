@@ -549,7 +549,8 @@ Result<std::vector<std::uint8_t>> writePack(const PackContents &contents, std::s
   std::vector<Bytes> blocks;
   for (const PackContents::Expert &expert : listed) {
     Bytes stored;
-    KIMIC_ASSIGN(bool isNew, encoder.add(expert.kernel, expert.parameters, stored));
+    KIMIC_ASSIGN(EncodedData alone, encoder.encodeAlone(expert.parameters));
+    KIMIC_ASSIGN(bool isNew, encoder.add(expert.kernel, expert.parameters, std::move(alone), stored));
     if (isNew)
       blocks.push_back(std::move(stored));
     directory.experts.push_back(
