@@ -34,6 +34,12 @@ struct Column {
   unsigned used;        ///< int8: groups of outputs; f32: outputs
 };
 
+/// The numbers of the pairs of codes that are not both 0.
+struct ActivePairs {
+  Value *list;  ///< u16 each
+  Value *count; ///< i32
+};
+
 /// Accumulators of low and high outputs.
 struct Sums {
   Value *a, *b;
@@ -69,6 +75,9 @@ private:
   bool isFloat() const { return signature.weights() == quant::WeightFormat::Float32; }
   bool hasResiduals() const { return signature.weights() == quant::WeightFormat::Int8Residual; }
   bool hasHead() const { return signature.head != quant::Head::None; }
+  bool isSparse(const LayerLayout &layer) const {
+    return signature.sparseInputs && !isFloat() && &layer == layout.layers.data();
+  }
   std::uint32_t codeBytes() const { return isFloat() ? 4 : 2; }
   /// f32 or i32 elements of the target's vectors.
   unsigned lanes() const { return target.vectorBytes() / 4; }
@@ -250,6 +259,13 @@ private:
     return code.CreateShuffleVector(code.load(integers(pairs), pointer, offset, 2), mask);
   }
 
+  /// Words of weights X, and X >> 8.
+  std::pair<Value *, Value *> wordsAndHighs(Value *words) {
+    unsigned lanes = llvm::cast<llvm::FixedVectorType>(words->getType())->getNumElements();
+    Value *halves = code.CreateBitCast(words, code.vectorOf(code.getInt16Ty(), 2 * lanes));
+    return {words, code.CreateBitCast(code.CreateAShr(halves, 8), words->getType())};
+  }
+
   /// sum X c and sum (X >> 8) c over all pairs for the columns, `laneCount` lanes each: [row][column]. `stride` bytes
   /// lie between the weights of two pairs. A single column whose words fill only a part of a vector is taken several
   /// pairs at a time.
@@ -279,9 +295,8 @@ private:
         codes.push_back(spreadPairs(codesAt, r * rows.scratchStride + 4 * number * together, together, wide));
       Value **sums = &acc[2 * sumCount * (number % sets)];
       for (const Column &column : columns) {
-        Value *words = code.load(integers(wide), weightsAt, column.offset + number * together * stride, 16);
-        Value *halves = code.CreateBitCast(words, code.vectorOf(code.getInt16Ty(), 2 * wide));
-        Value *high = code.CreateBitCast(code.CreateAShr(halves, 8), words->getType());
+        auto [words, high] =
+            wordsAndHighs(code.load(integers(wide), weightsAt, column.offset + number * together * stride, 16));
         for (unsigned r = 0; r < rows.count; ++r, sums += 2) {
           sums[0] = addDot(sums[0], words, codes[r]);
           sums[1] = addDot(sums[1], high, codes[r]);
@@ -309,9 +324,8 @@ private:
         acc[i] = code.CreateAdd(code.slice(acc[i], 0, width / 2), code.slice(acc[i], width / 2, width / 2));
     // Pairs that do not fill a vector. There is one column.
     for (std::uint32_t i = 0; i < pairs % together; ++i) {
-      Value *words = code.load(integers(laneCount), weights, columns[0].offset + (done + i) * stride, 16);
-      Value *halves = code.CreateBitCast(words, code.vectorOf(code.getInt16Ty(), 2 * laneCount));
-      Value *high = code.CreateBitCast(code.CreateAShr(halves, 8), words->getType());
+      auto [words, high] =
+          wordsAndHighs(code.load(integers(laneCount), weights, columns[0].offset + (done + i) * stride, 16));
       for (unsigned r = 0; r < rows.count; ++r) {
         Value *codes = spreadPairs(firstCodes, r * rows.scratchStride + 4 * (done + i), 1, laneCount);
         acc[2 * r] = addDot(acc[2 * r], words, codes);
@@ -324,6 +338,69 @@ private:
       for (unsigned r = 0; r < rows.count; ++r)
         result[r].push_back({acc[2 * (c * rows.count + r)], acc[2 * (c * rows.count + r) + 1]});
     return result;
+  }
+
+  /// As dotProducts, of one row and its active pairs.
+  SmallVector<SmallVector<Sums, 4>> activeDotProducts(Value *weights, Value *codes, ArrayRef<Column> columns,
+                                                      unsigned laneCount, std::uint64_t stride) {
+    SmallVector<Value *> initial(2 * columns.size(), llvm::Constant::getNullValue(integers(laneCount)));
+    initial.push_back(active.list);
+    auto end = code.repeatWhileLeft(active.count, initial, [&](IrBuilder::Carried carried) {
+      Value *number = code.CreateZExt(code.load(code.getInt16Ty(), carried.back(), 0, 2), code.getInt64Ty());
+      auto elementOf = [&](Value *array, std::uint64_t bytes) {
+        return code.CreateInBoundsGEP(code.getInt8Ty(), array, code.CreateMul(number, code.getInt64(bytes)));
+      };
+      Value *pair = spreadPairs(elementOf(codes, 4), 0, 1, laneCount), *words = elementOf(weights, stride);
+      for (auto [c, column] : llvm::enumerate(columns)) {
+        auto [all, high] = wordsAndHighs(code.load(integers(laneCount), words, column.offset, 16));
+        carried[2 * c] = addDot(carried[2 * c], all, pair);
+        carried[2 * c + 1] = addDot(carried[2 * c + 1], high, pair);
+      }
+      carried.back() = code.advance(carried.back(), 2);
+    });
+    SmallVector<SmallVector<Sums, 4>> result(1);
+    for (std::size_t c = 0; c < columns.size(); ++c)
+      result[0].push_back({end[2 * c], end[2 * c + 1]});
+    return result;
+  }
+
+  /// Lists the pairs of codes that are not both 0, in the row's scratch.
+  ActivePairs listActivePairs(const Rows &row, Value *codes, std::uint32_t pairs) {
+    constexpr std::uint32_t kMaskPairs = 32;
+    Value *list = code.advance(row.scratch, layout.activeOffset + 4);
+    // Bit i is set if pair i of those at the pointer is active.
+    auto maskOf = [&](Value *pointer, std::uint64_t offset, unsigned lanes) {
+      Value *some = code.load(integers(lanes), pointer, offset, 2);
+      Value *bits = code.CreateBitCast(code.CreateIsNotNull(some), code.getIntNTy(lanes));
+      return code.CreateZExt(bits, code.getInt32Ty());
+    };
+    auto append = [&](Value *mask, Value *first, Value *end) {
+      Value *count = code.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, mask);
+      return code.repeatWhileLeft(count, {mask, end}, [&](IrBuilder::Carried left) {
+        Value *bit = code.CreateBinaryIntrinsic(llvm::Intrinsic::cttz, left[0], code.getTrue());
+        code.store(code.CreateTrunc(code.CreateAdd(first, bit), code.getInt16Ty()), left[1], 0, 2);
+        left[0] = code.CreateAnd(left[0], code.CreateSub(left[0], code.getInt32(1)));
+        left[1] = code.advance(left[1], 2);
+      })[1];
+    };
+    Value *end = list;
+    std::uint32_t full = pairs / kMaskPairs, rest = pairs % kMaskPairs;
+    if (full)
+      end = code.repeat(full, {{codes, 4 * kMaskPairs}}, {end, code.getInt32(0)},
+                        [&](ArrayRef<Value *> at, IrBuilder::Carried listed) {
+                          listed[0] = append(maskOf(at[0], 0, kMaskPairs), listed[1], listed[0]);
+                          listed[1] = code.CreateAdd(listed[1], code.getInt32(kMaskPairs));
+                        })[0];
+    if (rest) {
+      // Behind the last code may stand anything; eight of them may be read.
+      Value *mask = code.getInt32(0);
+      for (std::uint32_t first = 0; first < rest; first += 4)
+        mask = code.CreateOr(mask, code.CreateShl(maskOf(codes, 4 * (full * kMaskPairs + first), 4), first));
+      mask = code.CreateAnd(mask, code.getInt32((1u << rest) - 1));
+      end = append(mask, code.getInt32(full * kMaskPairs), end);
+    }
+    Value *bytes = code.CreatePtrDiff(code.getInt8Ty(), end, list);
+    return {list, code.CreateTrunc(code.CreateLShr(bytes, 1), code.getInt32Ty())};
   }
 
   /// Low outputs' sums from A and B: A - 256 B.
@@ -351,7 +428,13 @@ private:
   /// The layer's sums, to the accumulators, and its residuals.
   void accumulate(const Rows &rows, const LayerLayout &layer, std::uint64_t codesOffset) {
     Value *codes = code.advance(rows.scratch, codesOffset);
-    if (layer.blockedOutputs())
+    if (layer.blockedOutputs() && isSparse(layer)) // each row skips other pairs
+      forEachRow(rows, [&](const Rows &row) {
+        Value *ofRow = code.advance(row.scratch, codesOffset);
+        active = listActivePairs(row, ofRow, layer.kPairs);
+        accumulateBlocks(row, layer, ofRow);
+      });
+    else if (layer.blockedOutputs())
       accumulateBlocks(rows, layer, codes);
     if (layer.rowOutputs)
       accumulateRows(rows, layer, codes);
@@ -405,7 +488,8 @@ private:
   void accumulateColumns(const Rows &rows, const LayerLayout &layer, ArrayRef<Column> columns, unsigned outputs,
                          Value *weights, Value *codes, Value *sums, ArrayRef<Value *> correct) {
     unsigned laneCount = columns.size() == 1 ? 4 * llvm::bit_ceil(columns[0].used) : lanes();
-    auto dots = dotProducts(rows, weights, codes, columns, laneCount, 2 * outputs, layer.kPairs);
+    auto dots = isSparse(layer) ? activeDotProducts(weights, codes, columns, laneCount, 2 * outputs)
+                                : dotProducts(rows, weights, codes, columns, laneCount, 2 * outputs, layer.kPairs);
     for (auto [c, column] : llvm::enumerate(columns)) {
       Sums bias = outOfOrder(code.load(integers(2 * laneCount), weights, column.bias, 16), laneCount / 4);
       for (unsigned r = 0; r < rows.count; ++r) {
@@ -728,6 +812,7 @@ private:
   const Target &target;
   Value *params = nullptr;
   Value *residualRow = nullptr; ///< the next one of the parameter block
+  ActivePairs active{};         ///< of the row whose sparse layer is being written
 };
 
 } // namespace

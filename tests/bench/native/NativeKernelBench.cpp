@@ -12,7 +12,10 @@ namespace {
 
 using native::Vectors;
 
-void run(benchmark::State &state, quant::Signature signature, Vectors vectors, std::uint32_t rows) {
+/// One row or `rows` rows at a time; with `activity`, one of 256 rows in turn, with that share of inputs that are not
+/// 0.
+void run(benchmark::State &state, quant::Signature signature, Vectors vectors, std::uint32_t rows,
+         double activity = 1) {
   native::Kernels kernels({vectors, native::defaultCacheDirectory()});
   testing::ExpertGenerator generator(1);
   quant::ExpertParameters parameters = generator.parameters(signature);
@@ -25,12 +28,15 @@ void run(benchmark::State &state, quant::Signature signature, Vectors vectors, s
         parameters.layers[l].residuals.push_back({n, std::vector<std::int8_t>(signature.fanIn(l), 3), 1e-6f});
     }
   testing::AlignedBytes params(packParameters(signature, layout, parameters)), scratch(layout.scratchBytes);
-  std::vector<float> x(std::size_t{rows} * signature.inputs), y(std::size_t{rows} * signature.outputs());
+  const std::size_t inputSets = activity < 1 ? 256 : 1, size = std::size_t{rows} * signature.inputs;
+  std::vector<float> x(inputSets * size), y(std::size_t{rows} * signature.outputs());
   for (float &value : x)
-    value = generator.real(-1, 1);
+    value = generator.real(0, 1) < activity ? generator.real(-1, 1) : 0;
   native::Function function = kernels.get(encode(signature)).value();
+  std::size_t set = 0;
   for (auto _ : state) {
-    function(params.data(), x.data(), y.data(), scratch.data(), rows);
+    function(params.data(), x.data() + set * size, y.data(), scratch.data(), rows);
+    set = (set + 1) % inputSets;
     benchmark::ClobberMemory();
   }
   double macs = 0;
@@ -54,6 +60,16 @@ void declare() {
           std::string name = std::string(nameOf(vectors)) + "/" + kernelName(signature) + "/" + std::to_string(rows);
           benchmark::RegisterBenchmark(name.c_str(),
                                        [=](benchmark::State &state) { run(state, signature, vectors, rows); });
+        }
+    for (const auto &shape : {std::vector<std::uint32_t>{1024, 48, 26}, {784, 64, 10}, {512, 128, 16}, {256, 32, 8}})
+      for (int percent : {1, 5, 15, 30, 50})
+        for (bool isSparse : {false, true}) {
+          quant::Signature signature = testing::tanhLayers(quant::WeightFormat::Int8, shape);
+          signature.sparseInputs = isSparse;
+          std::string name =
+              std::string(nameOf(vectors)) + "/" + kernelName(signature) + "/1/active:" + std::to_string(percent) + "%";
+          benchmark::RegisterBenchmark(
+              name.c_str(), [=](benchmark::State &state) { run(state, signature, vectors, 1, percent / 100.0); });
         }
     for (unsigned function = 0; function < kActivationCount; ++function) {
       quant::Signature signature =
