@@ -155,6 +155,9 @@ export class Pack {
   /** Memory of the runtime for inputs and outputs, and a view of it, which is empty after the memory has grown. */
   private io = {address: 0, bytes: 0};
   private ioView: Float32Array = new Float32Array(0);
+  /** The numbers of ioView that were copied last; making a view takes longer than copying. */
+  private outputView: Float32Array = new Float32Array(0);
+  private outputFrom = 0;
   private metadataPromise: Promise<PackMetadata> | undefined;
   /** Inputs and outputs of the experts that were used. */
   private readonly shapes = new Map<number, Shape>();
@@ -660,7 +663,10 @@ export class Pack {
     return this.io.address;
   }
   private view(): Float32Array {
-    if (this.ioView.length === 0) this.ioView = this.runtime.floats(this.io.address, this.io.bytes / floatBytes);
+    if (this.ioView.length === 0) {
+      this.ioView = this.runtime.floats(this.io.address, this.io.bytes / floatBytes);
+      this.outputFrom = 0;
+    }
     return this.ioView;
   }
 
@@ -689,8 +695,11 @@ export class Pack {
     const view = this.view();
     if (!out) return view.slice(from, from + count);
     if (out.length < count) throw kimicError('OutputLength', {args: [out.length, count]});
-    if (count > 64) out.set(view.subarray(from, from + count));
-    else for (let i = 0; i < count; ++i) out[i] = view[from + i]!;
+    if (this.outputView.length !== count || this.outputFrom !== from) {
+      this.outputView = view.subarray(from, from + count);
+      this.outputFrom = from;
+    }
+    out.set(this.outputView);
     return out;
   }
 }
