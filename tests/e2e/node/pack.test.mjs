@@ -57,6 +57,23 @@ test('metadata is read once, and names experts', async () => {
   await pack.dispose();
 });
 
+test('outputs in arrays of the caller are those of the expert and rows of the call, whatever was called before', async () => {
+  const pack = await open(randomBytes);
+  const lengths = new Set();
+  for (const rows of [1, 2, 1, 500, 1, 3])
+    for (let expert = 0; expert < pack.info.experts; ++expert) {
+      const {inputs, outputs} = await pack.expertInfo(expert);
+      const input = Float32Array.from({length: rows * inputs}, (_, i) => Math.sin(i + expert));
+      const expected = await pack.run(expert, input);
+      const out = new Float32Array(rows * outputs);
+      await pack.run(expert, input, {out});
+      assert.deepEqual(out, expected, `expert ${expert}, ${rows} rows`);
+      lengths.add(out.length);
+    }
+  assert.ok(lengths.size > 10);
+  await pack.dispose();
+});
+
 test('runs rows into an array of the caller', async () => {
   const pack = await open(path);
   const two = Float32Array.of(...row, ...row.map(v => -v));
