@@ -732,18 +732,20 @@ private:
       pack::EncodedData data;
       std::optional<Diagnostic> error;
     };
-    constexpr std::uint32_t kAhead = 256; // blocks in memory
+    constexpr std::uint32_t kAhead = 64; // blocks in memory
     std::vector<Ahead> ahead(std::min(kAhead, listed));
     auto encodeAhead = [&](std::uint32_t first) {
       inParallel(jobs, std::min(kAhead, listed - first), [&](std::size_t i) {
         Ahead &entry = ahead[i] = {};
         auto raw = blocks.get(first + static_cast<std::uint32_t>(i));
-        if (!raw)
+        if (!raw) {
           entry.error = raw.error();
-        else if (auto data = encoder.encodeAlone(*raw); !data)
+        } else if (auto data = encoder.encodeAlone(*raw); !data) {
           entry.error = errorOf(ErrorId::PackNotWritable, data.error());
-        else
-          entry.data = std::move(*data), entry.raw = std::move(*raw);
+        } else {
+          entry.raw = std::move(*raw);
+          entry.data = std::move(*data);
+        }
         return !entry.error;
       });
     };

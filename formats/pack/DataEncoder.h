@@ -13,8 +13,8 @@
 
 namespace kimic::pack {
 
-/// Holds one base at a time, and some 150 bytes for each expert. What it decides
-/// depends on the blocks and on the order of the experts' numbers, on nothing else.
+/// Holds one base at a time, and some 150 bytes for each expert. What it decides depends on the blocks and on the order
+/// of the experts' numbers, on nothing else.
 class DataEncoder {
 public:
   /// Gets the raw parameter block of an expert that was added.
