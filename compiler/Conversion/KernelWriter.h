@@ -47,10 +47,7 @@ protected:
 
   bool isFloat() const { return signature.weights() == quant::WeightFormat::Float32; }
   bool hasResiduals() const { return signature.weights() == quant::WeightFormat::Int8Residual; }
-  /// Whether sums skip pairs of codes that are 0: those of the first layer's blocks.
-  bool isSparse(const quant::LayerLayout &layer) const {
-    return signature.sparseInputs && !isFloat() && &layer == layout.layers.data() && layer.blockedOutputs() > 0;
-  }
+  bool isSparse(const quant::LayerLayout &layer) const { return quant::isSparse(signature, layout, layer); }
   bool hasHead() const { return signature.head != quant::Head::None; }
   static bool hasBounds(const Run &run) { return quant::codeKindOf(run.group.function) == quant::CodeKind::Unbounded; }
 

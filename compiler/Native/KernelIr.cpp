@@ -75,9 +75,7 @@ private:
   bool isFloat() const { return signature.weights() == quant::WeightFormat::Float32; }
   bool hasResiduals() const { return signature.weights() == quant::WeightFormat::Int8Residual; }
   bool hasHead() const { return signature.head != quant::Head::None; }
-  bool isSparse(const LayerLayout &layer) const {
-    return signature.sparseInputs && !isFloat() && &layer == layout.layers.data();
-  }
+  bool isSparse(const LayerLayout &layer) const { return quant::isSparse(signature, layout, layer); }
   std::uint32_t codeBytes() const { return isFloat() ? 4 : 2; }
   /// f32 or i32 elements of the target's vectors.
   unsigned lanes() const { return target.vectorBytes() / 4; }
@@ -364,7 +362,8 @@ private:
     return result;
   }
 
-  /// Lists the pairs of codes that are not both 0, in the row's scratch.
+  /// Lists the pairs of codes that are not both 0, in the row's scratch, behind the word in which WebAssembly's kernels
+  /// keep the list's end.
   ActivePairs listActivePairs(const Rows &row, Value *codes, std::uint32_t pairs) {
     constexpr std::uint32_t kMaskPairs = 32;
     Value *list = code.advance(row.scratch, layout.activeOffset + 4);
@@ -428,7 +427,7 @@ private:
   /// The layer's sums, to the accumulators, and its residuals.
   void accumulate(const Rows &rows, const LayerLayout &layer, std::uint64_t codesOffset) {
     Value *codes = code.advance(rows.scratch, codesOffset);
-    if (layer.blockedOutputs() && isSparse(layer)) // each row skips other pairs
+    if (isSparse(layer)) // each row skips other pairs
       forEachRow(rows, [&](const Rows &row) {
         Value *ofRow = code.advance(row.scratch, codesOffset);
         active = listActivePairs(row, ofRow, layer.kPairs);

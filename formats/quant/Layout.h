@@ -115,6 +115,12 @@ constexpr std::uint32_t residualRowBytes(std::uint32_t fanIn) {
   return kResidualWeightsOffset + (fanIn + kRowVector - 1) / kRowVector * kRowVector;
 }
 
+/// Whether kernels skip pairs of codes that are both 0 in the sums of the layer's blocks.
+inline bool isSparse(const Signature &signature, const Layout &layout, const LayerLayout &layer) {
+  return signature.sparseInputs && signature.weights() != WeightFormat::Float32 && &layer == layout.layers.data() &&
+         layer.blockedOutputs() > 0;
+}
+
 /// Bytes of a layer's weights and biases, residual rows left out.
 std::uint64_t weightBytes(WeightFormat format, const LayerLayout &layer);
 
