@@ -101,7 +101,7 @@ export class UrlSource implements ByteSource {
         abort();
       });
     };
-    // Node 18 loses the abort of a fetch whose signal was collected, so the end of patience does not depend on it.
+    // A fetch need not end when it is aborted: Node 18's does not if garbage was collected in between.
     const aborted = new Promise<never>((_, reject) => {
       attempt.signal.addEventListener('abort', reject);
     });

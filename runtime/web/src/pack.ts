@@ -155,7 +155,7 @@ export class Pack {
   /** Memory of the runtime for inputs and outputs, and a view of it, which is empty after the memory has grown. */
   private io = {address: 0, bytes: 0};
   private ioView: Float32Array = new Float32Array(0);
-  /** The numbers of ioView that were copied last; making a view takes longer than copying. */
+  /** The part of ioView that was copied last, from number outputFrom on: making a view takes longer than copying. */
   private outputView: Float32Array = new Float32Array(0);
   private outputFrom = 0;
   private metadataPromise: Promise<PackMetadata> | undefined;

@@ -12,8 +12,8 @@ namespace {
 
 using native::Vectors;
 
-/// One row or `rows` rows at a time; with `activity`, one of 256 rows in turn, with that share of inputs that are not
-/// 0.
+/// The same `rows` rows in each call; below an `activity` of 1, 256 batches in turn, where only that share of the inputs
+/// is not 0.
 void run(benchmark::State &state, quant::Signature signature, Vectors vectors, std::uint32_t rows,
          double activity = 1) {
   native::Kernels kernels({vectors, native::defaultCacheDirectory()});
