@@ -142,11 +142,15 @@ Function kernelOrNull(std::span<const std::uint8_t> signature) {
   return function ? *function : nullptr;
 }
 
-Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> bytes, Vectors vectors) {
+Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> bytes, Vectors vectors,
+                                           std::string_view tuning) {
   auto signature = quant::decodeSignature(bytes);
   if (!signature)
     return kernelNotCompiled(message(signature.error()));
-  auto text = compileKernel(*signature, hostTarget(vectors), true);
+  Target target = hostTarget(vectors);
+  if (!tuning.empty())
+    target.tuning = tuning;
+  auto text = compileKernel(*signature, target, true);
   if (!text)
     return text.error();
   return text->str().str();

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <tuple>
 
 namespace kimic::native {
 namespace {
@@ -307,7 +308,8 @@ struct Budgets {
 
 void PrintTo(const Budgets &budgets, std::ostream *out) { *out << nameOf(budgets.vectors); }
 
-class ProductLoops : public ::testing::TestWithParam<Budgets> {};
+/// A kind of vectors, and whose processors the code generator tunes for.
+class ProductLoops : public ::testing::TestWithParam<std::tuple<Budgets, std::string>> {};
 
 // Per vector of weights a load and a shift, and per row two multiplications, with an addition each where the processor
 // has no instruction for both; per row and pair its codes; two pointers, a comparison and a jump. 128-bit instructions
@@ -317,16 +319,19 @@ class ProductLoops : public ::testing::TestWithParam<Budgets> {};
 // avx2        256     128    256 (two pairs)
 // avx512      512     512    512 (two pairs)
 INSTANTIATE_TEST_SUITE_P(Widths, ProductLoops,
-                         ::testing::Values(Budgets{Vectors::Bits128, {8, 38}, {8, 34}},
-                                           Budgets{Vectors::Avx2, {8, 26}, {16, 54}},
-                                           Budgets{Vectors::Avx512, {16, 28}, {16, 38}}),
-                         [](const auto &info) { return nameOf(info.param.vectors); });
+                         ::testing::Combine(::testing::Values(Budgets{Vectors::Bits128, {8, 38}, {8, 34}},
+                                                              Budgets{Vectors::Avx2, {8, 26}, {16, 54}},
+                                                              Budgets{Vectors::Avx512, {16, 28}, {16, 38}}),
+                                            ::testing::Values("znver4", "sapphirerapids")),
+                         [](const auto &info) {
+                           return nameOf(std::get<0>(info.param).vectors) + ("_" + std::get<1>(info.param));
+                         });
 
 TEST_P(ProductLoops, StayWithinTheirBudgets) {
-  Budgets budgets = GetParam();
+  const auto &[budgets, processor] = GetParam();
   if (Kernels({budgets.vectors, ""}).vectors() != budgets.vectors)
     GTEST_SKIP() << "this processor has no " << nameOf(budgets.vectors);
-  auto assembly = assemblyOf(encode(tanhLayers(quant::WeightFormat::Int8, {128, 256})), budgets.vectors);
+  auto assembly = assemblyOf(encode(tanhLayers(quant::WeightFormat::Int8, {128, 256})), budgets.vectors, processor);
   ASSERT_TRUE(assembly.ok());
   std::vector<Loop> loops = productLoops(*assembly);
   // Narrower vectors cover a block of weights in several loops, which are alike.

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kimic::native {
@@ -72,7 +73,9 @@ Kernels &kernelsOfProcess();
 /// The same as get() of kernelsOfProcess(), or null: for runtime::NativeOptions::link.
 Function kernelOrNull(std::span<const std::uint8_t> signature);
 
-/// The kernel as text in the processor's assembly language: for tests and for the curious.
-Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> signature, Vectors vectors);
+/// The kernel as text in the processor's assembly language, as it would be scheduled for the processor of LLVM's name
+/// `tuning` (this one if empty): for tests and for the curious.
+Result<std::string, Diagnostic> assemblyOf(std::span<const std::uint8_t> signature, Vectors vectors,
+                                           std::string_view tuning = {});
 
 } // namespace kimic::native
